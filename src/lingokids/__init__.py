@@ -1,0 +1,1 @@
+"""Engagement metrics of a kids' learning app, as a Kedro project."""

@@ -1,0 +1,77 @@
+"""Commands of the project beside Kedro's own: ``kedro run`` that stops cleanly, ``kedro sample``.
+
+Here: what the command line adds. Elsewhere: what a run does (``hooks``), what the sample is
+(``sample``).
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from kedro.framework.startup import ProjectMetadata
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _StoppableRun(click.Command):
+    """``kedro run``, ended by Ctrl-C or SIGTERM with a sentence instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        received: list[int] = []
+
+        def stop(signal_number: int, _frame: FrameType | None) -> None:
+            received.append(signal_number)
+            raise KeyboardInterrupt
+
+        before = {number: signal.signal(number, stop) for number in _SIGNALS}
+        try:
+            return super().invoke(ctx)
+        except BaseException as error:
+            if received:  # the engine may report the interruption in words of its own
+                click.echo("Stopped. Every table is as it was before the run.", err=True)
+                ctx.exit(128 + received[0])
+            if isinstance(error, ValueError) and _names_nothing(error):
+                raise click.ClickException(str(error)) from error
+            raise
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _names_nothing(error: ValueError) -> bool:
+    """Whether Kedro says that a pipeline or node of that name does not exist."""
+    return str(error).startswith(("Failed to find the pipeline", "Pipeline does not contain"))
+
+
+@click.group(name="lingokids")
+def cli() -> None:
+    """Commands of the project."""
+
+
+cli.add_command(
+    _StoppableRun(
+        name="run", params=kedro_run.params, callback=kedro_run.callback, help=kedro_run.help
+    )
+)
+
+
+@cli.group(name="sample")
+def sample_group() -> None:
+    """The sample data in data/01_raw."""
+
+
+@sample_group.command(name="next-day")
+@click.pass_obj
+def next_day(metadata: ProjectMetadata, /) -> None:
+    """Deliver one more arrival day, so that the next run has something new."""
+    from lingokids import sample
+
+    day = sample.add_next_day(metadata.project_path / "data" / "01_raw")
+    click.echo(f"Delivered {day} into data/01_raw. Take it in with: uv run kedro run")

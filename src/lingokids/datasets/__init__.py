@@ -1,0 +1,13 @@
+"""How bytes come in and tables go out.
+
+``objects`` finds and fetches raw objects, ``lines`` cuts their bytes into lines, ``csv`` reads
+the exercise's files, ``tables`` reads and replaces units of warehouse tables, and ``warehouse``
+holds the connection, its one transaction and the published copy. Nothing outside this package
+and ``hooks`` knows the engine.
+"""
+
+from lingokids.datasets.csv import CsvDataset
+from lingokids.datasets.objects import ObjectsDataset
+from lingokids.datasets.tables import TableDataset
+
+__all__ = ["CsvDataset", "ObjectsDataset", "TableDataset"]

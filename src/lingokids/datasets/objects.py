@@ -1,0 +1,377 @@
+"""Raw objects in a folder or a bucket: found by listing, fetched concurrently, read once.
+
+Here: the listing, bounded fetching, and turning lines into records. Elsewhere: cutting bytes
+into lines (``lines``), which objects are new (the ingestion pipeline), what a line must hold
+(``quality``).
+
+Small objects are gathered into batches of some 64 MiB, so that the engine sees few large
+batches instead of many small files; one batch is fetched while the engine works on another.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import re
+import threading
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import fsspec
+import ibis
+import pyarrow as pa
+from kedro.io import AbstractDataset
+
+from lingokids import contracts
+from lingokids.datasets import lines as line_cutting
+from lingokids.datasets.progress import progress_bar
+from lingokids.datasets.warehouse import Warehouse
+from lingokids.errors import LingokidsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import ibis.expr.types as ir
+
+    from lingokids.contracts import Field, RawSource
+
+LOGGER = logging.getLogger(__name__)
+
+_FETCH_BYTES = 1 << 24
+_BLOCK_BYTES = 1 << 22
+_ARRIVAL_IN_KEY = re.compile(r"(?:^|/)(\d{4}-\d{2}-\d{2})/(\d{2})/")
+
+
+class RawObject(NamedTuple):
+    """One object version to be read."""
+
+    key: str
+    etag: str
+    size_bytes: int
+    landed_at: datetime
+    load_id: int
+
+
+class ObjectsDataset(AbstractDataset[None, "RawSource"]):
+    """Raw JSON Lines objects below one folder or bucket.
+
+    Loading gives a ``contracts.RawSource``: nothing is listed or read before it is asked to.
+    An object whose name begins with a dot or an underscore is not data and is passed over.
+
+    Args:
+        path: A local folder or a URL such as ``s3://raw-events``.
+        dataset: The name under which its objects stand in the ledger.
+        fields: Name of the record's fields in ``contracts.py``.
+        warehouse: The warehouse whose run reads the lines: see ``Warehouse.at``.
+        arrival: What says when an object landed: ``modified``, its last modification, or
+            ``key``, the ``<day>/<hour>/`` in its name, for copies that do not keep times (a
+            git checkout).
+        batch_mebibytes: How much text the engine is given at a time; three times as much is
+            held.
+        credentials: Arguments of the filesystem, such as ``key`` and ``secret``.
+        metadata: For plugins, such as kedro-viz.
+    """
+
+    _SINGLE_PROCESS = True
+
+    def __init__(  # noqa: PLR0913
+        self,
+        *,
+        path: str,
+        dataset: str,
+        fields: str,
+        warehouse: dict[str, Any],
+        arrival: str = "modified",
+        batch_mebibytes: int = 64,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        if arrival not in {"modified", "key"}:
+            raise LingokidsError(f"{dataset}: arrival is {arrival!r}: write modified or key.")
+        self.metadata = metadata
+        self._path = path.rstrip("/")
+        self._dataset = dataset
+        self._fields: tuple[Field, ...] = getattr(contracts, fields)
+        self._warehouse = Warehouse.at(**warehouse)
+        self._arrival = arrival
+        self._batch_bytes = batch_mebibytes << 20
+        self._credentials = credentials or {}
+
+    def load(self) -> RawSource:
+        """The source, ready to list and read."""
+        return self
+
+    def save(self, data: None) -> None:
+        """Refused: raw objects are delivered, not written."""
+        raise LingokidsError(f"{self._path} is delivered to, not written.")
+
+    def listing(self) -> ir.Table:
+        """One row per object present: ``contracts.RAW_OBJECTS``."""
+        filesystem, root = self._filesystem()
+        if not filesystem.exists(root):
+            raise LingokidsError(
+                f"{self._path} is not there: create it, or change raw.{self._dataset} in "
+                "globals.yml. Nothing was changed."
+            )
+        found = [
+            self._listed(path.removeprefix(root).lstrip("/"), info)
+            for path, info in filesystem.find(root, detail=True).items()
+            if _is_data(path)
+        ]
+        columns = zip(*found, strict=True) if found else ([] for _ in range(4))
+        schema = contracts.RAW_OBJECTS.schema.to_pyarrow()
+        return ibis.memtable(
+            pa.table([pa.array(list(column)) for column in columns], names=schema.names).cast(
+                schema
+            )
+            if found
+            else schema.empty_table()
+        )
+
+    def read(
+        self, objects: ir.Table, judge: Callable[[ir.Table], ir.Table]
+    ) -> Iterator[tuple[ir.Table, ir.Table]]:
+        """Read objects once, in batches: see ``contracts.RawSource``."""
+        due = self._due(objects)
+        engine = _LineReader(self._warehouse, self._dataset, self._fields, due, judge)
+        with progress_bar(self._dataset, len(due)) as advance:
+            for batch in _ahead(self._batches(due)):
+                if batch:
+                    yield engine.read(batch)
+                    advance(len({piece.object_index for piece in batch}))
+
+    def _due(self, objects: ir.Table) -> list[RawObject]:
+        """The objects of this dataset, in order of arrival."""
+        rows = objects.filter(objects.dataset == self._dataset).select(
+            "object_key", "etag", "size_bytes", "landed_at", "load_id"
+        )
+        return sorted(
+            (RawObject(*row.values()) for row in rows.to_pyarrow().to_pylist()),
+            key=lambda item: (item.landed_at, item.key),
+        )
+
+    def _filesystem(self) -> tuple[Any, str]:
+        filesystem, root = fsspec.url_to_fs(self._path, **self._credentials)
+        filesystem.invalidate_cache()
+        return filesystem, root
+
+    def _listed(self, key: str, info: dict[str, Any]) -> tuple[str, str, int, datetime]:
+        size = info["size"]
+        if "ETag" in info:
+            etag, modified = info["ETag"].strip('"'), info["LastModified"]
+        else:
+            etag = f"{round(info['mtime'] * 1e6):x}-{size:x}"
+            modified = datetime.fromtimestamp(info["mtime"], UTC)
+        landed_at = self._arrival_in_key(key) if self._arrival == "key" else modified
+        return key, etag, size, landed_at.astimezone(UTC).replace(tzinfo=None)
+
+    def _arrival_in_key(self, key: str) -> datetime:
+        found = _ARRIVAL_IN_KEY.search(key)
+        if found is None:
+            raise LingokidsError(
+                f"{self._path}/{key} has no <YYYY-MM-DD>/<HH>/ in its name to say when it landed: "
+                "move it, or set arrival: modified in the catalog."
+            )
+        return datetime.fromisoformat(f"{found[1]}T{found[2]}:00:00+00:00")
+
+    def _batches(self, due: list[RawObject]) -> Iterator[list[line_cutting.Piece]]:
+        """Gather the lines of objects until a batch is full."""
+        batch: list[line_cutting.Piece] = []
+        held = 0
+        for piece in self._pieces(due):
+            batch.append(piece)
+            held += len(piece.data)
+            if held >= self._batch_bytes:
+                yield batch
+                batch, held = [], 0
+        yield batch
+
+    def _pieces(self, due: list[RawObject]) -> Iterator[line_cutting.Piece]:
+        for index, blocks in self._contents(due):
+            is_gzip = due[index].key.endswith(".gz")
+            yield from line_cutting.cut_into_pieces(
+                index, line_cutting.gunzip(blocks) if is_gzip else blocks, self._batch_bytes
+            )
+
+    def _contents(self, due: list[RawObject]) -> Iterator[tuple[int, Iterable[bytes]]]:
+        """The bytes of each object; small ones are fetched many at a time.
+
+        An object that is gone or has changed since it was listed is left for the next run,
+        which lists it anew.
+        """
+        filesystem, root = self._filesystem()
+        for group in _groups(due):
+            paths = {f"{root}/{due[index].key}": index for index in group}
+            if len(group) == 1 and due[group[0]].size_bytes > _FETCH_BYTES:
+                yield from self._streamed(filesystem, next(iter(paths)), due, group[0])
+                continue
+            contents = filesystem.cat(list(paths), on_error="return")
+            for path, index in paths.items():
+                content = contents[path]
+                if isinstance(content, FileNotFoundError) or (
+                    isinstance(content, bytes) and len(content) != due[index].size_bytes
+                ):
+                    LOGGER.warning(
+                        "%s changed while it was read: the next run takes it in.", due[index].key
+                    )
+                elif isinstance(content, Exception):
+                    raise LingokidsError(
+                        f"{self._path}/{due[index].key} cannot be read: {content}. Nothing was "
+                        "changed; run again."
+                    ) from content
+                else:
+                    yield index, [content]
+
+    def _streamed(
+        self, filesystem: Any, path: str, due: list[RawObject], index: int
+    ) -> Iterator[tuple[int, Iterable[bytes]]]:
+        try:
+            file = filesystem.open(path, "rb", block_size=_BLOCK_BYTES)
+        except FileNotFoundError:
+            LOGGER.warning("%s is gone: it is not taken in.", due[index].key)
+            return
+        with file:
+            yield index, iter(lambda: file.read(_BLOCK_BYTES), b"")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": self._path, "dataset": self._dataset, "arrival": self._arrival}
+
+
+class _LineReader:
+    """Hands batches of lines to the engine, always under the same names.
+
+    The names stay, so the expressions made from them are the same for each batch and need
+    compiling once.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        dataset: str,
+        fields: tuple[Field, ...],
+        due: list[RawObject],
+        judge: Callable[[ir.Table], ir.Table],
+    ) -> None:
+        self._writer = warehouse.writer
+        self._con = warehouse.writer.con
+        self._batch = f"batch_of_{dataset}"
+        self._judged = f"judged_{dataset}"
+        self._read = f"read_{dataset}"
+        self._judge = judge
+        self._sql = ""
+        self._due = due
+        self._con.register(f"due_{dataset}", _due_table(due))
+        self._records = (
+            f"SELECT o.object_key, o.etag, line_number, line_text, problem, is_blank, "
+            f"CASE WHEN problem IS NULL AND NOT is_blank "
+            f"THEN json_transform(line_text, '{json.dumps(_text_leaves(fields))}') END AS record, "
+            f"o.landed_at, o.load_id FROM ({_LINES.format(batch=self._batch)}) AS l "
+            f"JOIN due_{dataset} AS o USING (object_index)"
+        )
+
+    def read(self, batch: list[line_cutting.Piece]) -> tuple[ir.Table, ir.Table]:
+        """Parse and judge a batch: its lines, and the objects it is of."""
+        self._con.register(self._batch, line_cutting.to_arrow(batch))
+        indexes = sorted({piece.object_index for piece in batch})
+        self._con.register(self._read, _due_table([self._due[index] for index in indexes]))
+        if not self._sql:
+            self._con.execute(f"CREATE OR REPLACE TEMP VIEW {self._batch}_records AS {self._records}")
+            judged = self._judge(self._writer.table(f"{self._batch}_records"))
+            self._sql = self._writer.compile(judged)
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE {self._judged} AS {self._sql}")
+        return self._writer.table(self._judged), self._writer.table(self._read)
+
+
+# Blank or not, JSON or not, an object or not: asked of the few lines that are not plainly '{…'.
+_LINES = """
+SELECT object_index, line_number, line_text,
+    CASE
+        WHEN problem IS NOT NULL THEN problem
+        WHEN json_valid(line_text) THEN
+            CASE WHEN NOT starts_with(line_text, '{{') AND NOT starts_with(ltrim(line_text, E' \\t\\r\\n'), '{{')
+            THEN 'not a JSON object' END
+        WHEN trim(line_text, E' \\t\\r\\n') <> '' THEN 'not JSON'
+    END AS problem,
+    NOT starts_with(line_text, '{{') AND trim(line_text, E' \\t\\r\\n') = '' AS is_blank
+FROM {batch}
+"""
+
+
+def _due_table(due: list[RawObject]) -> pa.Table:
+    return pa.table(
+        {
+            "object_index": pa.array(range(len(due)), pa.int32()),
+            "object_key": pa.array([item.key for item in due], pa.string()),
+            "etag": pa.array([item.etag for item in due], pa.string()),
+            "landed_at": pa.array([item.landed_at for item in due], pa.timestamp("us")),
+            "load_id": pa.array([item.load_id for item in due], pa.int32()),
+        }
+    )
+
+
+def _text_leaves(fields: tuple[Field, ...]) -> dict[str, Any]:
+    """The shape of a record with every value as text: what ``json_transform`` is asked for."""
+    shape: dict[str, Any] = {}
+    for field in fields:
+        *parents, leaf = field.path.split(".")
+        level = shape
+        for parent in parents:
+            level = level.setdefault(parent, {})
+        level[leaf] = "VARCHAR"
+    return shape
+
+
+def _is_data(path: str) -> bool:
+    return not PurePosixPath(path).name.startswith((".", "_"))
+
+
+def _groups(due: list[RawObject]) -> Iterator[list[int]]:
+    """Objects to fetch together, by position: some 16 MiB, or one that is larger."""
+    group: list[int] = []
+    held = 0
+    for index, item in enumerate(due):
+        if group and held + item.size_bytes > _FETCH_BYTES:
+            yield group
+            group, held = [], 0
+        group.append(index)
+        held += item.size_bytes
+    if group:
+        yield group
+
+
+def _ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """Make the next batch in another thread while the consumer works on one."""
+    ready: queue.Queue[Any] = queue.Queue(maxsize=1)
+    stopped = threading.Event()
+    done = object()
+
+    def put(item: Any) -> None:
+        while not stopped.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def fill() -> None:
+        try:
+            for batch in batches:
+                put(batch)
+                if stopped.is_set():
+                    return
+        except BaseException as error:  # raised again where the batches are consumed
+            put(error)
+        else:
+            put(done)
+
+    thread = threading.Thread(target=fill, name="fetch", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not done:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

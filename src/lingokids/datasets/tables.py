@@ -1,0 +1,278 @@
+"""A table of the warehouse, written by replacing whole units.
+
+Here: how rows replace rows. Elsewhere: which units are due (``windows``), what the columns are
+(``contracts``), the connection and its transaction (``warehouse``).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
+
+from lingokids import contracts
+from lingokids.datasets.warehouse import Change, Warehouse
+from lingokids.errors import LingokidsError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from lingokids.contracts import Contract
+
+MODES = ("read", "append", "units", "whole", "run")
+_CONTRACTS: dict[str, Contract] = {
+    contract.table_name: contract
+    for contract in vars(contracts).values()
+    if isinstance(contract, contracts.Contract)
+}
+
+
+class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
+    """A DuckDB table as an Ibis table.
+
+    Saving replaces whole units inside the run's transaction: it deletes the units that the
+    change names, then inserts their new rows. Doing it twice leaves the same rows.
+
+    Args:
+        table_name: The table in schema ``main``; its columns are those of the contract of
+            that name.
+        warehouse: ``database``, ``published`` and DuckDB settings: see ``Warehouse.at``.
+        mode: How saved rows meet those that are there:
+
+            * ``read``: they are refused: the entry is the table as it was before the run.
+            * ``append``: they are added. Nothing is deleted (bronze, logs, ledgers, whose units
+              are taken in once).
+            * ``units``: the units are deleted, then the rows inserted. The units are the rows of
+              ``replaces`` or, without it, those found in the saved rows.
+            * ``whole``: they become the table, unless it already holds just these rows.
+            * ``run``: they are added to a table that ends with the run.
+        unit: The columns that name a unit; never NULL.
+        replaces: The table (of mode ``run``) that names the units to delete, which may
+            have no new rows.
+        published: Outside a run, read the published copy.
+        contract: Name of the contract, where it is not the table's.
+        survives_rebuild: A rebuild on purpose does not empty it.
+        metadata: For plugins, such as kedro-viz.
+    """
+
+    _SINGLE_PROCESS = True
+
+    def __init__(  # noqa: PLR0913
+        self,
+        *,
+        table_name: str,
+        warehouse: dict[str, Any],
+        mode: str,
+        unit: list[str] | None = None,
+        replaces: str | None = None,
+        published: bool = False,
+        contract: str | None = None,
+        survives_rebuild: bool = False,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise LingokidsError(f"{table_name}: mode is {mode!r}: write one of {MODES}.")
+        self.table_name = table_name
+        self.mode = mode
+        self.published = published
+        self.survives_rebuild = survives_rebuild
+        self.warehouse = Warehouse.at(**warehouse)
+        self.metadata = metadata
+        self._contract = _CONTRACTS[contract or table_name]
+        self._unit = unit or []
+        self._replaces = replaces
+
+    def load(self) -> ir.Table:
+        """The table, lazily: nothing is read until the result is asked for."""
+        if self.warehouse.in_run:
+            if self.mode != "run":
+                self._create_if_missing()
+            elif self.table_name not in self._temporary_tables():
+                raise LingokidsError(
+                    f"{self.table_name} is made by an earlier step of the same run: run the whole "
+                    "pipeline."
+                )
+            return self.warehouse.writer.table(self.table_name)
+        if self.mode == "run":
+            raise LingokidsError(f"{self.table_name} exists during a run only.")
+        return self._read_table()
+
+    def save(self, data: ir.Table) -> None:
+        """Replace units of the table by the rows of ``data``."""
+        started = time.perf_counter()
+        deleted, inserted = getattr(self, f"_save_{self.mode}")(data)
+        self._note(deleted, inserted, time.perf_counter() - started)
+
+    def clear(self) -> None:
+        """Delete every row: for a rebuild on purpose."""
+        self._create_if_missing()
+        self._note(self._run(f"DELETE FROM {self._name}"), 0, 0.0)
+
+    @property
+    def layer(self) -> str:
+        """The layer the table stands in, as kedro-viz shows it."""
+        return str((self.metadata or {}).get("kedro-viz", {}).get("layer", ""))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns promised, in order."""
+        return self._contract.columns
+
+    def count_in_run(self) -> int:
+        """The number of rows, as the run's connection sees them."""
+        return self._run(f"SELECT count(*) FROM {self._name}")
+
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """The first rows, for kedro-viz: the file is opened, read and closed."""
+        try:
+            rows = self.load().limit(nrows).to_pyarrow()
+        except LingokidsError as error:
+            return TablePreview({"index": [0], "columns": ["notice"], "data": [[error.message]]})
+        cells = [[_as_json(value) for value in row.values()] for row in rows.to_pylist()]
+        return TablePreview(
+            {"index": list(range(len(cells))), "columns": rows.column_names, "data": cells}
+        )
+
+    def _note(self, deleted: int, inserted: int, seconds: float) -> None:
+        is_kept = self.mode != "run"
+        self.warehouse.changes.append(
+            Change(self.table_name, is_kept, deleted, inserted, seconds)
+        )
+
+    def _read_table(self) -> ir.Table:
+        from ibis.common.exceptions import TableNotFound
+
+        try:
+            return self.warehouse.reader(published=self.published).table(self.table_name)
+        except TableNotFound:
+            raise LingokidsError(
+                f"{self.table_name} is not there yet: uv run kedro run makes it."
+            ) from None
+
+    # --- modes ---
+
+    def _save_read(self, data: ir.Table) -> tuple[int, int]:
+        raise LingokidsError(f"{self.table_name} is read only under this name.")
+
+    def _save_append(self, data: ir.Table) -> tuple[int, int]:
+        self._create_if_missing()
+        return 0, self._insert(data)
+
+    def _save_units(self, data: ir.Table) -> tuple[int, int]:
+        self._create_if_missing()
+        if self._replaces:
+            return self._delete_units_of(self._replaces), self._insert(data)
+        with _TemporaryRows(self, data) as rows:
+            return self._delete_units_of(rows), self._insert_from(rows)
+
+    def _save_whole(self, data: ir.Table) -> tuple[int, int]:
+        self._create_if_missing()
+        with _TemporaryRows(self, data) as rows:
+            differences = (
+                f"SELECT count(*) FROM ((FROM {self._name} EXCEPT ALL FROM {rows}) UNION ALL "
+                f"(FROM {rows} EXCEPT ALL FROM {self._name}))"
+            )
+            if not self._run(differences):
+                return 0, 0
+            return self._run(f"DELETE FROM {self._name}"), self._insert_from(rows)
+
+    def _save_run(self, data: ir.Table) -> tuple[int, int]:
+        if self.table_name not in self._temporary_tables():
+            self._create(temporary=True)
+        return 0, self._insert(data)
+
+    # --- statements ---
+
+    @property
+    def _name(self) -> str:
+        return f'"{self.table_name}"'
+
+    def _run(self, sql: str) -> int:
+        """Run a statement and return the first value it answers: a count."""
+        try:
+            row = self.warehouse.writer.con.execute(sql).fetchone()
+        except duckdb.ConstraintException as error:
+            raise LingokidsError(
+                f"{self.table_name}: {error}. The rows break the contract in contracts.py: mend "
+                "the node, or the contract if the promise changed."
+            ) from error
+        except duckdb.OutOfMemoryException as error:
+            raise LingokidsError(
+                f"{self.table_name}: the engine ran out of memory: raise warehouse.memory_limit "
+                f"in conf/base/globals.yml, or free disk space. ({str(error).splitlines()[0]})"
+            ) from error
+        return int(row[0]) if row else 0
+
+    def _insert(self, data: ir.Table) -> int:
+        writer = self.warehouse.writer
+        writer._run_pre_execute_hooks(data)  # registers in-memory tables; `insert` does not count
+        return self._insert_from(f"({writer.compile(data)})")
+
+    def _insert_from(self, rows: str) -> int:
+        columns = ", ".join(f'"{name}"' for name in self._contract.columns)
+        return self._run(f"INSERT INTO {self._name} ({columns}) SELECT {columns} FROM {rows}")
+
+    def _delete_units_of(self, units: str) -> int:
+        same_unit = " AND ".join(f'old."{name}" = due."{name}"' for name in self._unit)
+        names = ", ".join(f'"{name}"' for name in self._unit)
+        return self._run(
+            f"DELETE FROM {self._name} AS old USING (SELECT DISTINCT {names} FROM {units}) AS due "
+            f"WHERE {same_unit}"
+        )
+
+    def _create_if_missing(self) -> None:
+        if self.table_name not in self.warehouse.writer.list_tables():
+            self._create()
+
+    def _create(self, *, temporary: bool = False) -> None:
+        schema = self._contract.schema
+        writer = self.warehouse.writer
+        writer.create_table(self.table_name, schema=schema, temp=temporary)
+        if temporary:
+            return
+        writer.con.execute(f"COMMENT ON TABLE {self._name} IS {_text(self._contract.meaning)}")
+        for name in self._contract.columns:
+            comment = _text(contracts.COLUMNS[name].comment)
+            writer.con.execute(f'COMMENT ON COLUMN {self._name}."{name}" IS {comment}')
+
+    def _temporary_tables(self) -> list[str]:
+        return self.warehouse.writer.list_tables(database=("temp", "main"))
+
+    def _exists(self) -> bool:
+        if self.warehouse.in_run:
+            return self.mode != "run" or self.table_name in self._temporary_tables()
+        return self.table_name in self.warehouse.reader().list_tables()
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "table_name": self.table_name,
+            "database": self.warehouse.database.name,
+            "mode": self.mode,
+        }
+
+
+class _TemporaryRows:
+    """The rows of an expression that several statements need, worked out once."""
+
+    def __init__(self, dataset: TableDataset, data: ir.Table) -> None:
+        self._name = f"saving_{dataset.table_name}"
+        self._writer = dataset.warehouse.writer
+        self._data = data
+
+    def __enter__(self) -> str:
+        self._writer.create_table(self._name, obj=self._data, temp=True)
+        return f'temp.main."{self._name}"'
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._writer.con.execute(f'DROP TABLE temp.main."{self._name}"')
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _as_json(value: object) -> object:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

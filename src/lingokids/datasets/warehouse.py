@@ -1,0 +1,288 @@
+"""The warehouse: one DuckDB file, one writer with one transaction, readers never blocked.
+
+Here: opening the file, the run's transaction, reading it for as long as a query takes, and
+the published copy. Elsewhere: which rows are replaced (``tables``), when a transaction begins
+and ends (``hooks``).
+
+A run holds the file from its first step to its last. Outside a run the file is opened read-only
+for one query at a time and closed again, so notebooks and kedro-viz never keep a run waiting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import duckdb
+from ibis.backends.duckdb import Backend
+
+from lingokids.errors import LingokidsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import ibis.expr.types as ir
+
+LOCK_WAIT_SECONDS = 10.0
+PUBLISHED_TABLES = (
+    "activity_engagement_metrics",
+    "activity_popularity_daily",
+    "q1_completion_rate",
+    "q2_price_tier_engagement",
+    "q3_subscription_impact",
+    "runs",
+)
+_LOCK_RETRY_SECONDS = 0.2
+
+
+class Change(NamedTuple):
+    """What one save did to a table."""
+
+    table_name: str
+    is_kept: bool  # False: the table ends with the run
+    rows_deleted: int
+    rows_inserted: int
+    seconds: float
+
+
+class Warehouse:
+    """One DuckDB file, shared by every table of an environment.
+
+    Attributes:
+        database: The file.
+        published: The read-only copy of the gold tables.
+        changes: What the run in hand has done so far, in order.
+    """
+
+    _known: ClassVar[dict[Path, Warehouse]] = {}
+
+    def __init__(self, database: Path, published: Path, **settings: Any) -> None:
+        self.database = database
+        self.published = published
+        self.changes: list[Change] = []
+        self._settings = {"preserve_insertion_order": False} | {
+            name: value for name, value in settings.items() if value is not None
+        }
+        self._writer: Backend | None = None
+
+    @classmethod
+    def at(cls, database: str, published: str, **settings: Any) -> Warehouse:
+        """The warehouse in this file: the same object for every table of the process."""
+        path = Path(database)
+        if path not in cls._known:
+            cls._known[path] = cls(path, Path(published), **settings)
+        return cls._known[path]
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the run in hand deleted or inserted a row that it keeps."""
+        return any(
+            change.is_kept and (change.rows_deleted or change.rows_inserted)
+            for change in self.changes
+        )
+
+    @property
+    def in_run(self) -> bool:
+        """Whether a run's transaction is open in this process."""
+        return self._writer is not None
+
+    @property
+    def writer(self) -> Backend:
+        """The run's connection.
+
+        Raises:
+            LingokidsError: No run is in progress in this process.
+        """
+        if self._writer is None:
+            raise LingokidsError(
+                f"{self.database.name} is written by runs only: use kedro run, or session.run() "
+                "in a notebook."
+            )
+        return self._writer
+
+    def begin(self) -> None:
+        """Open the file for writing and begin the run's one transaction.
+
+        Raises:
+            LingokidsError: Another process holds the file, or it cannot be opened.
+        """
+        self.rollback()
+        self.database.parent.mkdir(parents=True, exist_ok=True)
+        connection = self._connect_for_writing()
+        self._writer = Backend.from_connection(connection)
+        self._writer.con.execute("BEGIN TRANSACTION")
+        self.changes = []
+
+    def commit(self) -> None:
+        """Make everything the run did visible at once."""
+        self.writer.con.execute("COMMIT")
+
+    def close(self) -> None:
+        """End the run: what is not committed is rolled back, and the file is let go."""
+        if self._writer is not None:
+            self._writer.con.close()
+            self._writer = None
+
+    def rollback(self) -> None:
+        """Leave every table as it was before the run."""
+        self.close()
+
+    def reader(self, *, published: bool = False) -> ReadingBackend:
+        """A connection that holds the file only while it answers.
+
+        Args:
+            published: Read the published copy if there is one: it is never locked.
+        """
+        if published and self.published.exists():
+            return ReadingBackend(self.published)
+        return ReadingBackend(self.database)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the published copy is of the last run that changed something.
+
+        It is not if the run was killed between its commit and its publication.
+        """
+        if not self.published.exists():
+            return not self._has_records()
+        with duckdb.connect(str(self.published), read_only=True) as con:
+            copied = con.execute("SELECT max(run_id) FROM runs").fetchone()
+        return copied == self._last_success()
+
+    def publish(self) -> None:
+        """Copy the gold tables into the published file: written aside, then renamed.
+
+        The run's connection is used, after its commit, so the copy is what was committed.
+        """
+        if not self._has_records():
+            return
+        aside = self.published.with_name(f".{self.published.name}.{os.getpid()}")
+        aside.unlink(missing_ok=True)
+        con = self.writer.con
+        con.execute(f"ATTACH '{_quoted(aside)}' AS published")
+        try:
+            present = self.writer.list_tables()
+            for name in PUBLISHED_TABLES:
+                if name in present:
+                    con.execute(f'CREATE TABLE published.main."{name}" AS FROM main."{name}"')
+            con.execute("DELETE FROM published.main.runs WHERE status <> 'succeeded'")
+            con.execute("CHECKPOINT published")
+        finally:
+            con.execute("DETACH published")
+        aside.replace(self.published)
+
+    def _has_records(self) -> bool:
+        return "runs" in self.writer.list_tables()
+
+    def _last_success(self) -> tuple[Any, ...] | None:
+        sql = "SELECT max(run_id) FROM runs WHERE status = 'succeeded'"
+        return self.writer.con.execute(sql).fetchone() if self._has_records() else None
+
+    def _connect_for_writing(self) -> duckdb.DuckDBPyConnection:
+        give_up_at = time.monotonic() + LOCK_WAIT_SECONDS
+        while True:
+            try:
+                return duckdb.connect(str(self.database), config=self._settings)
+            except duckdb.IOException as error:
+                if "lock" not in str(error) or time.monotonic() > give_up_at:
+                    raise LingokidsError(_cannot_open(self.database, error)) from error
+            except duckdb.Error as error:
+                raise LingokidsError(_cannot_open(self.database, error)) from error
+            time.sleep(_LOCK_RETRY_SECONDS)
+
+
+class ReadingBackend(Backend):
+    """An Ibis backend that opens the file, read-only, for one call at a time."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__()
+        self._database = database
+        self._opened = 0
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[None]:
+        if not self._opened:
+            self.con = _connect_for_reading(self._database)
+            self._memtables.clear()  # they were registered with a connection that is gone
+            self._post_connect()
+        self._opened += 1
+        try:
+            yield
+        finally:
+            self._opened -= 1
+            if not self._opened:
+                self.con.close()
+
+    def table(self, *args: Any, **kwargs: Any) -> ir.Table:  # noqa: D102
+        with self._open():
+            return super().table(*args, **kwargs)
+
+    def list_tables(self, *args: Any, **kwargs: Any) -> list[str]:  # noqa: D102
+        with self._open():
+            return super().list_tables(*args, **kwargs)
+
+    def get_schema(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        with self._open():
+            return super().get_schema(*args, **kwargs)
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        with self._open():
+            return super().execute(*args, **kwargs)
+
+    def to_pyarrow(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        with self._open():
+            return super().to_pyarrow(*args, **kwargs)
+
+    def to_parquet(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
+        with self._open():
+            super().to_parquet(*args, **kwargs)
+
+    def to_csv(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
+        with self._open():
+            super().to_csv(*args, **kwargs)
+
+    def to_pyarrow_batches(self, expr: ir.Expr, /, **kwargs: Any) -> Any:
+        """Batches of the result, which is read whole before the file is let go."""
+        import pyarrow as pa
+
+        chunk_size = kwargs.pop("chunk_size", 1_000_000)
+        with self._open():
+            sql = self.compile(expr.as_table(), **kwargs)
+            self._run_pre_execute_hooks(expr)
+            result = self.con.execute(sql).to_arrow_table()
+        schema = expr.as_table().schema().to_pyarrow()
+        return pa.ipc.RecordBatchReader.from_batches(
+            schema, result.cast(schema).to_batches(chunk_size)
+        )
+
+
+def _connect_for_reading(database: Path) -> duckdb.DuckDBPyConnection:
+    if not database.exists():
+        raise LingokidsError(f"{database.name} is not there yet: uv run kedro run makes it.")
+    try:
+        return duckdb.connect(str(database), read_only=True)
+    except duckdb.Error as error:
+        raise LingokidsError(_cannot_open(database, error)) from error
+
+
+def _cannot_open(database: Path, error: duckdb.Error) -> str:
+    if holder := re.search(r"held in (.*?) \(PID (\d+)\)", str(error)):
+        return (
+            f"{database.name} is in use by another process (PID {holder[2]}, "
+            f"{Path(holder[1]).name}): wait until it ends, or stop it, and run again. Nothing was "
+            "changed."
+        )
+    if "lock" in str(error):
+        return (
+            f"{database.name} is in use by another process: wait until it ends, or stop it, and "
+            "run again. Nothing was changed."
+        )
+    return f"{database} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

@@ -1,0 +1,214 @@
+"""What every run does, whatever the pipeline: check, begin, log, commit or roll back, publish.
+
+Here: the order of these. Elsewhere: the transaction itself (``datasets.warehouse``), what is
+recorded (``runs``), which parameters mean what (``windows``).
+
+One run is one transaction. Whatever ends a run before its commit (an error, Ctrl-C, a kill)
+leaves every table as it was; running again is the cure.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.hooks import hook_impl
+
+from lingokids.errors import LingokidsError
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
+
+    from lingokids.datasets import TableDataset
+    from lingokids.datasets.warehouse import Warehouse
+    from lingokids.runs import Run
+
+LOGGER = logging.getLogger(__name__)
+
+
+class RunHooks:
+    """The life of a run."""
+
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self._tables: dict[str, TableDataset] = {}
+        self._project_path = Path()
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Refuse parameters that do not exist."""
+        self._project_path = context.project_path
+        if given := context._runtime_params:
+            _refuse_unknown_parameters(given, _declared_parameters(context))
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Check what was asked for, take the warehouse and begin the transaction."""
+        from lingokids import windows
+        from lingokids.runs import Run
+
+        _refuse_unsafe_ways_to_run(run_params)
+        parameters = catalog.load("parameters")
+        windows.parse_window(parameters["window"])
+        rebuild = windows.parse_rebuild(parameters["rebuild"])
+        self._tables = _tables(catalog, pipeline.datasets())
+        warehouse = _only_warehouse(self._tables)
+        if warehouse is None:
+            return
+        self._run = Run(
+            warehouse=warehouse,
+            run_id=run_params["run_id"],
+            environment=run_params["env"] or "base",
+            pipelines=", ".join(run_params["pipeline_names"] or ["__default__"]),
+            parameters=run_params["runtime_params"] or {},
+        )
+        warehouse.begin()
+        if rebuild:
+            _empty(rebuild, {name: self._tables[name] for name in _outputs(pipeline, self._tables)})
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Note that a step begins."""
+        if self._run:
+            self._run.begin_step(node.name)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Commit, publish the gold tables, and say what was done."""
+        if self._run is None:
+            return
+        run, warehouse = self._run, self._run.warehouse
+        run.end_step()
+        if warehouse.has_changed:
+            run.record_success()
+        warehouse.commit()
+        if warehouse.has_changed or not warehouse.is_published:
+            warehouse.publish()
+            self._write_statistics()
+        _log_outcome(warehouse)
+        warehouse.close()
+        self._run = None
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Roll back, and record why."""
+        if self._run is None:
+            return
+        run, self._run = self._run, None
+        run.warehouse.rollback()
+        run.record_failure(error)
+        run.warehouse.close()
+        LOGGER.error("The run failed. Every table is as it was before.")
+
+    def _write_statistics(self) -> None:
+        """Give kedro-viz the row counts, which it can only count itself for pandas."""
+        statistics = {
+            name: {"rows": table.count_in_run(), "columns": len(table.columns)}
+            for name, table in self._tables.items()
+            if table.mode != "run"
+        }
+        path = self._project_path / ".viz" / "stats.json"
+        path.parent.mkdir(exist_ok=True)
+        known = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(known | statistics))
+
+
+def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
+    from lingokids.datasets import TableDataset
+
+    datasets = {name: catalog.get(name) for name in sorted(names) if name in catalog}
+    return {name: data for name, data in datasets.items() if isinstance(data, TableDataset)}
+
+
+def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
+    warehouses = {id(table.warehouse): table.warehouse for table in tables.values()}
+    if len(warehouses) > 1:
+        files = sorted(str(warehouse.database) for warehouse in warehouses.values())
+        raise LingokidsError(
+            f"The tables of one run lie in several files ({', '.join(files)}): one transaction "
+            "cannot hold them. Give them one warehouse in globals.yml."
+        )
+    return next(iter(warehouses.values()), None)
+
+
+def _outputs(pipeline: Pipeline, tables: dict[str, TableDataset]) -> list[str]:
+    return [name for name in sorted(pipeline.all_outputs()) if name in tables]
+
+
+def _empty(rebuild: str, outputs: dict[str, TableDataset]) -> None:
+    """Empty the tables that a rebuild makes anew; bronze only if it is made anew from raw."""
+    for table in outputs.values():
+        if table.mode == "run" or table.survives_rebuild:
+            continue
+        if table.layer != "bronze" or rebuild == "raw":
+            table.clear()
+
+
+def _declared_parameters(context: KedroContext) -> dict[str, Any]:
+    """The parameters as the files have them, without those given with the run."""
+    loader = context.config_loader
+    given, loader.runtime_params = loader.runtime_params, {}
+    try:
+        return dict(loader["parameters"])
+    finally:
+        loader.runtime_params = given
+
+
+def _refuse_unknown_parameters(
+    given: dict[str, Any], declared: dict[str, Any], prefix: str = ""
+) -> None:
+    for name, value in given.items():
+        if name not in declared:
+            names = ", ".join(f"{prefix}{known}" for known in declared)
+            close = get_close_matches(name, declared, n=1)
+            hint = f" Did you mean {prefix}{close[0]}?" if close else ""
+            raise LingokidsError(
+                f"There is no parameter {prefix}{name}.{hint} There are: {names}. See "
+                "conf/base/parameters.yml."
+            )
+        # an empty mapping in the file takes keys of the operator's own (os_names)
+        if isinstance(declared[name], dict) and declared[name]:
+            if not isinstance(value, dict):
+                names = ", ".join(f"{prefix}{name}.{known}" for known in declared[name])
+                raise LingokidsError(
+                    f"{prefix}{name} is a group of parameters: give one of {names}."
+                )
+            _refuse_unknown_parameters(value, declared[name], f"{prefix}{name}.")
+
+
+def _refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
+    runner = str(run_params["runner"])
+    for name in ("ThreadRunner", "ParallelRunner"):
+        if name in runner:
+            raise LingokidsError(
+                f"{name} cannot be used: a run is one transaction on one connection, which threads "
+                "and processes would break. Leave --runner out; the engine itself uses all cores."
+            )
+    if run_params.get("only_missing_outputs"):
+        raise LingokidsError(
+            "--only-missing-outputs cannot be used: the tables always exist, so every step would "
+            "be skipped. Leave it out; a run does only what is due."
+        )
+
+
+def _log_outcome(warehouse: Warehouse) -> None:
+    kept = [change for change in warehouse.changes if change.is_kept]
+    inserted = sum(change.rows_inserted for change in kept)
+    deleted = sum(change.rows_deleted for change in kept)
+    if not warehouse.has_changed:
+        LOGGER.info("Nothing new: 0 objects read, 0 rows written.")
+        return
+    LOGGER.info(
+        "Committed: %s rows in, %s rows out, in %s.",
+        f"{inserted:,}",
+        f"{deleted:,}",
+        warehouse.database.name,
+    )

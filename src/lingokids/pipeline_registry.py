@@ -1,0 +1,22 @@
+"""The pipelines by the names that ``kedro run --pipeline`` knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lingokids.pipelines import analytics, enrichment, ingestion, marts, staging
+
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Each pipeline alone, and all of them as the default."""
+    pipelines = {
+        "ingestion": ingestion.create_pipeline(),
+        "staging": staging.create_pipeline(),
+        "enrichment": enrichment.create_pipeline(),
+        "marts": marts.create_pipeline(),
+        "analytics": analytics.create_pipeline(),
+    }
+    return {**pipelines, "__default__": sum(pipelines.values())}

@@ -1,0 +1,35 @@
+"""The analytics pipeline: the questions of the exercise and their answers."""
+
+from kedro.pipeline import Node, Pipeline
+
+from lingokids.pipelines.analytics.nodes import (
+    answer_completion_rate,
+    answer_price_tier_engagement,
+    answer_subscription_impact,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """CSV files of the exercise to three answers."""
+    return Pipeline(
+        [
+            Node(
+                func=answer_completion_rate,
+                inputs=["activity_events", "activities"],
+                outputs="q1_completion_rate",
+                name="answer_completion_rate",
+            ),
+            Node(
+                func=answer_price_tier_engagement,
+                inputs=["activity_events", "activities"],
+                outputs="q2_price_tier_engagement",
+                name="answer_price_tier_engagement",
+            ),
+            Node(
+                func=answer_subscription_impact,
+                inputs=["activity_events", "subscriptions", "params:subscription_impact"],
+                outputs="q3_subscription_impact",
+                name="answer_subscription_impact",
+            ),
+        ]
+    )

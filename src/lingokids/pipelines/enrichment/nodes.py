@@ -1,0 +1,231 @@
+"""Enrichment: each staged event with the country, activity and subscription it happened under.
+
+Here: which events are enriched anew, the join, and the business rule of the subscription
+status. Elsewhere: which record of a user or activity is the last (the staging pipeline).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis
+from ibis import _
+
+from lingokids import contracts, windows
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+
+def find_unenriched_loads(staged_loads: ir.Table, known_enriched_loads: ir.Table) -> ir.Table:
+    """Find the loads in silver that the enriched events do not reflect yet.
+
+    Grain: one row per load.
+    """
+    return windows.find_new_loads(staged_loads, known_enriched_loads)
+
+
+def find_outdated_events(  # noqa: PLR0913
+    known_enriched: ir.Table,
+    stg_users: ir.Table,
+    stg_activities: ir.Table,
+    superseded_deliveries: ir.Table,
+    changed_users: ir.Table,
+    changed_activities: ir.Table,
+    unenriched_loads: ir.Table,
+    window: dict[str, Any],
+) -> ir.Table:
+    """Name the enriched rows that are no longer right.
+
+    Grain: one row per outdated row of the enriched events.
+
+    Args:
+        known_enriched: ``ENRICHED_EVENTS`` before this run.
+        stg_users: The users as they are now.
+        stg_activities: The activities as they are now.
+        superseded_deliveries: Deliveries that stopped being the last of their event.
+        changed_users: Users whose country or milestones changed, and since when.
+        changed_activities: Activities whose description changed.
+        unenriched_loads: The loads whose changes count.
+        window: The ``window`` parameters: rows of its days count as outdated.
+    """
+    superseded = known_enriched.semi_join(
+        superseded_deliveries.semi_join(
+            unenriched_loads, superseded_deliveries.superseded_by_load == unenriched_loads.load_id
+        ),
+        contracts.EVENT_ROWS.columns,
+    )
+    outdated = [
+        superseded.select(contracts.EVENT_ROWS.columns),
+        _outdated_by_users(known_enriched, stg_users, changed_users, unenriched_loads),
+        _outdated_by_activities(
+            known_enriched, stg_activities, changed_activities, unenriched_loads
+        ),
+    ]
+    asked = windows.parse_window(window)
+    if not asked.is_open:
+        in_window = known_enriched.filter(asked.covers(_.date))
+        outdated.append(in_window.select(contracts.EVENT_ROWS.columns))
+    return ibis.union(*outdated, distinct=True)
+
+
+def enrich_events(  # noqa: PLR0913
+    stg_events: ir.Table,
+    stg_users: ir.Table,
+    stg_activities: ir.Table,
+    outdated_events: ir.Table,
+    unenriched_loads: ir.Table,
+    window: dict[str, Any],
+) -> ir.Table:
+    """Join the events that are due with their user and activity.
+
+    Grain: one row per ``event_id``.
+
+    Args:
+        stg_events: The staged events.
+        stg_users: The users. An event of a user whose record has not arrived has no country
+            and the status ``unknown``.
+        stg_activities: The activities. An event of one not in the catalogue has NULLs.
+        outdated_events: Rows to be enriched anew, where they still stand in ``stg_events``.
+        unenriched_loads: The loads whose events are enriched for the first time.
+        window: The ``window`` parameters: events of its days are enriched anew.
+
+    Returns:
+        ``ENRICHED_EVENTS``.
+    """
+    due = _due_events(stg_events, outdated_events, unenriched_loads, window)
+    users = stg_users.mutate(is_known_user=True).drop(*contracts.DELIVERY, *contracts.ARRIVAL)
+    activities = stg_activities.drop(*contracts.DELIVERY, *contracts.ARRIVAL)
+    joined = due.left_join(users, "user_id").left_join(activities, "activity_id")
+    return joined.mutate(subscription_status=subscription_status(joined)).select(
+        contracts.ENRICHED_EVENTS.columns
+    )
+
+
+def mark_enriched_days(
+    stg_events: ir.Table,
+    outdated_events: ir.Table,
+    unenriched_loads: ir.Table,
+    known_enriched_days: ir.Table,
+    window: dict[str, Any],
+    rebuild: str | None,
+) -> ir.Table:
+    """Raise the revision of each day whose enriched rows this run changes.
+
+    Grain: one row per day that gains, loses or changes a row.
+
+    Args:
+        stg_events: The staged events.
+        outdated_events: The rows that go: a day that only loses rows changes too.
+        unenriched_loads: The loads whose events are enriched for the first time.
+        known_enriched_days: ``ENRICHED_DAYS`` before this run.
+        window: The ``window`` parameters: its days change on purpose.
+        rebuild: The ``rebuild`` parameter: if given, every day changes, even one without events.
+    """
+    due = _due_events(stg_events, outdated_events, unenriched_loads, window)
+    days = ibis.union(due.select("date"), outdated_events.select("date"), distinct=True)
+    if windows.parse_rebuild(rebuild):
+        days = ibis.union(days, known_enriched_days.select("date"), distinct=True)
+    known = known_enriched_days.select("date", known_revision="revision")
+    return days.left_join(known, "date").select(
+        date=days["date"],
+        revision=(_.known_revision.fill_null(0) + 1).cast("int32"),
+    )
+
+
+def record_enriched_loads(unenriched_loads: ir.Table) -> ir.Table:
+    """Enter the loads into the record of what the enriched events reflect.
+
+    Grain: one row per load.
+    """
+    return unenriched_loads
+
+
+def subscription_status(events: ir.Table) -> ir.StringValue:
+    """The user's status at the moment of the event: the first that holds.
+
+    The ends are included. A subscription without an end is open; a trial without an end is none.
+    Source: DESIGN, "Meanings"; the predecessor's rule.
+
+    Args:
+        events: occurred_at, beside the milestones of the user's latest record and
+            ``is_known_user``, NULL where no record has arrived.
+    """
+    moment = events.occurred_at
+    subscribed = (moment >= events.subscription_start_at) & (
+        events.subscription_expire_at.isnull() | (moment <= events.subscription_expire_at)
+    )
+    in_trial = (moment >= events.trial_start_at) & (moment <= events.trial_end_at)
+    before_trial = events.trial_start_at.isnull() | (moment < events.trial_start_at)
+    return ibis.cases(
+        (events.is_known_user.isnull(), "unknown"),
+        (subscribed, "subscribed"),
+        (in_trial, "trial"),
+        (before_trial, "free"),
+        else_="lapsed",
+    )
+
+
+def _due_events(
+    stg_events: ir.Table, outdated: ir.Table, unenriched_loads: ir.Table, window: dict[str, Any]
+) -> ir.Table:
+    """The staged events of new loads, and the older ones whose enriched row is outdated."""
+    new = stg_events.semi_join(unenriched_loads, "load_id")
+    old = stg_events.anti_join(unenriched_loads, "load_id")
+    due = [new, old.semi_join(outdated, contracts.EVENT_ROWS.columns)]
+    asked = windows.parse_window(window)
+    if not asked.is_open:
+        due.append(
+            old.filter(asked.covers(_.date)).anti_join(outdated, contracts.EVENT_ROWS.columns)
+        )
+    return ibis.union(*due)
+
+
+def _outdated_by_users(
+    known_enriched: ir.Table, stg_users: ir.Table, changed_users: ir.Table, loads: ir.Table
+) -> ir.Table:
+    """Rows whose country or status the user's record now says otherwise."""
+    since = (
+        changed_users.semi_join(loads, changed_users.changed_by_load == loads.load_id)
+        .group_by("user_id")
+        .aggregate(
+            changed_from=ibis.ifelse(
+                _.changed_from.isnull().any(), ibis.null(contracts.INSTANT), _.changed_from.min()
+            )
+        )
+    )
+    records = since.inner_join(
+        stg_users.drop(*contracts.DELIVERY, *contracts.ARRIVAL), "user_id"
+    ).mutate(is_known_user=True)
+    records = records.rename({"country_code_now": "country_code"})
+    concerned = known_enriched.select(
+        *contracts.EVENT_ROWS.columns, "user_id", "occurred_at", "country_code",
+        "subscription_status",
+    ).inner_join(records, "user_id")
+    concerned = concerned.filter(
+        concerned.changed_from.isnull() | (concerned.occurred_at >= concerned.changed_from)
+    )
+    is_outdated = ~concerned.country_code.identical_to(concerned.country_code_now) | (
+        concerned.subscription_status != subscription_status(concerned)
+    )
+    return concerned.filter(is_outdated).select(contracts.EVENT_ROWS.columns)
+
+
+def _outdated_by_activities(
+    known_enriched: ir.Table, stg_activities: ir.Table, changed_activities: ir.Table, loads: ir.Table
+) -> ir.Table:
+    """Rows whose activity is now described otherwise."""
+    described = ("activity_name", "activity_type", "activity_subtype")
+    changed = changed_activities.semi_join(
+        loads, changed_activities.changed_by_load == loads.load_id
+    )
+    records = stg_activities.semi_join(changed, "activity_id").select(
+        "activity_id", **{f"{column}_now": column for column in described}
+    )
+    concerned = known_enriched.select(
+        *contracts.EVENT_ROWS.columns, "activity_id", *described
+    ).inner_join(records, "activity_id")
+    is_outdated = ibis.or_(
+        *(~concerned[column].identical_to(concerned[f"{column}_now"]) for column in described)
+    )
+    return concerned.filter(is_outdated).select(contracts.EVENT_ROWS.columns)

@@ -1,0 +1,72 @@
+"""The enrichment pipeline: staged events joined with their users and activities."""
+
+from kedro.pipeline import Node, Pipeline
+
+from lingokids.pipelines.enrichment.nodes import (
+    enrich_events,
+    find_outdated_events,
+    find_unenriched_loads,
+    mark_enriched_days,
+    record_enriched_loads,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """Staged events to enriched events, and the days that changed."""
+    return Pipeline(
+        [
+            Node(
+                func=find_unenriched_loads,
+                inputs=["staged_loads", "known_enriched_loads"],
+                outputs="unenriched_loads",
+                name="find_unenriched_loads",
+            ),
+            Node(
+                func=find_outdated_events,
+                inputs=[
+                    "known_enriched",
+                    "stg_users",
+                    "stg_activities",
+                    "superseded_deliveries",
+                    "changed_users",
+                    "changed_activities",
+                    "unenriched_loads",
+                    "params:window",
+                ],
+                outputs="outdated_events",
+                name="find_outdated_events",
+            ),
+            Node(
+                func=enrich_events,
+                inputs=[
+                    "stg_events",
+                    "stg_users",
+                    "stg_activities",
+                    "outdated_events",
+                    "unenriched_loads",
+                    "params:window",
+                ],
+                outputs="intermediate_activity_events_enriched",
+                name="enrich_events",
+            ),
+            Node(
+                func=mark_enriched_days,
+                inputs=[
+                    "stg_events",
+                    "outdated_events",
+                    "unenriched_loads",
+                    "known_enriched_days",
+                    "params:window",
+                    "params:rebuild",
+                ],
+                outputs="enriched_days",
+                name="mark_enriched_days",
+            ),
+            Node(
+                func=record_enriched_loads,
+                inputs="unenriched_loads",
+                outputs="enriched_loads",
+                name="record_enriched_loads",
+            ),
+        ]
+    )

@@ -1,0 +1,61 @@
+"""The ingestion pipeline: raw objects to bronze."""
+
+from kedro.pipeline import Node, Pipeline
+
+from lingokids.pipelines.ingestion.nodes import (
+    find_new_objects,
+    ingest_activities,
+    ingest_events,
+    ingest_users,
+    quarantine_lines,
+    record_objects,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """Raw objects to bronze tables, quarantine and ledger."""
+    return Pipeline(
+        [
+            Node(
+                func=find_new_objects,
+                inputs=["raw_events", "raw_users", "raw_activities", "known_objects"],
+                outputs="new_objects",
+                name="find_new_objects",
+            ),
+            Node(
+                func=ingest_events,
+                inputs=["raw_events", "new_objects"],
+                outputs=["bronze_events", "unusable_events", "event_line_counts"],
+                name="ingest_events",
+            ),
+            Node(
+                func=ingest_users,
+                inputs=["raw_users", "new_objects"],
+                outputs=["bronze_users", "unusable_users", "user_line_counts"],
+                name="ingest_users",
+            ),
+            Node(
+                func=ingest_activities,
+                inputs=["raw_activities", "new_objects"],
+                outputs=["bronze_activities", "unusable_activities", "activity_line_counts"],
+                name="ingest_activities",
+            ),
+            Node(
+                func=quarantine_lines,
+                inputs=["unusable_events", "unusable_users", "unusable_activities"],
+                outputs="quarantined_lines",
+                name="quarantine_lines",
+            ),
+            Node(
+                func=record_objects,
+                inputs=[
+                    "new_objects",
+                    "event_line_counts",
+                    "user_line_counts",
+                    "activity_line_counts",
+                ],
+                outputs="ingested_objects",
+                name="record_objects",
+            ),
+        ]
+    )

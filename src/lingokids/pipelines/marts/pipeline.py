@@ -1,0 +1,42 @@
+"""The marts pipeline: enriched events to gold."""
+
+from kedro.pipeline import Node, Pipeline
+
+from lingokids.pipelines.marts.nodes import (
+    build_engagement_metrics,
+    find_due_days,
+    rank_activities,
+    record_gold_days,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """Enriched events to gold tables, for the days that are due."""
+    return Pipeline(
+        [
+            Node(
+                func=find_due_days,
+                inputs=["enriched_days", "known_gold_days", "params:window"],
+                outputs="due_days",
+                name="find_due_days",
+            ),
+            Node(
+                func=build_engagement_metrics,
+                inputs=["intermediate_activity_events_enriched", "due_days", "params:os_names"],
+                outputs="activity_engagement_metrics",
+                name="build_engagement_metrics",
+            ),
+            Node(
+                func=rank_activities,
+                inputs=["intermediate_activity_events_enriched", "due_days"],
+                outputs="activity_popularity_daily",
+                name="rank_activities",
+            ),
+            Node(
+                func=record_gold_days,
+                inputs="due_days",
+                outputs="gold_days",
+                name="record_gold_days",
+            ),
+        ]
+    )

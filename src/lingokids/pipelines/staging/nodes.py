@@ -1,0 +1,237 @@
+"""Staging: deliveries become one row per event, user and activity: the last delivery of each.
+
+Here: which delivery is the last, and what its arrival changes. Elsewhere: typing
+(``quality``, done at ingestion), joining (the enrichment pipeline).
+
+Arrival order is total: landed_at, then object_key, line_number and etag. The last delivery
+wins, whichever run took it in, and an event whose last delivery is not an activity exit has no
+row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ibis
+from ibis import _
+
+from lingokids import contracts, windows
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+EVENT_OF_INTEREST = "activity_exit"
+ARRIVAL_ORDER = ("landed_at", "object_key", "line_number", "etag")
+
+
+def find_unstaged_loads(ingested_objects: ir.Table, known_staged_loads: ir.Table) -> ir.Table:
+    """Find the loads in bronze that staging does not reflect yet.
+
+    Grain: one row per load.
+    """
+    return windows.find_new_loads(ingested_objects, known_staged_loads)
+
+
+def find_superseded_deliveries(bronze_events: ir.Table, unstaged_loads: ir.Table) -> ir.Table:
+    """Find the deliveries of events that stop being, or never were, the last one.
+
+    Grain: one row per delivery. Each is found once: by the staging that superseded it.
+
+    Args:
+        bronze_events: Every delivery.
+        unstaged_loads: The loads whose deliveries are new to staging.
+
+    Returns:
+        ``SUPERSEDED_DELIVERIES``: the new deliveries that are not the last of their event, and
+        the old last one where a new delivery follows it.
+    """
+    columns = ["event_id", "occurred_at", "load_id", *ARRIVAL_ORDER]
+    new = bronze_events.semi_join(unstaged_loads, "load_id").select(columns)
+    old = bronze_events.anti_join(unstaged_loads, "load_id").select(columns)
+
+    repeated = new.group_by("event_id").having(_.count() > 1).aggregate().select("event_id")
+    old = old.semi_join(new, "event_id")
+    redelivered = ibis.union(repeated, old.select("event_id"), distinct=True)
+
+    deliveries = ibis.union(
+        new.semi_join(redelivered, "event_id").mutate(is_new=True), old.mutate(is_new=False)
+    )
+    arrival = [ibis.desc(column) for column in ARRIVAL_ORDER]
+    ranked = deliveries.mutate(
+        deliveries_after=ibis.row_number().over(group_by="event_id", order_by=arrival),
+        of_its_age_after=ibis.row_number().over(
+            group_by=["event_id", "is_new"], order_by=arrival
+        ),
+    )
+    superseded = ranked.filter(
+        (_.deliveries_after > 0) & (_.is_new | (_.of_its_age_after == 0))
+    )
+    newest = unstaged_loads.aggregate(superseded_by_load=_.load_id.max())
+    return (
+        superseded.cross_join(newest)
+        .mutate(date=_.occurred_at.date())
+        .select(contracts.SUPERSEDED_DELIVERIES.columns)
+    )
+
+
+def stage_events(
+    bronze_events: ir.Table,
+    superseded_deliveries: ir.Table,
+    known_stg_events: ir.Table,
+    unstaged_loads: ir.Table,
+    window: dict[str, Any],
+) -> tuple[ir.Table, ir.Table]:
+    """Keep the last delivery of each event, if it is an activity exit.
+
+    Args:
+        bronze_events: Every delivery. An event may be delivered more than once.
+        superseded_deliveries: Deliveries that are not the last of their event.
+        known_stg_events: ``STG_EVENTS`` before this run; read for a window only.
+        unstaged_loads: The loads being staged.
+        window: The ``window`` parameters: events of its days are staged again.
+
+    Returns:
+        ``EVENT_ROWS``: the rows of stg_events that are replaced; and ``STG_EVENTS``, one row per
+        ``event_id``: durations in seconds, instants in UTC, absent values as NULL.
+    """
+    replaced = superseded_deliveries.semi_join(
+        unstaged_loads, superseded_deliveries.superseded_by_load == unstaged_loads.load_id
+    ).select(contracts.EVENT_ROWS.columns)
+    due = bronze_events.semi_join(unstaged_loads, "load_id")
+
+    asked = windows.parse_window(window)
+    if not asked.is_open:
+        in_window = known_stg_events.filter(asked.covers(_.date))
+        replaced = ibis.union(
+            replaced, in_window.select(contracts.EVENT_ROWS.columns), distinct=True
+        )
+        staged_before = bronze_events.anti_join(unstaged_loads, "load_id")
+        due = ibis.union(due, staged_before.filter(asked.covers(_.occurred_at.date())))
+
+    last = due.anti_join(superseded_deliveries, contracts.DELIVERY)
+    exits = last.filter(_.event_name == EVENT_OF_INTEREST).mutate(date=_.occurred_at.date())
+    return replaced, exits.select(contracts.STG_EVENTS.columns)
+
+
+def stage_users(
+    bronze_users: ir.Table, known_users: ir.Table, unstaged_loads: ir.Table
+) -> tuple[ir.Table, ir.Table]:
+    """Keep the last record of each user, and note whose record says something new.
+
+    Args:
+        bronze_users: Every delivery.
+        known_users: ``STG_USERS`` before this run.
+        unstaged_loads: The loads being staged.
+
+    Returns:
+        ``CHANGED_USERS``, one row per user whose country or milestones changed, or who is new:
+        no event before ``changed_from`` is enriched otherwise than before; it is NULL where any
+        may be (a new user, another country). And ``STG_USERS``, one row per ``user_id``.
+    """
+    last = _last_records(bronze_users, known_users, unstaged_loads, "user_id")
+    old = known_users.view()
+    is_new = old["user_id"].isnull()
+    changed_from = ibis.cases(
+        (is_new | _differs(last, old, "country_code"), ibis.null(contracts.INSTANT)),
+        else_=_earliest_change(last, old),
+    )
+    changed = (
+        last.left_join(old, "user_id")
+        .select(user_id=last.user_id, changed_from=changed_from)
+        .filter(_.changed_from.isnull() | (_.changed_from < _NEVER))
+    )
+    return _by_newest_load(changed, unstaged_loads), last
+
+
+def stage_activities(
+    bronze_activities: ir.Table, known_activities: ir.Table, unstaged_loads: ir.Table
+) -> tuple[ir.Table, ir.Table]:
+    """Keep the last record of each activity, and note whose record says something new.
+
+    Args:
+        bronze_activities: Every delivery.
+        known_activities: ``STG_ACTIVITIES`` before this run.
+        unstaged_loads: The loads being staged.
+
+    Returns:
+        ``CHANGED_ACTIVITIES``, one row per activity that is new or whose name, type or subtype
+        changed; and ``STG_ACTIVITIES``, one row per ``activity_id``.
+    """
+    last = _last_records(bronze_activities, known_activities, unstaged_loads, "activity_id")
+    old = known_activities.view()
+    is_changed = ibis.or_(
+        old["activity_id"].isnull(),
+        *(
+            _differs(last, old, column)
+            for column in ("activity_name", "activity_type", "activity_subtype")
+        ),
+    )
+    changed = last.left_join(old, "activity_id").filter(is_changed).select(last.activity_id)
+    return _by_newest_load(changed, unstaged_loads), last
+
+
+def record_staged_loads(unstaged_loads: ir.Table) -> ir.Table:
+    """Enter the loads into the record of what staging reflects.
+
+    Grain: one row per load.
+    """
+    return unstaged_loads
+
+
+_NEVER = ibis.timestamp("9999-12-31 00:00:00").cast(contracts.INSTANT)
+
+
+def _last_records(
+    bronze: ir.Table, known: ir.Table, unstaged_loads: ir.Table, key: str
+) -> ir.Table:
+    """The last record of each key that the loads brought, unless the one known arrived later."""
+    columns = known.columns
+    new = bronze.semi_join(unstaged_loads, "load_id").select(columns)
+    old = known.semi_join(new, key).select(columns)
+    deliveries_after = ibis.row_number().over(
+        group_by=key, order_by=[ibis.desc(column) for column in ARRIVAL_ORDER]
+    )
+    last = (
+        ibis.union(new.mutate(is_new=True), old.mutate(is_new=False))
+        .mutate(deliveries_after=deliveries_after)
+        .filter(_.deliveries_after == 0)
+    )
+    return last.filter(_.is_new).select(columns)
+
+
+def _differs(new: ir.Table, old: ir.Table, column: str) -> ir.BooleanValue:
+    return ~new[column].identical_to(old[column])
+
+
+def _earliest_change(new: ir.Table, old: ir.Table) -> ir.TimestampValue:
+    """The first instant at which the subscription status may differ; ``_NEVER`` if at none.
+
+    It is the earlier of the old and the new value of the earliest milestone that changed. A
+    trial without an end is no trial, so gaining or losing the end counts from the trial's start.
+    """
+
+    def earlier(column: str) -> ir.TimestampValue:
+        return ibis.least(
+            ibis.coalesce(new[column], old[column]), ibis.coalesce(old[column], new[column])
+        )
+
+    trial_end_is_missing = new.trial_end_at.isnull() | old.trial_end_at.isnull()
+    changes = {
+        "trial_start_at": earlier("trial_start_at"),
+        "trial_end_at": ibis.ifelse(
+            trial_end_is_missing, earlier("trial_start_at"), earlier("trial_end_at")
+        ),
+        "subscription_start_at": earlier("subscription_start_at"),
+        "subscription_expire_at": earlier("subscription_expire_at"),
+    }
+    return ibis.least(
+        *(
+            ibis.ifelse(_differs(new, old, column), since.fill_null(_NEVER), _NEVER)
+            for column, since in changes.items()
+        )
+    )
+
+
+def _by_newest_load(changed: ir.Table, unstaged_loads: ir.Table) -> ir.Table:
+    newest = unstaged_loads.aggregate(changed_by_load=_.load_id.max())
+    return changed.cross_join(newest)

@@ -1,0 +1,62 @@
+"""The staging pipeline: bronze to one row per event, user and activity."""
+
+from kedro.pipeline import Node, Pipeline
+
+from lingokids.pipelines.staging.nodes import (
+    find_superseded_deliveries,
+    find_unstaged_loads,
+    record_staged_loads,
+    stage_activities,
+    stage_events,
+    stage_users,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """Bronze to silver: the last delivery of each event, user and activity."""
+    return Pipeline(
+        [
+            Node(
+                func=find_unstaged_loads,
+                inputs=["ingested_objects", "known_staged_loads"],
+                outputs="unstaged_loads",
+                name="find_unstaged_loads",
+            ),
+            Node(
+                func=find_superseded_deliveries,
+                inputs=["bronze_events", "unstaged_loads"],
+                outputs="superseded_deliveries",
+                name="find_superseded_deliveries",
+            ),
+            Node(
+                func=stage_events,
+                inputs=[
+                    "bronze_events",
+                    "superseded_deliveries",
+                    "known_stg_events",
+                    "unstaged_loads",
+                    "params:window",
+                ],
+                outputs=["replaced_events", "stg_events"],
+                name="stage_events",
+            ),
+            Node(
+                func=stage_users,
+                inputs=["bronze_users", "known_users", "unstaged_loads"],
+                outputs=["changed_users", "stg_users"],
+                name="stage_users",
+            ),
+            Node(
+                func=stage_activities,
+                inputs=["bronze_activities", "known_activities", "unstaged_loads"],
+                outputs=["changed_activities", "stg_activities"],
+                name="stage_activities",
+            ),
+            Node(
+                func=record_staged_loads,
+                inputs="unstaged_loads",
+                outputs="staged_loads",
+                name="record_staged_loads",
+            ),
+        ]
+    )

@@ -1,0 +1,148 @@
+"""What a run did, kept in tables: ``runs``, ``run_steps`` and ``run_days``.
+
+Here: measuring the steps of a run and writing them down. Elsewhere: when a run begins, commits
+and ends (``hooks``), what a save does to a table (``datasets``).
+
+A run that changed nothing leaves no record: it writes nothing at all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lingokids import contracts
+
+if TYPE_CHECKING:
+    from lingokids.datasets.tables import TableDataset
+    from lingokids.datasets.warehouse import Change, Warehouse
+
+LOGGER = logging.getLogger(__name__)
+RECORDS = (contracts.RUNS, contracts.RUN_STEPS, contracts.RUN_DAYS)
+
+
+@dataclass
+class Run:
+    """One run in hand: which it is, and the steps it has made.
+
+    Attributes:
+        warehouse: The tables it writes.
+        run_id: Kedro's name of the run: the instant it was asked for.
+        environment: The ``--env``.
+        pipelines: The pipelines asked for.
+        parameters: The parameters given with the run.
+    """
+
+    warehouse: Warehouse
+    run_id: str
+    environment: str
+    pipelines: str
+    parameters: dict[str, Any]
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
+    _started: float = field(default_factory=time.perf_counter)
+    _node_name: str = ""
+    _node_started: float = 0.0
+    _seen: int = 0
+    _steps: list[tuple[str, Change]] = field(default_factory=list)
+
+    def begin_step(self, node_name: str) -> None:
+        """Note that a node begins; the step before it is over."""
+        self.end_step()
+        self._node_name, self._node_started = node_name, time.perf_counter()
+
+    def end_step(self) -> None:
+        """Note and log what the step in hand did to each table."""
+        changes = self.warehouse.changes[self._seen :]
+        self._seen += len(changes)
+        self._steps += [(self._node_name, change) for change in changes]
+        if not self._node_name:
+            return
+        seconds = time.perf_counter() - self._node_started
+        LOGGER.info("%-28s %6.2f s  %s", self._node_name, seconds, _in_words(changes))
+        self._node_name = ""
+
+    def record_success(self) -> None:
+        """Write the record of a run that changed something, inside its transaction."""
+        self._write("succeeded", None, self._steps)
+
+    def record_failure(self, error: BaseException) -> None:
+        """Write why a run failed, in a transaction of its own, after the run's was rolled back."""
+        failure = f"{self._node_name}: {error}" if self._node_name else str(error)
+        self.warehouse.begin()
+        self._write("failed", failure, [])
+        self.warehouse.commit()
+
+    def _write(self, status: str, failure: str | None, steps: list[tuple[str, Change]]) -> None:
+        con = self.warehouse.writer.con
+        for contract in RECORDS:
+            self._table(contract)._create_if_missing()
+        kept = [(name, change) for name, change in steps if change.is_kept]
+        con.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                self.run_id,
+                self.environment,
+                self.pipelines,
+                json.dumps(self.parameters, default=str),
+                status,
+                failure,
+                self.started_at,
+                time.perf_counter() - self._started,
+                sum(change.rows_deleted for _, change in kept),
+                sum(change.rows_inserted for _, change in kept),
+            ],
+        )
+        for step, (node_name, change) in enumerate(_totals(kept), start=1):
+            con.execute(
+                "INSERT INTO run_steps VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    *(self.run_id, step, node_name, change.table_name),
+                    *(change.rows_deleted, change.rows_inserted, change.seconds),
+                ],
+            )
+        if any(change.table_name == "due_days" for _, change in steps):
+            con.execute("INSERT INTO run_days SELECT ?, date FROM temp.main.due_days", [self.run_id])
+
+    def _table(self, contract: contracts.Contract) -> TableDataset:
+        from lingokids.datasets.tables import TableDataset
+
+        return TableDataset(
+            table_name=contract.table_name,
+            warehouse={
+                "database": str(self.warehouse.database),
+                "published": str(self.warehouse.published),
+            },
+            mode="append",
+        )
+
+
+def _totals(steps: list[tuple[str, Change]]) -> list[tuple[str, Change]]:
+    """Add up the saves of a step into the same table, such as the batches of an ingestion."""
+    totals: dict[tuple[str, str], Change] = {}
+    for node_name, change in steps:
+        key = (node_name, change.table_name)
+        before = totals.get(key)
+        totals[key] = (
+            change
+            if before is None
+            else before._replace(
+                rows_deleted=before.rows_deleted + change.rows_deleted,
+                rows_inserted=before.rows_inserted + change.rows_inserted,
+                seconds=before.seconds + change.seconds,
+            )
+        )
+    return [(node_name, change) for (node_name, _), change in totals.items()]
+
+
+def _in_words(changes: list[Change]) -> str:
+    parts = []
+    for _, change in _totals([("", change) for change in changes]):
+        counts = [f"+{change.rows_inserted:,}"] if change.rows_inserted else []
+        counts += [f"-{change.rows_deleted:,}"] if change.rows_deleted else []
+        if counts:
+            parts.append(f"{change.table_name} {' '.join(counts)}")
+    return ", ".join(parts) or "nothing to do"

@@ -1,0 +1,26 @@
+"""Project settings: what Kedro is told once.
+
+Here: hooks, configuration patterns and resolvers. Elsewhere: places (``conf/base/globals.yml``),
+tables (``catalog.yml``), what an operator may tune (``parameters.yml``).
+"""
+
+from pathlib import Path
+
+from lingokids.hooks import RunHooks
+
+_PROJECT = Path(__file__).resolve().parents[2]
+
+
+def _in_project(path: str) -> str:
+    """A path below the project, wherever the command is given from."""
+    return (_PROJECT / path).as_posix()
+
+
+HOOKS = (RunHooks(),)
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "merge_strategy": {"globals": "soft", "parameters": "soft"},
+    "custom_resolvers": {"project": _in_project},
+}

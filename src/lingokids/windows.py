@@ -1,0 +1,151 @@
+"""Which loads, events and days a run reads or rebuilds.
+
+Here: the window an operator asks for, and the rules that say what is due: always "what
+there is, minus what is already reflected", worked out from tables. Elsewhere: what is done
+with the units that are due (each pipeline's ``nodes.py``).
+
+A window is half-open, ``[start, end)``, in UTC days. It is rebuilt besides what is due, never
+instead of it, so that a run with a window leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import ibis
+
+from lingokids.errors import LingokidsError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+REBUILDS = ("bronze", "raw")
+
+
+@dataclass(frozen=True)
+class Window:
+    """The days an operator asks to be rebuilt on purpose.
+
+    Attributes:
+        start: First day, or None: from the first there is.
+        end: The day after the last, or None: to the last there is.
+        lookback_days: How many days before each due day are rebuilt with it.
+    """
+
+    start: date | None = None
+    end: date | None = None
+    lookback_days: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no span is asked for: only what is due is rebuilt."""
+        return self.start is None and self.end is None
+
+    def covers(self, day: ir.DateValue) -> ir.BooleanValue:
+        """Whether ``day`` lies in the span asked for; never true if none is."""
+        if self.is_open:
+            return ibis.literal(False)
+        covered = ibis.literal(True)
+        if self.start is not None:
+            covered = covered & (day >= ibis.literal(self.start))
+        if self.end is not None:
+            covered = covered & (day < ibis.literal(self.end))
+        return covered
+
+
+def parse_window(parameters: dict[str, Any]) -> Window:
+    """Read the ``window`` parameters.
+
+    Raises:
+        LingokidsError: A day is not written YYYY-MM-DD, the window is empty or reversed, or
+            ``lookback_days`` is not a whole number of 0 or more.
+    """
+    start = _parse_day("window.start", parameters.get("start"))
+    end = _parse_day("window.end", parameters.get("end"))
+    if start is not None and end is not None and start >= end:
+        raise LingokidsError(
+            f"window.end is {end}, not after window.start, {start}: the end is the day after "
+            f"the last one; for one day write window.start={start},"
+            f"window.end={start + timedelta(days=1)}."
+        )
+    lookback = parameters.get("lookback_days") or 0
+    if isinstance(lookback, bool) or not isinstance(lookback, int) or lookback < 0:
+        raise LingokidsError(
+            f"window.lookback_days is {lookback!r}: write a whole number of days, 0 or more."
+        )
+    return Window(start, end, lookback)
+
+
+def parse_rebuild(value: object) -> str | None:
+    """Read the ``rebuild`` parameter: None, ``bronze`` or ``raw``.
+
+    Raises:
+        LingokidsError: It is anything else.
+    """
+    if value is None or value in REBUILDS:
+        return value  # type: ignore[return-value]
+    raise LingokidsError(
+        f"rebuild is {value!r}: write rebuild=bronze (silver and gold anew from bronze), "
+        "rebuild=raw (everything anew from the raw objects), or leave it out."
+    )
+
+
+def parse_month(name: str, value: object) -> date:
+    """Read a month written YYYY-MM: its first day.
+
+    Raises:
+        LingokidsError: It is written otherwise.
+    """
+    try:
+        return date.fromisoformat(f"{value}-01")
+    except ValueError:
+        raise LingokidsError(f"{name} is {value!r}: write a month as YYYY-MM.") from None
+
+
+def _parse_day(name: str, value: object) -> date | None:
+    if value is None or (isinstance(value, date) and type(value) is date):
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise LingokidsError(f"{name} is {value!r}: write a UTC day as YYYY-MM-DD.") from None
+
+
+def find_new_loads(done_below: ir.Table, reflected: ir.Table) -> ir.Table:
+    """Find the loads that the layer below has and this layer does not reflect yet.
+
+    Grain: one row per ``load_id``.
+    """
+    return done_below.select("load_id").distinct().anti_join(reflected, "load_id")
+
+
+def find_due_days(
+    current_days: ir.Table, reflected_days: ir.Table, window: Window
+) -> ir.Table:
+    """Find the days whose gold rows are older than the rows they are made from.
+
+    Grain: one row per ``date``.
+
+    Args:
+        current_days: ``ENRICHED_DAYS``: the revision each day has now.
+        reflected_days: ``GOLD_DAYS``: the revision gold was last made from.
+        window: The days in it are due as well, and so are the ``lookback_days`` before each
+            day that is.
+
+    Returns:
+        ``DUE_DAYS``: the day and the revision it will reflect.
+    """
+    reflected = reflected_days.select("date", reflected_revision="revision")
+    days = current_days.left_join(reflected, "date")
+    is_stale = days.reflected_revision.isnull() | (days.reflected_revision < days.revision)
+    stale = days.filter(is_stale | window.covers(days["date"])).select("date", "revision")
+    if not window.lookback_days:
+        return stale
+    reach = ibis.range(0, window.lookback_days + 1).unnest()
+    reached = stale.select(due_date=stale["date"], days_back=reach)
+    reached = reached.select(
+        date=(reached.due_date - reached.days_back.as_interval("D")).cast("date")
+    ).distinct()
+    return current_days.semi_join(reached, "date").select("date", "revision")
