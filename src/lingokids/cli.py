@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
+from lingokids.errors import LingokidsError
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -37,17 +39,25 @@ class _StoppableRun(click.Command):
             if received:  # the engine may report the interruption in words of its own
                 click.echo("Stopped. Every table is as it was before the run.", err=True)
                 ctx.exit(128 + received[0])
-            if isinstance(error, ValueError) and _names_nothing(error):
-                raise click.ClickException(str(error)) from error
+            if (expected := _expected_failure(error)) is not None:
+                raise click.ClickException(expected) from None
             raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
 
-def _names_nothing(error: ValueError) -> bool:
-    """Whether Kedro says that a pipeline or node of that name does not exist."""
-    return str(error).startswith(("Failed to find the pipeline", "Pipeline does not contain"))
+def _expected_failure(error: BaseException) -> str | None:
+    """The sentence of an expected failure, however deep Kedro has wrapped it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, LingokidsError):
+            return cause.message
+        cause = cause.__cause__
+    names_nothing = ("Failed to find the pipeline", "Pipeline does not contain")
+    if isinstance(error, ValueError) and str(error).startswith(names_nothing):
+        return str(error)
+    return None
 
 
 @click.group(name="lingokids")

@@ -6,6 +6,8 @@ tables (``catalog.yml``), what an operator may tune (``parameters.yml``).
 
 from pathlib import Path
 
+from omegaconf.resolvers import oc
+
 from lingokids.hooks import RunHooks
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -22,5 +24,5 @@ CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     "merge_strategy": {"globals": "soft", "parameters": "soft"},
-    "custom_resolvers": {"project": _in_project},
+    "custom_resolvers": {"project": _in_project, "oc.env": oc.env},
 }

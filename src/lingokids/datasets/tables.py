@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import ibis
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
@@ -19,6 +20,7 @@ from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    from ibis.backends.duckdb import Backend
 
     from lingokids.contracts import Contract
 
@@ -95,7 +97,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
                     f"{self.table_name} is made by an earlier step of the same run: run the whole "
                     "pipeline."
                 )
-            return self.warehouse.writer.table(self.table_name)
+            return self._in(self.warehouse.writer)
         if self.mode == "run":
             raise LingokidsError(f"{self.table_name} exists during a run only.")
         return self._read_table()
@@ -143,14 +145,22 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         )
 
     def _read_table(self) -> ir.Table:
-        from ibis.common.exceptions import TableNotFound
+        reader = self.warehouse.reader(published=self.published)
+        if self.table_name not in reader.list_tables():
+            raise LingokidsError(f"{self.table_name} is not there yet: uv run kedro run makes it.")
+        return self._in(reader)
 
-        try:
-            return self.warehouse.reader(published=self.published).table(self.table_name)
-        except TableNotFound:
-            raise LingokidsError(
-                f"{self.table_name} is not there yet: uv run kedro run makes it."
-            ) from None
+    def _in(self, backend: Backend) -> ir.Table:
+        """The table with its promised types, without asking the engine.
+
+        Every column is nullable here: Ibis would refuse to unite ``date NOT NULL`` with ``date``.
+        """
+        from ibis.expr import operations as ops
+
+        nullable = {name: dtype.copy(nullable=True) for name, dtype in self._contract.schema.items()}
+        return ops.DatabaseTable(
+            name=self.table_name, schema=ibis.schema(nullable), source=backend
+        ).to_expr()
 
     # --- modes ---
 

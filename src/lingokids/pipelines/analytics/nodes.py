@@ -6,15 +6,13 @@ Here: the questions, and how an answer is rounded. Elsewhere: the metrics of the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ibis
+import ibis.expr.types as ir
 from ibis import _
 
 from lingokids import contracts, metrics, windows
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 
 def answer_completion_rate(activity_events: ir.Table, activities: ir.Table) -> ir.Table:

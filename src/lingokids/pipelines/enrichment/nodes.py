@@ -6,15 +6,13 @@ status. Elsewhere: which record of a user or activity is the last (the staging p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ibis
+import ibis.expr.types as ir
 from ibis import _
 
 from lingokids import contracts, windows
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 
 def find_unenriched_loads(staged_loads: ir.Table, known_enriched_loads: ir.Table) -> ir.Table:

@@ -6,19 +6,14 @@ Here: which objects are new, and where each line goes. Elsewhere: what makes a l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import ibis
+import ibis.expr.types as ir
 from ibis import _
 
 from lingokids import contracts, quality
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import ibis.expr.types as ir
-
-    from lingokids.contracts import Contract, RawSource
+from lingokids.contracts import Contract, RawSource
 
 
 def find_new_objects(

@@ -6,15 +6,13 @@ Here: which days are due, and by what the measures are grouped. Elsewhere: what 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ibis
+import ibis.expr.types as ir
 from ibis import _
 
 from lingokids import contracts, metrics, windows
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 
 def find_due_days(

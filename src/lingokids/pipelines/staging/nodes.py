@@ -10,15 +10,13 @@ row.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ibis
+import ibis.expr.types as ir
 from ibis import _
 
 from lingokids import contracts, windows
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 EVENT_OF_INTEREST = "activity_exit"
 ARRIVAL_ORDER = ("landed_at", "object_key", "line_number", "etag")
