@@ -121,15 +121,14 @@ def to_arrow(pieces: list[Piece]) -> pa.Table:
     ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")) + 1
     offsets = np.zeros(len(ends) + 1, dtype=np.int32)
     offsets[1:] = ends
-    piece_ends = np.cumsum([len(piece.data) for piece in pieces])
+    piece_ends = np.cumsum([len(piece.data) for piece in pieces], dtype=np.int64)
     lines_before = np.searchsorted(ends, piece_ends, side="right")
     lines_of_piece = np.diff(lines_before, prepend=0)
     first_row = np.repeat(lines_before - lines_of_piece, lines_of_piece)
     first_line = np.repeat([piece.first_line for piece in pieces], lines_of_piece)
+    object_index = np.repeat([piece.object_index for piece in pieces], lines_of_piece)
     columns = {
-        "object_index": pa.array(
-            np.repeat([piece.object_index for piece in pieces], lines_of_piece).astype(np.int32)
-        ),
+        "object_index": pa.array(object_index.astype(np.int32)),
         "line_number": pa.array((np.arange(len(ends)) - first_row + first_line).astype(np.int32)),
         "line_text": pa.StringArray.from_buffers(
             len(ends), pa.py_buffer(offsets), pa.py_buffer(text)

@@ -138,9 +138,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         engine = _LineReader(self._warehouse, self._dataset, self._fields, due, judge)
         with progress_bar(self._dataset, len(due)) as advance:
             for batch in _ahead(self._batches(due)):
-                if batch:
-                    yield engine.read(batch)
-                    advance(len({piece.object_index for piece in batch}))
+                yield engine.read(batch)
+                advance(len({piece.object_index for piece in batch}))
 
     def _due(self, objects: ir.Table) -> list[RawObject]:
         """The objects of this dataset, in order of arrival."""
@@ -177,7 +176,10 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         return datetime.fromisoformat(f"{found[1]}T{found[2]}:00:00+00:00")
 
     def _batches(self, due: list[RawObject]) -> Iterator[list[line_cutting.Piece]]:
-        """Gather the lines of objects until a batch is full."""
+        """Gather the lines of objects until a batch is full.
+
+        There is always a last batch, if an empty one: Kedro wants a generator to yield.
+        """
         batch: list[line_cutting.Piece] = []
         held = 0
         for piece in self._pieces(due):

@@ -6,6 +6,7 @@ Here: how rows replace rows. Elsewhere: which units are due (``windows``), what 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from lingokids.datasets.warehouse import Change, Warehouse
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
 
@@ -86,13 +89,14 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self._contract = _CONTRACTS[contract or table_name]
         self._unit = unit or []
         self._replaces = replaces
+        self._compiled: tuple[ir.Table, str] | None = None
 
     def load(self) -> ir.Table:
         """The table, lazily: nothing is read until the result is asked for."""
         if self.warehouse.in_run:
             if self.mode != "run":
                 self._create_if_missing()
-            elif self.table_name not in self._temporary_tables():
+            elif self.table_name not in self.warehouse.run_tables:
                 raise LingokidsError(
                     f"{self.table_name} is made by an earlier step of the same run: run the whole "
                     "pipeline."
@@ -175,12 +179,12 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self._create_if_missing()
         if self._replaces:
             return self._delete_units_of(self._replaces), self._insert(data)
-        with _TemporaryRows(self, data) as rows:
+        with self._worked_out(data) as rows:
             return self._delete_units_of(rows), self._insert_from(rows)
 
     def _save_whole(self, data: ir.Table) -> tuple[int, int]:
         self._create_if_missing()
-        with _TemporaryRows(self, data) as rows:
+        with self._worked_out(data) as rows:
             differences = (
                 f"SELECT count(*) FROM ((FROM {self._name} EXCEPT ALL FROM {rows}) UNION ALL "
                 f"(FROM {rows} EXCEPT ALL FROM {self._name}))"
@@ -190,11 +194,19 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             return self._run(f"DELETE FROM {self._name}"), self._insert_from(rows)
 
     def _save_run(self, data: ir.Table) -> tuple[int, int]:
-        if self.table_name not in self._temporary_tables():
-            self._create(temporary=True)
+        if self.table_name not in self.warehouse.run_tables:
+            self._create()
         return 0, self._insert(data)
 
     # --- statements ---
+
+    @contextlib.contextmanager
+    def _worked_out(self, data: ir.Table) -> Iterator[str]:
+        """The rows of an expression that several statements need, worked out once."""
+        name = f'temp.main."saving_{self.table_name}"'
+        self._run(f"CREATE TEMP TABLE {name} AS {self._compile(data)}")
+        yield name
+        self._run(f"DROP TABLE {name}")
 
     @property
     def _name(self) -> str:
@@ -217,9 +229,19 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         return int(row[0]) if row else 0
 
     def _insert(self, data: ir.Table) -> int:
+        return self._insert_from(f"({self._compile(data)})")
+
+    def _compile(self, data: ir.Table) -> str:
+        """The query behind an expression; in-memory tables of it are made known to the engine.
+
+        Ibis's own ``insert`` does the same, but does not say how many rows it inserted. The
+        batches of an ingestion are equal expressions: they are compiled once.
+        """
         writer = self.warehouse.writer
-        writer._run_pre_execute_hooks(data)  # registers in-memory tables; `insert` does not count
-        return self._insert_from(f"({writer.compile(data)})")
+        writer._run_pre_execute_hooks(data)
+        if self._compiled is None or not self._compiled[0].equals(data):
+            self._compiled = (data, writer.compile(data))
+        return self._compiled[1]
 
     def _insert_from(self, rows: str) -> int:
         columns = ", ".join(f'"{name}"' for name in self._contract.columns)
@@ -234,26 +256,29 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         )
 
     def _create_if_missing(self) -> None:
-        if self.table_name not in self.warehouse.writer.list_tables():
+        if self.table_name not in self.warehouse.tables:
             self._create()
 
-    def _create(self, *, temporary: bool = False) -> None:
-        schema = self._contract.schema
-        writer = self.warehouse.writer
-        writer.create_table(self.table_name, schema=schema, temp=temporary)
-        if temporary:
+    def _create(self) -> None:
+        columns = ", ".join(
+            definition.sql("duckdb")
+            for definition in self._contract.schema.to_sqlglot_column_defs("duckdb")
+        )
+        con = self.warehouse.writer.con
+        if self.mode == "run":
+            con.execute(f"CREATE TEMP TABLE {self._name} ({columns})")
+            self.warehouse.run_tables.add(self.table_name)
             return
-        writer.con.execute(f"COMMENT ON TABLE {self._name} IS {_text(self._contract.meaning)}")
+        con.execute(f"CREATE TABLE {self._name} ({columns})")
+        self.warehouse.tables.add(self.table_name)
+        con.execute(f"COMMENT ON TABLE {self._name} IS {_text(self._contract.meaning)}")
         for name in self._contract.columns:
             comment = _text(contracts.COLUMNS[name].comment)
-            writer.con.execute(f'COMMENT ON COLUMN {self._name}."{name}" IS {comment}')
-
-    def _temporary_tables(self) -> list[str]:
-        return self.warehouse.writer.list_tables(database=("temp", "main"))
+            con.execute(f'COMMENT ON COLUMN {self._name}."{name}" IS {comment}')
 
     def _exists(self) -> bool:
         if self.warehouse.in_run:
-            return self.mode != "run" or self.table_name in self._temporary_tables()
+            return self.mode != "run" or self.table_name in self.warehouse.run_tables
         return self.table_name in self.warehouse.reader().list_tables()
 
     def _describe(self) -> dict[str, Any]:
@@ -262,22 +287,6 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             "database": self.warehouse.database.name,
             "mode": self.mode,
         }
-
-
-class _TemporaryRows:
-    """The rows of an expression that several statements need, worked out once."""
-
-    def __init__(self, dataset: TableDataset, data: ir.Table) -> None:
-        self._name = f"saving_{dataset.table_name}"
-        self._writer = dataset.warehouse.writer
-        self._data = data
-
-    def __enter__(self) -> str:
-        self._writer.create_table(self._name, obj=self._data, temp=True)
-        return f'temp.main."{self._name}"'
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._writer.con.execute(f'DROP TABLE temp.main."{self._name}"')
 
 
 def _text(value: str) -> str:

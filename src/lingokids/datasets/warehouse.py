@@ -56,6 +56,8 @@ class Warehouse:
         database: The file.
         published: The read-only copy of the gold tables.
         changes: What the run in hand has done so far, in order.
+        tables: The tables there are, as the run in hand sees them.
+        run_tables: The tables that end with the run.
     """
 
     _known: ClassVar[dict[Path, Warehouse]] = {}
@@ -64,6 +66,8 @@ class Warehouse:
         self.database = database
         self.published = published
         self.changes: list[Change] = []
+        self.tables: set[str] = set()
+        self.run_tables: set[str] = set()
         self._settings = {"preserve_insertion_order": False} | {
             name: value for name, value in settings.items() if value is not None
         }
@@ -116,6 +120,8 @@ class Warehouse:
         self._writer = Backend.from_connection(connection)
         self._writer.con.execute("BEGIN TRANSACTION")
         self.changes = []
+        self.tables = set(self._writer.list_tables(database=(self.database.stem, "main")))
+        self.run_tables = set()
 
     def commit(self) -> None:
         """Make everything the run did visible at once."""
@@ -165,9 +171,8 @@ class Warehouse:
         con = self.writer.con
         con.execute(f"ATTACH '{_quoted(aside)}' AS published")
         try:
-            present = self.writer.list_tables()
             for name in PUBLISHED_TABLES:
-                if name in present:
+                if name in self.tables:
                     con.execute(f'CREATE TABLE published.main."{name}" AS FROM main."{name}"')
             con.execute("DELETE FROM published.main.runs WHERE status <> 'succeeded'")
             con.execute("CHECKPOINT published")
@@ -176,7 +181,7 @@ class Warehouse:
         aside.replace(self.published)
 
     def _has_records(self) -> bool:
-        return "runs" in self.writer.list_tables()
+        return "runs" in self.tables
 
     def _last_success(self) -> tuple[Any, ...] | None:
         sql = "SELECT max(run_id) FROM runs WHERE status = 'succeeded'"
