@@ -1,0 +1,146 @@
+"""What tests share: a project in a folder of its own, and tables of a few rows.
+
+A ``Project`` is the real project (its conf, its code, real DuckDB files) with raw objects and
+warehouse in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import pytest
+from builders import EXERCISE_FILES
+from kedro.framework.project import configure_project
+from kedro.framework.session import KedroSession
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = ROOT.parent / "shared" / "real"
+
+
+@dataclass
+class Project:
+    """The project, run on a folder of its own."""
+
+    folder: Path
+
+    def deliver(
+        self,
+        dataset: str,
+        key: str,
+        records: list[dict[str, Any]] | bytes,
+        landed_at: str = "2021-02-01 00:00:00",
+    ) -> None:
+        """Put an object into the raw folder; the same key again is a new version."""
+        path = self.folder / "raw" / dataset / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(records, list):
+            records = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+        path.write_bytes(records)
+        seconds = datetime.fromisoformat(landed_at).replace(tzinfo=UTC).timestamp()
+        os.utime(path, (seconds, seconds))
+
+    def run(self, pipeline: str | None = None, **parameters: Any) -> None:
+        """One ``kedro run`` in this process."""
+        with KedroSession.create(
+            project_path=self.folder, env="test", runtime_params=parameters or None
+        ) as session:
+            session.run(pipeline_names=[pipeline] if pipeline else None)
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """``kedro`` as a command, in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "kedro", *arguments],
+            cwd=self.folder,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables of a command."""
+        return os.environ | {
+            "LINGOKIDS_TEST_FOLDER": str(self.folder),
+            "LINGOKIDS_TEST_ARRIVAL": "modified",
+            "KEDRO_ENV": "test",
+        }
+
+    @property
+    def database(self) -> Path:
+        """The warehouse file."""
+        return self.folder / "lingokids.duckdb"
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a query answers, as a reader would ask it."""
+        with duckdb.connect(str(self.database), read_only=True) as con:
+            return con.execute(sql).fetchall()
+
+    def table(self, name: str, *, without: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+        """Every row of a table, in a fixed order."""
+        left_out = f"EXCLUDE ({', '.join(without)})" if without else ""
+        return self.rows(f'SELECT * {left_out} FROM main."{name}" ORDER BY ALL')
+
+    def snapshot(self, *, without_loads: bool = False) -> dict[str, list[tuple[Any, ...]]]:
+        """Every table that is a function of what was delivered."""
+        with_load = {"ingested_objects", "quarantined_lines", "stg_events", "stg_users"}
+        with_load |= {"bronze_events", "bronze_users", "bronze_activities", "stg_activities"}
+        with_load |= {"intermediate_activity_events_enriched"}
+        gold = {"activity_engagement_metrics", "activity_popularity_daily"}
+        gold |= {"q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact"}
+        return {
+            name: self.table(
+                name, without=("load_id",) if without_loads and name in with_load else ()
+            )
+            for name in sorted(with_load | gold)
+        }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _configured() -> None:
+    configure_project("lingokids")
+
+
+@pytest.fixture
+def new_project(tmp_path_factory, monkeypatch):
+    """Make projects in folders of their own; the last one made is the one that runs."""
+    monkeypatch.setenv("LINGOKIDS_TEST_ARRIVAL", "modified")
+
+    def make() -> Project:
+        folder = tmp_path_factory.mktemp("project")
+        for name in ("conf", "src", "pyproject.toml"):
+            (folder / name).symlink_to(ROOT / name)
+        for dataset in ("events", "users", "activities", "exercises"):
+            (folder / "raw" / dataset).mkdir(parents=True)
+        for name, text in EXERCISE_FILES.items():
+            (folder / "raw" / "exercises" / name).write_text(text)
+        return Project(folder)
+
+    class Switching(Project):
+        def run(self, pipeline: str | None = None, **parameters: Any) -> None:
+            monkeypatch.setenv("LINGOKIDS_TEST_FOLDER", str(self.folder))
+            super().run(pipeline, **parameters)
+
+    return lambda: Switching(make().folder)
+
+
+@pytest.fixture
+def project(new_project) -> Project:
+    """One project with no raw objects yet."""
+    return new_project()
+
+
+@pytest.fixture
+def rows():
+    """The rows of an Ibis table as dictionaries, from a DuckDB of the test's own."""
+    backend = ibis.duckdb.connect()
+    return lambda table: backend.to_pyarrow(table).to_pylist()
