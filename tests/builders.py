@@ -73,8 +73,10 @@ def table_of(contract: Contract, *rows: dict[str, Any]) -> ir.Table:
     schema = contract.schema.to_pyarrow()
     text = {"event_id", "user_id", "child_id"}
     cells = [
-        {name: str(row[name]) if name in text and row.get(name) else row.get(name) for name in
-         schema.names}
+        {
+            name: str(row[name]) if name in text and row.get(name) else row.get(name)
+            for name in schema.names
+        }
         for row in rows
     ]
     nullable = {name: dtype.copy(nullable=True) for name, dtype in contract.schema.items()}

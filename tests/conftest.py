@@ -117,7 +117,7 @@ def new_project(tmp_path_factory, monkeypatch):
 
     def make() -> Project:
         folder = tmp_path_factory.mktemp("project")
-        for name in ("conf", "src", "pyproject.toml"):
+        for name in ("conf", "src", "pyproject.toml", ".telemetry"):
             (folder / name).symlink_to(ROOT / name)
         for dataset in ("events", "users", "activities", "exercises"):
             (folder / "raw" / dataset).mkdir(parents=True)

@@ -443,7 +443,10 @@ EVENT_ROWS = Contract(
 )
 
 ENRICHED_LOADS = Contract(
-    "enriched_loads", "One row per load that the enriched events reflect.", ("load_id",), ("load_id",)
+    "enriched_loads",
+    "One row per load that the enriched events reflect.",
+    ("load_id",),
+    ("load_id",),
 )
 
 DAY_REVISIONS = ("date", "revision")

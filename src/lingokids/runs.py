@@ -55,14 +55,15 @@ class Run:
         self._node_name, self._node_started = node_name, time.perf_counter()
 
     def end_step(self) -> None:
-        """Note and log what the step in hand did to each table."""
+        """Note and log what the step in hand did to each table, if it did anything."""
         changes = self.warehouse.changes[self._seen :]
         self._seen += len(changes)
         self._steps += [(self._node_name, change) for change in changes]
         if not self._node_name:
             return
         seconds = time.perf_counter() - self._node_started
-        LOGGER.info("%-28s %6.2f s  %s", self._node_name, seconds, _in_words(changes))
+        if done := _in_words(changes):
+            LOGGER.info("%-28s %6.2f s  %s", self._node_name, seconds, done)
         self._node_name = ""
 
     def record_success(self) -> None:
@@ -105,7 +106,9 @@ class Run:
                 ],
             )
         if any(change.table_name == "due_days" for _, change in steps):
-            con.execute("INSERT INTO run_days SELECT ?, date FROM temp.main.due_days", [self.run_id])
+            con.execute(
+                "INSERT INTO run_days SELECT ?, date FROM temp.main.due_days", [self.run_id]
+            )
 
     def _table(self, contract: contracts.Contract) -> TableDataset:
         from lingokids.datasets.tables import TableDataset
@@ -145,4 +148,4 @@ def _in_words(changes: list[Change]) -> str:
         counts += [f"-{change.rows_deleted:,}"] if change.rows_deleted else []
         if counts:
             parts.append(f"{change.table_name} {' '.join(counts)}")
-    return ", ".join(parts) or "nothing to do"
+    return ", ".join(parts)

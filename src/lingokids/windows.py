@@ -121,9 +121,7 @@ def find_new_loads(done_below: ir.Table, reflected: ir.Table) -> ir.Table:
     return done_below.select("load_id").distinct().anti_join(reflected, "load_id")
 
 
-def find_due_days(
-    current_days: ir.Table, reflected_days: ir.Table, window: Window
-) -> ir.Table:
+def find_due_days(current_days: ir.Table, reflected_days: ir.Table, window: Window) -> ir.Table:
     """Find the days whose gold rows are older than the rows they are made from.
 
     Grain: one row per ``date``.

@@ -102,8 +102,7 @@ def cut_into_pieces(
             next_line += piece.data.count(b"\n")
             del held[:end]
     except DamagedGzipError:
-        held += b"\n" if held and not held.endswith(b"\n") else b""
-        problems[held.count(b"\n")] = DAMAGED_GZIP
+        problems[held.count(b"\n")] = DAMAGED_GZIP  # the line it breaks off in
         held += b"\n"
     if held and not held.endswith(b"\n"):
         held += b"\n"

@@ -279,7 +279,9 @@ class _LineReader:
         indexes = sorted({piece.object_index for piece in batch})
         self._con.register(self._read, _due_table([self._due[index] for index in indexes]))
         if not self._sql:
-            self._con.execute(f"CREATE OR REPLACE TEMP VIEW {self._batch}_records AS {self._records}")
+            self._con.execute(
+                f"CREATE OR REPLACE TEMP VIEW {self._batch}_records AS {self._records}"
+            )
             judged = self._judge(self._writer.table(f"{self._batch}_records"))
             self._sql = self._writer.compile(judged)
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {self._judged} AS {self._sql}")
@@ -296,7 +298,7 @@ SELECT object_index, line_number, line_text,
             THEN 'not a JSON object' END
         WHEN trim(line_text, E' \\t\\r\\n') <> '' THEN 'not JSON'
     END AS problem,
-    NOT starts_with(line_text, '{{') AND trim(line_text, E' \\t\\r\\n') = '' AS is_blank
+    problem IS NULL AND NOT starts_with(line_text, '{{') AND trim(line_text, E' \\t\\r\\n') = '' AS is_blank
 FROM {batch}
 """
 

@@ -144,9 +144,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
 
     def _note(self, deleted: int, inserted: int, seconds: float) -> None:
         is_kept = self.mode != "run"
-        self.warehouse.changes.append(
-            Change(self.table_name, is_kept, deleted, inserted, seconds)
-        )
+        self.warehouse.changes.append(Change(self.table_name, is_kept, deleted, inserted, seconds))
 
     def _read_table(self) -> ir.Table:
         reader = self.warehouse.reader(published=self.published)
@@ -161,7 +159,9 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         """
         from ibis.expr import operations as ops
 
-        nullable = {name: dtype.copy(nullable=True) for name, dtype in self._contract.schema.items()}
+        nullable = {
+            name: dtype.copy(nullable=True) for name, dtype in self._contract.schema.items()
+        }
         return ops.DatabaseTable(
             name=self.table_name, schema=ibis.schema(nullable), source=backend
         ).to_expr()

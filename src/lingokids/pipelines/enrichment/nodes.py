@@ -197,7 +197,10 @@ def _outdated_by_users(
     ).mutate(is_known_user=True)
     records = records.rename({"country_code_now": "country_code"})
     concerned = known_enriched.select(
-        *contracts.EVENT_ROWS.columns, "user_id", "occurred_at", "country_code",
+        *contracts.EVENT_ROWS.columns,
+        "user_id",
+        "occurred_at",
+        "country_code",
         "subscription_status",
     ).inner_join(records, "user_id")
     concerned = concerned.filter(
@@ -210,7 +213,10 @@ def _outdated_by_users(
 
 
 def _outdated_by_activities(
-    known_enriched: ir.Table, stg_activities: ir.Table, changed_activities: ir.Table, loads: ir.Table
+    known_enriched: ir.Table,
+    stg_activities: ir.Table,
+    changed_activities: ir.Table,
+    loads: ir.Table,
 ) -> ir.Table:
     """Rows whose activity is now described otherwise."""
     described = ("activity_name", "activity_type", "activity_subtype")

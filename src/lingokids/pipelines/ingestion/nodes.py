@@ -130,7 +130,7 @@ def _usable(lines: ir.Table, bronze: Contract) -> ir.Table:
 def _unusable(lines: ir.Table, dataset: str) -> ir.Table:
     return (
         lines.filter(_.reason.notnull())
-        .mutate(dataset=ibis.literal(dataset), line_text=_.line_text.rstrip())
+        .mutate(dataset=ibis.literal(dataset), line_text=_.line_text.re_replace(r"\r?\n$", ""))
         .select(contracts.QUARANTINED_LINES.columns)
     )
 

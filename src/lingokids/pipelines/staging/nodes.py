@@ -57,13 +57,9 @@ def find_superseded_deliveries(bronze_events: ir.Table, unstaged_loads: ir.Table
     arrival = [ibis.desc(column) for column in ARRIVAL_ORDER]
     ranked = deliveries.mutate(
         deliveries_after=ibis.row_number().over(group_by="event_id", order_by=arrival),
-        of_its_age_after=ibis.row_number().over(
-            group_by=["event_id", "is_new"], order_by=arrival
-        ),
+        of_its_age_after=ibis.row_number().over(group_by=["event_id", "is_new"], order_by=arrival),
     )
-    superseded = ranked.filter(
-        (_.deliveries_after > 0) & (_.is_new | (_.of_its_age_after == 0))
-    )
+    superseded = ranked.filter((_.deliveries_after > 0) & (_.is_new | (_.of_its_age_after == 0)))
     newest = unstaged_loads.aggregate(superseded_by_load=_.load_id.max())
     return (
         superseded.cross_join(newest)

@@ -1,0 +1,192 @@
+"""What makes a raw line unusable, seen through a whole ingestion."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+from builders import a_user_record, an_activity_record, an_event_record
+
+
+def _bytes(*lines: bytes | dict) -> bytes:
+    return b"".join(
+        (line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines
+    )
+
+
+def _without(record: dict, key: str) -> dict:
+    return {name: value for name, value in record.items() if name != key}
+
+
+def _with_data(**values) -> dict:
+    record = an_event_record()
+    return record | {"data": record["data"] | values}
+
+
+EVENT_FAULTS = [
+    (b"\xff\xfe{}", "not UTF-8"),
+    (b'{"event_id": ', "not JSON"),
+    (b"plain text", "not JSON"),
+    (b"[1, 2]", "not a JSON object"),
+    (b"42", "not a JSON object"),
+    (_without(an_event_record(), "event_id"), "event_id is missing"),
+    (an_event_record(event_id=""), "event_id is missing"),
+    (_without(an_event_record(), "name"), "name is missing"),
+    (an_event_record(occurred_at=None), "occurred_at is missing"),
+    (_without(an_event_record(), "user_id"), "user_id is missing"),
+    (an_event_record(data={}), "data.activity_id is missing"),
+    (an_event_record(data="text"), "data.activity_id is missing"),
+    (an_event_record(event_id="evt_001"), "event_id is not a uuid"),
+    (an_event_record(occurred_at="yesterday!"), "occurred_at is not an instant"),
+    (an_event_record(occurred_at="infinity"), "occurred_at is not an instant"),
+    (an_event_record(occurred_at="2021-02-30 10:00:00.000"), "occurred_at is not an instant"),
+    (an_event_record(user_id="12345"), "user_id is not a uuid"),
+    (an_event_record(child_id="x"), "child_id is not a uuid"),
+    (_with_data(duration=-1), "data.duration is not a number of 0 or more"),
+    (_with_data(duration="long"), "data.duration is not a number of 0 or more"),
+    (_with_data(duration=float("nan")), "data.duration is not a number of 0 or more"),
+    (_with_data(duration=float("inf")), "data.duration is not a number of 0 or more"),
+    (_with_data(loading_time=1e300), "data.loading_time is not a number of 0 or more"),
+    (_with_data(completed="yes"), "data.completed is not true or false"),
+    (_with_data(completed=1), "data.completed is not true or false"),
+]
+
+
+def test_every_unusable_event_is_quarantined_with_its_line_text_and_reason(project):
+    lines = [line for line, _ in EVENT_FAULTS]
+    project.deliver("events", "a.jsonl", _bytes(*lines))
+
+    project.run("ingestion")
+
+    quarantined = project.rows("SELECT line_number, reason FROM quarantined_lines ORDER BY ALL")
+    assert quarantined == [
+        (number, reason) for number, (_, reason) in enumerate(EVENT_FAULTS, start=1)
+    ]
+    texts = project.rows(
+        "SELECT line_text FROM quarantined_lines WHERE line_number > 1 ORDER BY line_number"
+    )
+    assert [text for (text,) in texts] == [
+        line.decode() if isinstance(line, bytes) else json.dumps(line) for line in lines[1:]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"user_id": None}, "user_id is missing"),
+        ({"children_ids": "not a list"}, "children_ids is not a list of uuids"),
+        ({"children_ids": ["x"]}, "children_ids is not a list of uuids"),
+        ({"trial_start_at": "soon"}, "trial_start_at is not an instant"),
+    ],
+)
+def test_an_unusable_user_is_quarantined(project, values, reason):
+    project.deliver("users", "a.jsonl", [a_user_record(**values)])
+
+    project.run("ingestion")
+
+    assert project.rows("SELECT reason FROM quarantined_lines") == [(reason,)]
+
+
+def test_an_activity_without_id_is_quarantined(project):
+    project.deliver("activities", "a.jsonl", [an_activity_record(activity_id="")])
+
+    project.run("ingestion")
+
+    assert project.rows("SELECT dataset, reason FROM quarantined_lines") == [
+        ("activities", "activity_id is missing")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("occurred_at", "instant"),
+    [
+        ("2021-01-05 10:00:00.123", "2021-01-05 10:00:00.123"),
+        ("2021-01-05T10:00:00Z", "2021-01-05 10:00:00"),
+        ("2021-01-05 01:00:00+02:00", "2021-01-04 23:00:00"),
+        ("2021-01-05 01:00:00+02", "2021-01-04 23:00:00"),
+        ("2021-01-05 01:00:00.123+02", "2021-01-04 23:00:00.123"),
+    ],
+)
+def test_an_offset_is_honoured_and_without_one_an_instant_is_utc(project, occurred_at, instant):
+    project.deliver("events", "a.jsonl", [an_event_record(occurred_at=occurred_at)])
+
+    project.run("ingestion")
+
+    assert project.rows(f"SELECT occurred_at = TIMESTAMP '{instant}' FROM bronze_events") == [
+        (True,)
+    ]
+
+
+def test_milliseconds_are_kept_exactly(project):
+    project.deliver("events", "a.jsonl", [_with_data(duration=151.91799999999998)])
+
+    project.run("ingestion")
+
+    assert project.rows("SELECT duration_seconds::VARCHAR FROM bronze_events") == [("151.918",)]
+
+
+def test_absent_values_are_null_and_empty_text_counts_as_absent(project):
+    record = an_event_record(context={"os": {"name": ""}})
+    project.deliver("events", "a.jsonl", [record | {"data": {"activity_id": "fish"}}])
+
+    project.run("ingestion")
+
+    assert project.rows(
+        "SELECT os_name, app_version, duration_seconds, completed_flag, child_id FROM bronze_events"
+    ) == [(None, None, None, None, None)]
+
+
+def test_bom_crlf_blank_lines_and_a_missing_last_line_end_are_read(project):
+    first, second = (json.dumps(an_event_record(number)).encode() for number in (1, 2))
+    project.deliver("events", "a.jsonl", b"\xef\xbb\xbf" + first + b"\r\n\r\n  \n" + second)
+
+    project.run("ingestion")
+
+    assert project.rows("SELECT line_number FROM bronze_events ORDER BY ALL") == [(1,), (4,)]
+    assert project.rows("SELECT lines, blank, kept, quarantined FROM ingested_objects") == [
+        (4, 2, 2, 0)
+    ]
+
+
+def test_gzipped_objects_are_read_and_a_damaged_one_loses_only_what_is_damaged(project):
+    content = _bytes(*(an_event_record(number) for number in range(1, 4)))
+    project.deliver("events", "whole.jsonl.gz", gzip.compress(content))
+    noise = _bytes(*(an_event_record(number) for number in range(10, 3_000)))
+    project.deliver("events", "cut.jsonl.gz", gzip.compress(noise)[:-20])
+
+    project.run("ingestion")
+
+    assert project.rows(
+        "SELECT kept, quarantined FROM ingested_objects WHERE object_key = 'whole.jsonl.gz'"
+    ) == [(3, 0)]
+    assert project.rows("SELECT object_key, reason FROM quarantined_lines") == [
+        ("cut.jsonl.gz", "gzip is damaged here")
+    ]
+    assert project.rows("SELECT count(*) > 1000 FROM bronze_events") == [(True,)]
+
+
+def test_a_line_over_a_mebibyte_is_quarantined_by_its_beginning(project):
+    long_line = b'{"event_id": "' + b"x" * (1 << 20) + b'"}'
+    project.deliver("events", "a.jsonl", _bytes(long_line, an_event_record()))
+
+    project.run("ingestion")
+
+    assert project.rows("SELECT line_number, length(line_text), reason FROM quarantined_lines") == [
+        (1, 1024, "longer than 1 MiB")
+    ]
+    assert project.rows("SELECT line_number FROM bronze_events") == [(2,)]
+
+
+def test_odd_objects_are_entered_once_and_hidden_ones_are_passed_over(project):
+    project.deliver("events", "empty.jsonl", b"")
+    project.deliver("events", "day 1/50%+ö/a'b.jsonl", [an_event_record()])
+    project.deliver("events", ".hidden", b"not data")
+    project.deliver("events", "_SUCCESS", b"not data")
+
+    project.run("ingestion")
+
+    assert project.rows("SELECT object_key, lines FROM ingested_objects ORDER BY ALL") == [
+        ("day 1/50%+ö/a'b.jsonl", 1),
+        ("empty.jsonl", 0),
+    ]
