@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from typing import Any
 import duckdb
 import ibis
 import pytest
-from builders import EXERCISE_FILES
 from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
+
+from builders import EXERCISE_FILES
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
@@ -144,3 +146,13 @@ def rows():
     """The rows of an Ibis table as dictionaries, from a DuckDB of the test's own."""
     backend = ibis.duckdb.connect()
     return lambda table: backend.to_pyarrow(table).to_pylist()
+
+
+@pytest.fixture
+def sample_project(new_project) -> Project:
+    """The committed sample, taken in by one run."""
+    project = new_project()
+    shutil.rmtree(project.folder / "raw")
+    shutil.copytree(ROOT / "data" / "01_raw", project.folder / "raw")
+    project.run()
+    return project

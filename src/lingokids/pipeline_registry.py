@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from kedro.pipeline import Pipeline
 
 from lingokids.pipelines import analytics, enrichment, ingestion, marts, staging
-
-if TYPE_CHECKING:
-    from kedro.pipeline import Pipeline
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -19,4 +16,4 @@ def register_pipelines() -> dict[str, Pipeline]:
         "marts": marts.create_pipeline(),
         "analytics": analytics.create_pipeline(),
     }
-    return {**pipelines, "__default__": sum(pipelines.values())}
+    return {**pipelines, "__default__": sum(pipelines.values(), Pipeline([]))}

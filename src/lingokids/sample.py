@@ -1,12 +1,10 @@
 """The project's own raw data: a deterministic generator of the objects that the app would deliver.
 
-Belongs here: the shape of the raw JSON lines and exercise CSVs, and every oddity of delivery that
-the pipelines promise to survive (late, repeated, corrected and broken lines, gzip, a byte order
-mark, …). Belongs elsewhere: what makes a line unusable (``quality.py``), and how objects are read
+Here: the shape of raw JSON lines and exercise CSVs, and every oddity of delivery that the pipelines
+promise to survive. Elsewhere: what makes a line unusable (``quality.py``), how objects are read
 (``datasets/``). All names and values are invented; no person or product stands behind them.
 
-Two users: the small sample committed in ``data/01_raw`` (``SAMPLE``), and benchmarks, with plans of
-up to 100 million events. Three laws serve both:
+It serves the sample committed in ``data/01_raw`` and benchmarks of up to 100 million events:
 
 - ``arrival_day(plan, n)`` is a pure function: a day has the same bytes whichever days were made
   before it, because each object draws from random streams named by (seed, purpose, day, object).
@@ -14,7 +12,8 @@ up to 100 million events. Three laws serve both:
   object's stream, so nothing is remembered from day to day; one object is in memory at a time.
 - Only ``random()`` and ``getrandbits()`` are drawn, whose sequences do not vary between Pythons.
 
-Words: ``n`` counts arrival days from 0, ``j`` the event objects of one day from 0.
+Words: ``n`` counts arrival days from 0, ``j`` the event objects of one day from 0. Lines are text;
+a byte that is not UTF-8 stands in them as a lone surrogate (Python's ``surrogateescape``).
 """
 
 import gzip
@@ -24,14 +23,46 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
+
+LATEST_AFTER_DAYS = 10  # a late event lands 1 to this many days after it happened
+REVISITED_WITHIN_DAYS = 6  # a repeat or a correction follows within this many days
+ACTIVE_DAYS = 30  # a user plays for this long, so a day's players do not grow with history
+RECORD_DAYS = 14  # all deliveries of a user's record fall within this time
+CATALOGUE_EVERY_DAYS = 12
+UNUSUAL_SHARE = 0.035  # share of usable event lines that have a rare trait (see `_unusual`)
+BLANK_SHARE, UNENDED_SHARE = 0.05, 0.05  # of objects: with a blank line; without a last line end
+
+# Each of these befalls one object, known by its place among all event objects of the plan.
+MARKED_OBJECT, CRLF_OBJECT, EMPTY_OBJECT, ODDLY_NAMED_OBJECT = 41, 97, 143, 211
+
+OTHER_NAMES = ("activity_enter", "activity_pause", "app_open")
+COLLECTIONS = ("river_walk", "bedtime_box", "kitchen_lab", "snow_week", "first_numbers")
+SOURCES = ("home", "home", "search", "suggestion", "collection")
+COUNTRIES = ("es", "mx", "br", "fr", "us", "it", "de", "jp", "pl", "gb", "in", "cl")
+OFFSETS = (("+02:00", 120), ("-05:00", -300), ("+05:30", 330))  # text, minutes ahead of UTC
+DEVICES = (  # brand, model, os name, os version; the first are the most frequent
+    ("Pomelo", "P3 mini", "iOS", "14.1"),
+    ("Kestrel", "K7", "Android", "11"),
+    ("Pomelo", "P2", "iOS", "13.4"),
+    ("Tamarin", "Tablet Größe 8", "Android", "8.0"),
+    ("Tamarin", "T40 \\u00e9", "Android", "9.1"),
+    ("Pomelo", "P1", "iPhone OS", "12.1"),
+)
+DEEDS = {  # what the child does with an animal: type and subtype of the activity
+    **dict.fromkeys(("sing", "hum", "dance"), ("song", "rhyme")),
+    **dict.fromkeys(("hide", "race", "match"), ("play", None)),
+    **dict.fromkeys(("paint", "trace", "build"), ("craft", "paper")),
+    **dict.fromkeys(("meet", "follow", "wake"), ("story", "")),
+}
+ANIMALS = ("otter", "puffin", "lynx", "heron", "badger", "gecko", "walrus", "stork", "yak", "newt")
 
 
 @dataclass(frozen=True)
@@ -64,54 +95,17 @@ class Plan:
         """How many event objects arrive on day ``n``, the empty one aside."""
         return max(1, _portion(self.event_objects, self.days, n))
 
-    def lines_in(self, n: int, j: int) -> int:
-        """How many event lines object ``j`` of day ``n`` has, blank lines aside."""
-        return _portion(_portion(self.events, self.days, n), self.objects_on(n), j)
+    def place(self, n: int, j: int) -> int:
+        """The place of an object among all event objects, from 0."""
+        return n * self.event_objects // self.days + j
+
+    def key(self, n: int, j: int, name: str) -> str:
+        """The object key: arrival day, and hour in which the ``j``-th span of the day ends."""
+        return f"{self.day(n)}/{min(23, (j + 1) * 24 // self.objects_on(n)):02d}/{name}"
 
 
-SAMPLE = Plan(
-    seed=2021,
-    first_day=date(2021, 1, 1),
-    days=31,
-    events=8_000,
-    event_objects=300,
-    users=400,
-    activities=120,
-)
-
-LATEST_AFTER_DAYS = 10  # a late event lands 1 to this many days after it happened
-REVISITED_WITHIN_DAYS = 6  # a repeat or a correction follows within this many days
-ACTIVE_DAYS = 30  # a user plays for this long, so a day's players do not grow with history
-RECORD_DAYS = 14  # all deliveries of a user's record fall within this time
-CATALOGUE_EVERY_DAYS = 12
-UNUSUAL_SHARE = 0.035  # usable event lines with a rare trait (see `_unusual`)
-BLANK_SHARE, UNENDED_SHARE = 0.05, 0.05  # objects with a blank line; without a last line end
-DAY_MS = 24 * 60 * 60 * 1000
-
-# Each of these befalls one object, known by its place among all event objects of the plan.
-MARKED_OBJECT, CRLF_OBJECT, EMPTY_OBJECT, ODDLY_NAMED_OBJECT = 41, 97, 143, 211
-
-OTHER_NAMES = ("activity_enter", "activity_pause", "app_open")
-COLLECTIONS = ("river_walk", "bedtime_box", "kitchen_lab", "snow_week", "first_numbers")
-SOURCES = ("home", "home", "search", "suggestion", "collection")
-COUNTRIES = ("es", "mx", "br", "fr", "us", "it", "de", "jp", "pl", "gb", "in", "cl")
-OFFSETS = {"+02:00": 120, "-05:00": -300, "+05:30": 330}  # text, minutes ahead of UTC
-DEVICES = (  # brand, model, os name, os versions, most frequent first
-    ("Pomelo", "P3 mini", "iOS", ("14.1", "13.4", "14.5")),
-    ("Kestrel", "K7", "Android", ("11", "8.0", "9.1")),
-    ("Pomelo", "P2", "iOS", ("13.4", "12.1")),
-    ("Tamarin", "Tablet Größe 8", "Android", ("7.1", "11")),
-    ("Tamarin", "T40 \\u00e9", "Android", ("8.0",)),
-    ("Pomelo", "P1", "iPhone OS", ("12.1",)),
-)
-ACTIVITY_KINDS = {  # what the child does: type and subtype of the activity
-    **dict.fromkeys(("sing", "hum", "dance"), ("song", "rhyme")),
-    **dict.fromkeys(("hide", "race", "match"), ("play", None)),
-    **dict.fromkeys(("paint", "trace", "build"), ("craft", "paper")),
-    **dict.fromkeys(("meet", "follow", "wake"), ("story", "")),
-}
-ANIMALS = "otter puffin lynx heron badger gecko walrus stork marmot newt".split()
-CLOCK = tuple(f"{minute // 60:02d}:{minute % 60:02d}" for minute in range(24 * 60))
+SAMPLE = Plan(2021, date(2021, 1, 1), days=31, events=8_000, event_objects=300, users=400,
+              activities=120)  # fmt: skip
 
 
 def arrival_day(plan: Plan, n: int) -> Iterator[tuple[str, str, bytes]]:
@@ -123,16 +117,16 @@ def arrival_day(plan: Plan, n: int) -> Iterator[tuple[str, str, bytes]]:
         Dataset (``events``, ``users``, ``activities``), object key
         (``<day>/<hour>/<dataset>-<number>.jsonl[.gz]``), content.
     """
+    objects = plan.objects_on(n)
     if n % CATALOGUE_EVERY_DAYS == 0:
-        edition = n // CATALOGUE_EVERY_DAYS
-        yield "activities", _key(plan, n, 0, "activities-0000.jsonl"), _catalogue(plan, edition)
-    for j in range(plan.objects_on(n)):
+        catalogue = _catalogue(plan, edition=n // CATALOGUE_EVERY_DAYS)
+        yield "activities", plan.key(n, -1, "activities-0000.jsonl"), _content(catalogue)
+    for j in range(objects):
         yield "events", *_event_object(plan, n, j)
-        if _ordinal(plan, n, j) == EMPTY_OBJECT:
-            empty = f"events-{plan.objects_on(n):04d}.jsonl"
-            yield "events", _key(plan, n, _hour(plan, n, j), empty), b""
+        if plan.place(n, j) == EMPTY_OBJECT:
+            yield "events", plan.key(n, j, f"events-{objects:04d}.jsonl"), b""
     if records := _user_records(plan, n):
-        yield "users", _key(plan, n, 23, "users-0000.jsonl"), _content(records)
+        yield "users", plan.key(n, objects - 1, "users-0000.jsonl"), _content(records)
 
 
 def write_sample(root: Path, plan: Plan = SAMPLE) -> None:
@@ -143,8 +137,8 @@ def write_sample(root: Path, plan: Plan = SAMPLE) -> None:
     for n in range(plan.days):
         for dataset, key, content in arrival_day(plan, n):
             _write(root, f"{dataset}/{key}", content)
-    for name, text in exercise_tables(plan.seed).items():
-        _write(root, f"exercises/{name}.csv", text.encode())
+    for name, lines in exercise_tables(plan.seed).items():
+        _write(root, f"exercises/{name}.csv", _content(lines))
 
 
 def add_next_day(root: Path, plan: Plan = SAMPLE) -> date:
@@ -153,263 +147,228 @@ def add_next_day(root: Path, plan: Plan = SAMPLE) -> date:
     Returns:
         The day added; the first day of ``plan`` if nothing has arrived yet.
     """
-    arrived = [_as_day(folder.name) for folder in root.glob("events/*/")]
-    last = max((day for day in arrived if day), default=plan.day(-1))
-    n = (last - plan.first_day).days + 1
+    arrived = [date.fromisoformat(folder.name) for folder in root.glob("events/????-??-??")]
+    n = (max(arrived) - plan.first_day).days + 1 if arrived else 0
     for dataset, key, content in arrival_day(plan, n):
         _write(root, f"{dataset}/{key}", content)
     return plan.day(n)
 
 
-# Events
+# --- events
 
 
-class Delivery(NamedTuple):
-    """One line of an event object, and what the generator knows about it.
+def deliveries(plan: Plan, n: int, j: int) -> list[tuple[str, str]]:
+    """Make event object ``j`` of day ``n``, line by line, with what the generator knows of each.
 
-    ``kind`` is ``fresh``, ``late``, ``repeated``, ``corrected: …`` (see `_corrected`),
-    ``broken: …`` (see `BREAKS`) or ``blank``.
+    Returns:
+        Pairs of kind and line; the kinds are ``fresh``, ``late``, ``repeated``,
+        ``corrected: …`` (see `_corrected`), ``broken: …`` (see `BREAKS`) and ``blank``.
     """
-
-    kind: str
-    line: str
-
-
-class Event(NamedTuple):
-    """The parts of an event's line, in order, as JSON text ready to be joined by `EVENT_LINE`."""
-
-    event_id: str
-    name: str
-    occurred_at: str
-    who: str  # user_id and, if known, child_id
-    activity: str  # activity_id and source
-    duration: str  # '' for events of another name
-    outcome: str  # completed, collection_id, loading_time; '' for events of another name
-    context: str
-
-
-EVENT_LINE = '{"event_id":"%s","name":"%s","occurred_at":"%s",%s,"data":{%s%s%s}%s}'
-
-
-class Mix(NamedTuple):
-    """How many lines of each kind an object has."""
-
-    late: int
-    repeated: int
-    corrected: int
-    broken: int
-    fresh: int
-
-
-def deliveries(plan: Plan, n: int, j: int) -> list[Delivery]:
-    """Make the lines of event object ``j`` of day ``n``, each with its kind.
-
-    A non-UTF-8 byte is written as a lone surrogate (Python's ``surrogateescape``).
-    """
-    mix = _mix(plan, n, j)
-    rng = _stream(plan, "unfresh", n, j)
-    lines = [
-        Delivery("fresh", EVENT_LINE % event) for event in islice(_fresh(plan, n, j), mix.fresh)
-    ]
-    for delivery in (
-        *_late(plan, n, rng, mix.late),
-        *_repeated(plan, n, j, rng, mix.repeated),
-        *_corrected(plan, n, j, rng, mix.corrected),
-        *_broken(plan, n, j, rng, mix.broken),
-        *([Delivery("blank", _pick(rng, ("", "  ")))] if rng.random() < BLANK_SHARE else []),
+    counts = _counts(plan, n, j)
+    rng = _stream(plan, "other lines", n, j)
+    lines = [("fresh", line) for line in islice(_fresh(plan, n, j), counts["fresh"])]
+    for other in (
+        *_late(plan, n, rng, counts["late"]),
+        *_repeated(plan, n, j, rng, counts["repeated"]),
+        *_corrected(plan, n, j, rng, counts["corrected"]),
+        *_broken(plan, n, j, rng, counts["broken"]),
+        *((("blank", _pick(rng, ("", "  "))),) if rng.random() < BLANK_SHARE else ()),
     ):
-        lines.insert(int(rng.random() * (len(lines) + 1)), delivery)
+        lines.insert(int(rng.random() * (len(lines) + 1)), other)
     return lines
 
 
 def _event_object(plan: Plan, n: int, j: int) -> tuple[str, bytes]:
-    """Make the key and the content of one event object, with the oddities due to its place."""
+    """Make the key and content of one event object, with the oddities due to its place."""
     rng = _stream(plan, "object", n, j)
-    ordinal = _ordinal(plan, n, j)
-    content = _content(
-        [delivery.line for delivery in deliveries(plan, n, j)],
-        line_end="\r\n" if ordinal == CRLF_OBJECT else "\n",
-        is_ended=rng.random() >= UNENDED_SHARE,
-    )
-    name = f"events-{j:04d}.jsonl"
-    if ordinal == MARKED_OBJECT:
+    is_ended = rng.random() >= UNENDED_SHARE
+    place, name = plan.place(n, j), f"events-{j:04d}.jsonl"
+    line_end = "\r\n" if place == CRLF_OBJECT else "\n"
+    content = _content([line for _, line in deliveries(plan, n, j)], line_end, is_ended)
+    if place == MARKED_OBJECT:
         content = b"\xef\xbb\xbf" + content
-    elif ordinal == ODDLY_NAMED_OBJECT:
+    elif place == ODDLY_NAMED_OBJECT:
         name = f"events-{j:04d} sent%20again.jsonl"  # a space, and a % that must not be decoded
-    elif ordinal != CRLF_OBJECT and rng.random() < plan.gzip_share:
+    elif place != CRLF_OBJECT and rng.random() < plan.gzip_share:
         name, content = f"{name}.gz", _gzipped(content)
-    return _key(plan, n, _hour(plan, n, j), name), content
+    return plan.key(n, j, name), content
 
 
 @lru_cache(maxsize=1024)
-def _mix(plan: Plan, n: int, j: int) -> Mix:
-    """Share out an object's lines. The first day has nothing earlier to revisit."""
-    rng = _stream(plan, "mix", n, j)
-    shares = (
-        plan.late if n else 0,
-        plan.repeated if n or j else 0,
-        plan.corrected if n else 0,
-        plan.broken,
-    )
-    lines = left = plan.lines_in(n, j)
-    counts = []
-    for share in shares:
-        counts.append(min(left, int(share * lines + rng.random())))
-        left -= counts[-1]
-    return Mix(*counts, fresh=left)
+def _counts(plan: Plan, n: int, j: int) -> dict[str, int]:
+    """How many lines of each kind an object has; the first has nothing earlier to revisit."""
+    rng = _stream(plan, "counts", n, j)
+    lines = left = _portion(_portion(plan.events, plan.days, n), plan.objects_on(n), j)
+    shares = {
+        "late": plan.late if n else 0,
+        "repeated": plan.repeated if n or j else 0,
+        "corrected": plan.corrected if n else 0,
+        "broken": plan.broken,
+    }
+    counts = {}
+    for kind, share in shares.items():
+        counts[kind] = min(left, int(share * lines + rng.random()))
+        left -= counts[kind]
+    return counts | {"fresh": left}
 
 
-def _fresh(plan: Plan, n: int, j: int) -> Iterator[Event]:
+def _fresh(plan: Plan, n: int, j: int) -> Iterator[str]:
     """The stream of events that happened shortly before object ``j`` landed on the same day."""
-    span = DAY_MS // plan.objects_on(n)
+    span = 24 * 60 / plan.objects_on(n)
     return _events(plan, n, _stream(plan, "fresh", n, j), j * span, span)
 
 
-def _late(plan: Plan, n: int, rng: Random, count: int) -> Iterator[Delivery]:
+def _first_delivered(plan: Plan, n: int, j: int, count: int) -> Iterator[str]:
+    """The first events that an earlier object delivered; ``j`` wraps round on a smaller day."""
+    j %= plan.objects_on(n)
+    return islice(_fresh(plan, n, j), min(count, _counts(plan, n, j)["fresh"]))
+
+
+def _late(plan: Plan, n: int, rng: Random, count: int) -> Iterator[tuple[str, str]]:
     """Events of earlier days that no object has delivered before."""
     for _ in range(count):
         days_ago = 1 + int(rng.random() * min(LATEST_AFTER_DAYS, n))
-        yield Delivery("late", EVENT_LINE % next(_events(plan, n - days_ago, rng, 0, DAY_MS)))
+        yield "late", next(_events(plan, n - days_ago, rng))
 
 
-def _repeated(plan: Plan, n: int, j: int, rng: Random, count: int) -> Iterator[Delivery]:
-    """Lines that an earlier object of this day or of the days before has delivered."""
-    days_ago = int(rng.random() * min(REVISITED_WITHIN_DAYS + 1, n + 1))
-    if days_ago == 0 and j:
-        earlier = int(rng.random() * j)
-    else:
-        days_ago = max(1, days_ago)
-        earlier = j
-    for event in _delivered(plan, n - days_ago, earlier, count):
-        yield Delivery("repeated", EVENT_LINE % event)
+def _repeated(plan: Plan, n: int, j: int, rng: Random, count: int) -> Iterator[tuple[str, str]]:
+    """Lines that an earlier object, of this day or of the days before, has delivered."""
+    days_ago = int(rng.random() * (min(REVISITED_WITHIN_DAYS, n) + 1))
+    if days_ago == 0 and j == 0:
+        days_ago = 1
+    earlier = j if days_ago else int(rng.random() * j)
+    for line in _first_delivered(plan, n - days_ago, earlier, count) if count else ():
+        yield "repeated", line
 
 
-def _corrected(plan: Plan, n: int, j: int, rng: Random, count: int) -> Iterator[Delivery]:
-    """Events of earlier days again, with one thing changed: duration, completed, day or name."""
+def _corrected(plan: Plan, n: int, j: int, rng: Random, count: int) -> Iterator[tuple[str, str]]:
+    """Events of earlier days again, with one thing changed: day, name, duration or completed."""
     days_ago = 1 + int(rng.random() * min(REVISITED_WITHIN_DAYS, n))
-    for event in _delivered(plan, n - days_ago, j, count):
+    for line in _first_delivered(plan, n - days_ago, j, count) if count else ():
         roll = rng.random()
-        if roll < 0.12 or not event.outcome:
-            day = date.fromisoformat(event.occurred_at[:10]) + timedelta(days=1)
-            what, now = "day", event._replace(occurred_at=f"{day}{event.occurred_at[10:]}")
+        if roll < 0.12 or '"completed"' not in line:
+            yield "corrected: day", _INSTANT.sub(_a_day_later, line, count=1)
         elif roll < 0.18:  # no longer an activity_exit: it vanishes from what counts
-            what, now = "name", event._replace(name=OTHER_NAMES[0])
+            yield "corrected: name", _put(line, "name", f'"{OTHER_NAMES[0]}"')
         elif roll < 0.6:
-            what, now = "duration", event._replace(duration=_duration(rng, 600_000))
+            yield "corrected: duration", _put(line, "duration", f"{rng.random() * 300:.3f}")
         else:
-            was, is_now = ("true", "false") if ":true" in event.outcome else ("false", "true")
-            what = "completed"
-            now = event._replace(outcome=event.outcome.replace(was, is_now))
-        yield Delivery(f"corrected: {what}", EVENT_LINE % now)
+            was, now = ("true", "false") if '"completed":true' in line else ("false", "true")
+            yield "corrected: completed", line.replace(f":{was}", f":{now}", 1)
 
 
-def _broken(plan: Plan, n: int, j: int, rng: Random, count: int) -> Iterator[Delivery]:
+def _broken(plan: Plan, n: int, j: int, rng: Random, count: int) -> Iterator[tuple[str, str]]:
     """Unusable lines, each made from an event of its own; the kinds take turns."""
     kinds = tuple(BREAKS["events"].items())
-    turn = _ordinal(plan, n, j) * 7  # by sevens, so that neighbouring objects differ
+    turn = plan.place(n, j) * 7  # by sevens, so that neighbouring objects differ
     for kind, break_line in (kinds[(turn + i) % len(kinds)] for i in range(count)):
-        exits = (event for event in _events(plan, n, rng, 0, DAY_MS) if event.outcome)
-        yield Delivery(f"broken: {kind}", break_line(EVENT_LINE % next(exits)))
+        exits = (line for line in _events(plan, n, rng) if '"completed"' in line)
+        yield f"broken: {kind}", break_line(next(exits))
 
 
-def _delivered(plan: Plan, n: int, j: int, count: int) -> Iterator[Event]:
-    """The first events that an earlier object delivered; ``j`` wraps round on a smaller day."""
-    j %= plan.objects_on(n)
-    return islice(_fresh(plan, n, j), min(count, _mix(plan, n, j).fresh)) if count else iter(())
-
-
-def _events(plan: Plan, n: int, rng: Random, start_ms: int, span_ms: int) -> Iterator[Event]:
-    """An endless stream of events of day ``n`` within a span of it: the inner loop of all."""
+def _events(
+    plan: Plan, n: int, rng: Random, start: float = 0, span: float = 24 * 60
+) -> Iterator[str]:
+    """An endless stream of events of day ``n`` in a span of it (minutes): the inner loop of all."""
     day = plan.day(n).isoformat()
-    players, releases = _players(plan, n), _releases(n)
-    activities, outcomes = _pools(plan)
+    players, releases, (clock, seconds, activities, measures) = (
+        _players(plan, n), _releases(n), _pools(plan)
+    )  # fmt: skip
     unusual_share = plan.other_name + UNUSUAL_SHARE
-    random = rng.random
+    random, bits = rng.random, rng.getrandbits
     while True:
+        x = bits(128).to_bytes(16, "big").hex()
         who, device = players[int(random() * len(players))]
-        minute, ms = divmod(start_ms + int(random() * span_ms), 60_000)
-        event = Event(
-            _uuid(rng),
-            "activity_exit",
-            f"{day} {CLOCK[minute]}:{ms // 1000:02d}.{ms % 1000:03d}",
-            who,
-            activities[int(random() * len(activities))],
-            _duration(rng, 900_000),
-            outcomes[int(random() * len(outcomes))],
-            f',"context":{{{device}{releases[int(random() * len(releases))]}}}',
+        line = (
+            f'{{"event_id":"{x[:8]}-{x[8:12]}-4{x[13:16]}-a{x[17:20]}-{x[20:]}"'
+            f',"name":"activity_exit","occurred_at":"{day} {clock[int(start + random() * span)]}'
+            f'{seconds[bits(12)]}",{who},"data":{{{activities[bits(12)]}{measures[bits(14)]}}}'
+            f',"context":{{{device}{releases[bits(5)]}}}}}'
         )
-        yield _unusual(event, plan, rng) if random() < unusual_share else event
+        yield _unusual(line, plan, rng) if random() < unusual_share else line
 
 
-def _unusual(event: Event, plan: Plan, rng: Random) -> Event:
+def _unusual(line: str, plan: Plan, rng: Random) -> str:
     """Give a usable event another name, or one rare trait."""
     roll = rng.random() * (plan.other_name + UNUSUAL_SHARE)
     if roll < plan.other_name:
-        return event._replace(name=_pick(rng, OTHER_NAMES), duration="", outcome="")
+        named = line.replace("activity_exit", _pick(rng, OTHER_NAMES), 1)
+        return re.sub(r',"duration":[^}]*', "", named)
     trait = (roll - plan.other_name) / UNUSUAL_SHARE
     if trait < 0.3:
-        offset, minutes = _pick(rng, tuple(OFFSETS.items()))
-        local = datetime.fromisoformat(event.occurred_at) + timedelta(minutes=minutes)
-        return event._replace(occurred_at=local.isoformat(" ", "milliseconds") + offset)
+        offset, minutes = _pick(rng, OFFSETS)
+        return _INSTANT.sub(lambda at: _shifted(at[0], minutes) + offset, line, count=1)
     if trait < 0.7:  # a long session
-        return event._replace(duration=f',"duration":{int(rng.random() * 3600)}')
-    if trait < 0.74:  # the app was left in the background
-        return event._replace(duration=f',"duration":{100_000 + int(rng.random() * 90_000)}.5')
-    if trait < 0.85:
-        return event._replace(context="")
-    return event._replace(context=f'{event.context},"experiment":{{"arm":2,"tags":["a","b"]}}')
+        return _put(line, "duration", str(int(rng.random() * 3600)))
+    if trait < 0.75:  # the app was left in the background
+        return _put(line, "duration", f"{100_000 + int(rng.random() * 90_000)}.5")
+    if trait < 0.87:
+        return re.sub(r',"context":.*', "}", line)
+    return f'{line[:-1]},"experiment":{{"arm":2,"tags":["a","b"]}}}}'
 
 
-def _duration(rng: Random, below_ms: int) -> str:
-    """A duration in seconds; most are short."""
-    ms = int(below_ms * rng.random() ** 4)
-    return f',"duration":{ms // 1000}.{ms % 1000:03d}'
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
+
+
+def _shifted(instant: str, minutes: int) -> str:
+    at = datetime.fromisoformat(instant) + timedelta(minutes=minutes)
+    return at.isoformat(" ", "milliseconds")
+
+
+def _a_day_later(instant: re.Match[str]) -> str:
+    return _shifted(instant[0], 24 * 60)
 
 
 @lru_cache(maxsize=4)
-def _pools(plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Texts to draw from: activities (a few are played most) and outcomes of an event."""
+def _pools(plan: Plan) -> tuple[list[str], list[str], list[str], list[str]]:
+    """JSON text to draw from, in powers of two: clock minutes, seconds, activities, measures.
+
+    Measures are duration (s; most are short), completed, collection_id ('' for most) and
+    loading_time (s; often null or absent). A few activities are played most.
+    """
     rng = _stream(plan, "pools")
-    activities = tuple(
+    clock = [f"{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60)]
+    seconds = [f"{rng.random() * 59.999:06.3f}" for _ in range(2**12)]
+    activities = [
         f'"activity_id":"{_activity_id(int(rng.random() ** 2 * plan.activities))}"'
         f',"source":"{_pick(rng, SOURCES)}"'
-        for _ in range(8 * plan.activities)
-    )
-    return activities, tuple(_outcome(rng) for _ in range(2048))
-
-
-def _outcome(rng: Random) -> str:
-    """Completed, collection ('' for most) and loading time in seconds (often null or absent)."""
-    completed = "true" if rng.random() < 0.7 else "false"
-    collection = _pick(rng, COLLECTIONS) if rng.random() < 0.12 else ""
-    loading = _pick(rng, (',"loading_time":null',) * 6 + ("", "timed", "timed"))
-    if loading == "timed":
-        loading = f',"loading_time":{rng.random() * 5:.2f}'
-    return f',"completed":{completed},"collection_id":"{collection}"{loading}'
+        for _ in range(2**12)
+    ]
+    measures = [
+        f',"duration":{900 * rng.random() ** 4:.3f}'
+        f',"completed":{"true" if rng.random() < 0.7 else "false"}'
+        f',"collection_id":"{_pick(rng, COLLECTIONS) if rng.random() < 0.12 else ""}"'
+        + _pick(rng, (',"loading_time":null',) * 6 + ("", f',"loading_time":{rng.random():.2f}'))
+        for _ in range(2**14)
+    ]
+    return clock, seconds, activities, measures
 
 
 @lru_cache(maxsize=64)
-def _releases(n: int) -> tuple[str, ...]:
-    """App versions in use on day ``n``: the newest most; build, or the whole part, may lack."""
-    release = 10 + n // 10
-    texts = [',"app":{"version":"5.%d.0","build":"%d00"}' % (r, r) for r in (release, release - 1)]
-    unbuilt = [',"app":{"version":"5.%d.%d"}' % (release - back, 2 * back) for back in (0, 1, 2)]
-    return (*texts[:1] * 12, *texts * 4, *unbuilt * 3, ',"app":{}', "")
+def _releases(n: int) -> list[str]:
+    """32 texts of app versions in use on day ``n``: the newest most; build or all may lack."""
+    newest = 10 + n // 10
+    built = [f',"app":{{"version":"5.{r}.0","build":"{r}00"}}' for r in (newest, newest - 1)]
+    unbuilt = [f',"app":{{"version":"5.{newest - back}.{back}"}}' for back in range(3)]
+    return [*built * 6, *built[:1] * 6, *unbuilt * 4, ',"app":{}', ""]
 
 
-# Broken lines
+# --- broken lines
 
 
-def _without(field: str) -> Callable[[str], str]:
-    """Drop a text field from a line."""
-    pattern = re.compile(rf'"{field}": ?"[^"]*",? ?')
-    return lambda line: pattern.sub("", line, count=1)
+@lru_cache
+def _field(name: str) -> re.Pattern[str]:
+    return re.compile(rf'("{name}": ?)("[^"]*"|[^,}}]+)(, ?)?')
 
 
-def _with(field: str, value: str) -> Callable[[str], str]:
+def _put(line: str, field: str, value: str) -> str:
     """Put other JSON text in the place of a field's value."""
-    pattern = re.compile(rf'("{field}": ?)("[^"]*"|[^,}}]+)')
-    return lambda line: pattern.sub(rf"\g<1>{value}", line, count=1)
+    return _field(field).sub(lambda found: f"{found[1]}{value}{found[3] or ''}", line, count=1)
+
+
+def _drop(line: str, field: str) -> str:
+    """Drop a field that is not the last one of its object."""
+    return _field(field).sub("", line, count=1)
 
 
 # For each dataset, the kinds of broken line and how a good line becomes one.
@@ -418,93 +377,93 @@ BREAKS: dict[str, dict[str, Callable[[str], str]]] = {
         "cut JSON": lambda line: line[: len(line) * 2 // 3],
         "an array": lambda line: f"[{line}]",
         "a number": lambda line: str(len(line)),
-        "not UTF-8": _with("source", '"ho\udcffme"'),
-        "no event_id": _without("event_id"),
-        "no name": _without("name"),
-        "no occurred_at": _without("occurred_at"),
-        "no user_id": _without("user_id"),
-        "no activity_id": _without("activity_id"),
-        "event_id no uuid": _with("event_id", '"4711"'),
-        "user_id no uuid": _with("user_id", '"guest"'),
-        "occurred_at no day": _with("occurred_at", '"2021-02-30 10:00:00.000"'),
-        "occurred_at no instant": _with("occurred_at", '"this morning"'),
-        "duration negative": _with("duration", "-12.5"),
-        "duration a text": _with("duration", '"two minutes"'),
-        "duration not finite": _with("duration", "1e400"),
-        "completed no boolean": _with("completed", '"perhaps"'),
+        "not UTF-8": partial(_put, field="source", value='"ho\udcffme"'),
+        "no event_id": partial(_drop, field="event_id"),
+        "no name": partial(_drop, field="name"),
+        "no occurred_at": partial(_drop, field="occurred_at"),
+        "no user_id": partial(_drop, field="user_id"),
+        "no activity_id": partial(_drop, field="activity_id"),
+        "event_id no uuid": partial(_put, field="event_id", value='"4711"'),
+        "user_id no uuid": partial(_put, field="user_id", value='"guest"'),
+        "occurred_at no day": partial(_put, field="occurred_at", value='"2021-02-30 10:00:00.000"'),
+        "occurred_at no instant": partial(_put, field="occurred_at", value='"this morning"'),
+        "duration negative": partial(_put, field="duration", value="-12.5"),
+        "duration a text": partial(_put, field="duration", value='"two minutes"'),
+        "duration not finite": partial(_put, field="duration", value="1e400"),
+        "completed no boolean": partial(_put, field="completed", value='"perhaps"'),
     },
     "users": {
         "cut JSON": lambda line: line[: len(line) // 2],
-        "no user_id": _without("user_id"),
-        "user_id no uuid": _with("user_id", '"guest"'),
-        "registration_at no instant": _with("registration_at", '"last winter"'),
-        "not UTF-8": _with("country_code", '"\udce9s"'),
+        "no user_id": partial(_drop, field="user_id"),
+        "user_id no uuid": partial(_put, field="user_id", value='"guest"'),
+        "registration_at no instant": partial(_put, field="registration_at", value='"last winter"'),
+        "not UTF-8": partial(_put, field="country_code", value='"\udce9s"'),
     },
     "activities": {
         "cut JSON": lambda line: line[: len(line) // 2],
-        "no activity_id": _without("activity_id"),
+        "no activity_id": partial(_drop, field="activity_id"),
         "a number": lambda line: str(len(line)),
     },
 }
 
 
-# Users
+# --- users
 
 
 class User(NamedTuple):
     """One user: the record as it grows, when it is delivered, and who plays on which device."""
 
     registered: str  # the record at registration, as JSON text without its last brace
-    milestones: tuple[tuple[int, str], ...]  # the day one is reached, what it adds to the record
-    delivered_on: frozenset[int]  # arrival days; none for a user whose record never arrives
-    players: tuple[tuple[str, str], ...]  # ids and device, as JSON text
+    milestones: list[tuple[int, str]]  # the day one is reached, what it adds to the record
+    delivered_on: set[int]  # arrival days; none for a user whose record never arrives
+    players: list[tuple[str, str]]  # user_id and child_id; device and os: JSON text
 
 
 def _user_records(plan: Plan, n: int) -> list[str]:
-    """The users' records due on day ``n``, each as full as it is then; every fifth day one broken.
-
-    A broken record comes besides the good one.
-    """
+    """The users' records due on day ``n``, as full as they are then; now and then a broken one."""
     records = [
         user.registered + "".join(text for day, text in user.milestones if day <= n) + "}"
-        for cohort_day in range(max(0, n - RECORD_DAYS), n + 1)
-        for user in _cohort(plan, cohort_day)
+        for registration_day in range(max(0, n - RECORD_DAYS), n + 1)
+        for user in _cohort(plan, registration_day)
         if n in user.delivered_on
     ]
-    breaks = tuple(BREAKS["users"].values())
     if n % 5 == 2 and records:
-        records.insert(1, breaks[n // 5 % len(breaks)](records[0]))
+        break_line = _turn(BREAKS["users"], n // 5)
+        records.insert(1, break_line(records[0]))
     return records
 
 
 @lru_cache(maxsize=ACTIVE_DAYS + LATEST_AFTER_DAYS)
-def _cohort(plan: Plan, n: int) -> tuple[User, ...]:
+def _cohort(plan: Plan, n: int) -> list[User]:
     """The users who register on day ``n``."""
     rng = _stream(plan, "cohort", n)
-    return tuple(_user(plan, n, rng) for _ in range(max(1, _portion(plan.users, plan.days, n))))
+    return [_user(plan, n, rng) for _ in range(max(1, _portion(plan.users, plan.days, n)))]
 
 
 def _user(plan: Plan, n: int, rng: Random) -> User:
+    """One user who registers on day ``n``; the record is late for some, never arrives for a few."""
+    registration_at = datetime.combine(plan.day(n), time()) + rng.random() * timedelta(days=1)
     user_id = _uuid(rng)
     children = [_uuid(rng) for _ in range(_pick(rng, (0, 1, 1, 1, 1, 1, 1, 1, 2, 3)))]
-    midnight = datetime.combine(plan.day(n), time())
-    registration_at = midnight + timedelta(milliseconds=int(rng.random() * DAY_MS))
-    record = {
-        "user_id": user_id,
-        "children_ids": children,
-        "country_code": COUNTRIES[int(rng.random() ** 2 * len(COUNTRIES))],
-        "registration_at": _instant(registration_at),
-    }
-    milestones = tuple(
-        ((reached_at.date() - plan.first_day).days, ", " + json.dumps(gained)[1:-1])
-        for reached_at, gained in _milestones(registration_at, rng)
+    country_code = COUNTRIES[int(rng.random() ** 2 * len(COUNTRIES))]
+    registered = (
+        f'{{"user_id": "{user_id}", "children_ids": {json.dumps(children)}'
+        f', "country_code": "{country_code}", "registration_at": "{registration_at}"'
     )
+    milestones = [
+        ((at.date() - plan.first_day).days, ", " + json.dumps(gained)[1:-1])
+        for at, gained in _milestones(registration_at, rng)
+    ]
+    roll = rng.random()
+    first = n + 1 + int(rng.random() * 4) if roll < 0.06 else n
+    unchanged_again = {first + 1 + int(rng.random() * 8)} if rng.random() < 0.15 else set()
+    delivered_on = {first, *(max(first, day) for day, _ in milestones)} | unchanged_again
     ids = [f'"user_id":"{user_id}","child_id":"{child}"' for child in children]
     return User(
-        json.dumps(record)[:-1],
-        milestones,
-        _delivery_days(n, [day for day, _ in milestones], rng),
-        tuple((who, _device(rng)) for who in ids or [f'"user_id":"{user_id}"']),
+        registered=registered,
+        milestones=milestones,
+        delivered_on=delivered_on if roll > 0.008 else set(),
+        players=[(who, _device(rng)) for who in ids or [f'"user_id":"{user_id}"']],
     )
 
 
@@ -512,139 +471,97 @@ def _milestones(registration_at: datetime, rng: Random) -> Iterator[tuple[dateti
     """When a user reaches trial and subscription, if ever, and what the record gains."""
     if rng.random() > 0.45:
         return
-    trial_start_at = registration_at + timedelta(minutes=2 + int(rng.random() ** 3 * 1_440))
-    trial_end_at = trial_start_at + timedelta(days=7)
-    yield (
-        trial_start_at,
-        {"trial_start_at": _instant(trial_start_at), "trial_end_at": _instant(trial_end_at)},
-    )
+    start_at = registration_at + rng.random() ** 3 * timedelta(days=1)
+    end_at = start_at + timedelta(days=7)
+    yield start_at, {"trial_start_at": _instant(start_at), "trial_end_at": _instant(end_at)}
     if rng.random() > 0.6:
         return
-    pause = timedelta(hours=_pick(rng, (0, 0, 0, 5, 30)))
-    subscription_start_at = trial_end_at + pause
-    gained = {"subscription_start_at": _instant(subscription_start_at)}
-    paid_days = _pick(rng, (7, 30, 30, 30, 365, None))
-    if paid_days:  # without an expiry the subscription is open-ended
-        expire_at = subscription_start_at + timedelta(days=paid_days)
-        gained["subscription_expire_at"] = _instant(expire_at)
-    yield subscription_start_at, gained
-
-
-def _delivery_days(n: int, milestone_days: Sequence[int], rng: Random) -> frozenset[int]:
-    """Arrival days of a record: at first, at each milestone, now and then again unchanged.
-
-    The first delivery is a few days late for some users; of a few, nothing ever arrives.
-    """
-    roll = rng.random()
-    if roll < 0.008:
-        return frozenset()
-    first = n + 1 + int(rng.random() * 4) if roll < 0.06 else n
-    again = [first + 1 + int(rng.random() * 8)] if rng.random() < 0.15 else []
-    return frozenset([first, *(max(first, day) for day in milestone_days), *again])
+    paid_at = end_at + timedelta(hours=_pick(rng, (0, 0, 0, 5, 30)))
+    gained = {"subscription_start_at": _instant(paid_at)}
+    if paid_days := _pick(rng, (7, 30, 30, 30, 365, 0)):  # without an expiry it is open-ended
+        gained["subscription_expire_at"] = _instant(paid_at + timedelta(days=paid_days))
+    yield paid_at, gained
 
 
 def _device(rng: Random) -> str:
     """A player's device and os, as JSON text; device_id, model and os may lack."""
-    brand, model, os_name, os_versions = DEVICES[int(rng.random() ** 1.5 * len(DEVICES))]
-    device = [f'"device_id":"{_uuid(rng)}"'] if rng.random() < 0.6 else []
-    device.append(f'"brand":"{brand}"')
-    device += [f'"model":"{model}"'] if rng.random() < 0.7 else []
-    os_version = os_versions[int(rng.random() ** 2 * len(os_versions))]
-    known_os = f',"os":{{"name":"{os_name}","version":"{os_version}"}}'
-    return f'"device":{{{",".join(device)}}}{known_os if rng.random() > 0.02 else ""}'
+    brand, model, os_name, os_version = DEVICES[int(rng.random() ** 1.5 * len(DEVICES))]
+    device_id = f'"device_id":"{_uuid(rng)}",' if rng.random() < 0.6 else ""
+    model = f',"model":"{model}"' if rng.random() < 0.7 else ""
+    os_ = f',"os":{{"name":"{os_name}","version":"{os_version}"}}' if rng.random() < 0.98 else ""
+    return f'"device":{{{device_id}"brand":"{brand}"{model}}}{os_}'
 
 
-@lru_cache(maxsize=LATEST_AFTER_DAYS + REVISITED_WITHIN_DAYS)
-def _players(plan: Plan, n: int) -> tuple[tuple[str, str], ...]:
-    """Who may play on day ``n``: a child may play before the parent has registered that day."""
+@lru_cache(maxsize=LATEST_AFTER_DAYS + 1)
+def _players(plan: Plan, n: int) -> list[tuple[str, str]]:
+    """Who plays on day ``n``; on the day of registration, a child may play before it."""
     cohorts = (_cohort(plan, day) for day in range(max(0, n - ACTIVE_DAYS), n + 1))
-    return tuple(player for cohort in cohorts for user in cohort for player in user.players)
+    return [player for cohort in cohorts for user in cohort for player in user.players]
 
 
-# Activities
+# --- activities and exercises
 
 
-def _catalogue(plan: Plan, edition: int) -> bytes:
+def _catalogue(plan: Plan, edition: int) -> list[str]:
     """One edition of the catalogue: later ones know more activities and rename a few.
 
-    Every 60th activity is in none, so that events of unlisted activities exist.
+    Every 60th activity is in none, so that there are events of unlisted activities.
     """
     listed = [
         json.dumps(_activity(k, edition), ensure_ascii=False)
         for k in range(plan.activities)
         if k % 60 != 59 and not (edition == 0 and k % 30 == 13)
     ]
-    breaks = tuple(BREAKS["activities"].values())
-    listed.insert(len(listed) // 2, breaks[edition % len(breaks)](listed[0]))
-    return _content(listed)
+    break_line = _turn(BREAKS["activities"], edition)
+    return [*listed, break_line(listed[0])]
 
 
 def _activity(k: int, edition: int) -> dict[str, str | None]:
     """Activity ``k`` as an edition knows it: half the names are null until first revised."""
     revisions = sum((k + 7 * past) % 25 == 0 for past in range(1, edition + 1))
     activity_id = _activity_id(k)
-    title = activity_id.replace("_", " the ", 1).capitalize()
-    kind, subtype = ACTIVITY_KINDS[activity_id.split("_")[0]]
-    name = None if k % 2 and not revisions else " ".join([title, *["¡más!"] * revisions])
-    return {"activity_id": activity_id, "name": name, "type": kind, "subtype": subtype}
+    title = activity_id.replace("_", " the ", 1).capitalize() + " ¡más!" * revisions
+    type_, subtype = DEEDS[activity_id.split("_")[0]]
+    name = title if k % 2 == 0 or revisions else None
+    return {"activity_id": activity_id, "name": name, "type": type_, "subtype": subtype}
 
 
 def _activity_id(k: int) -> str:
-    """The id of activity ``k``: what is done, which animal, and from the 121st on a number."""
-    deeds = tuple(ACTIVITY_KINDS)
-    animals_round, deed = divmod(k, len(deeds))
-    level, animal = divmod(animals_round, len(ANIMALS))
-    return f"{deeds[deed]}_{ANIMALS[animal]}" + (f"_{level + 1}" if level else "")
+    """What is done with which animal; from the 121st activity on, a number too."""
+    level, animal = divmod(k // len(DEEDS), len(ANIMALS))
+    return f"{tuple(DEEDS)[k % len(DEEDS)]}_{ANIMALS[animal]}" + (f"_{level}" if level else "")
 
 
-# Exercises
+def exercise_tables(seed: int) -> dict[str, list[str]]:
+    """Make the three CSVs of the analytics questions: table name to lines, header first.
 
-
-def exercise_tables(seed: int) -> dict[str, str]:
-    """Make the three CSVs of the analytics questions: table name to text with a header.
-
-    Grain: one activity; one event of January 2025 (only exits have duration_seconds, s, and
-    completed); one subscription (USD), a few outside that January, some users without events.
+    Grain: one activity; one event of January 2025 (exits have seconds and completed), a few of an
+    unlisted activity; one subscription (USD), a few outside that January or of a user who is idle.
     """
     rng = Random(f"{seed}/exercises")
-    activities = [f"deed-{k}" for k in range(1, 13)]
-    themes, tiers = ("Nature", "Numbers", "Music", "Stories"), ("basic", "plus", "family")
-    first = datetime(2025, 1, 1, tzinfo=UTC)
-    events = []
-    for k in range(1, 161):
-        at = first + timedelta(seconds=int(rng.random() * 31 * 86_400))
-        # the last of 13 ids is of no listed activity; users 70001 to 70016 may subscribe too
-        activity = [*activities, "deed-99"][int(rng.random() * 12.3)]
-        is_exit = rng.random() < 0.75
-        measures = f"{int(rng.random() ** 2 * 600)},{_pick(rng, ('true', 'true', 'false'))}"
-        events.append(
-            f"play-{k:04d},{70_001 + int(rng.random() * 30)},{activity},"
-            f"activity_{'exit' if is_exit else 'enter'},{at:%Y-%m-%d %H:%M:%S},"
-            f"{measures if is_exit else ','}"
+    new_year = datetime(2025, 1, 1)
+    activities = ["activity_id,activity_name,theme,price_tier"]
+    events = ["event_id,user_id,activity_id,event_type,created_at,duration_seconds,completed"]
+    subscriptions = ["user_id,subscription_date,platform,price_usd"]
+    for k in range(12):
+        theme, tier = ("Nature", "Numbers", "Music", "Stories")[k % 4], ("basic", "plus")[k % 5 % 2]
+        activities.append(f"deed-{k},Hello {ANIMALS[k % 10]} {k},{theme},{tier}")
+    for k in range(160):
+        user_id, activity = 70_000 + int(rng.random() * 30), int(rng.random() * 12.3)
+        at = new_year + timedelta(seconds=int(rng.random() * 31 * 86_400))
+        exit_ = f"{int(rng.random() ** 2 * 600)},{_pick(rng, ('true', 'true', 'false'))}"
+        type_, measures = ("exit", exit_) if rng.random() < 0.75 else ("enter", ",")
+        events.append(f"play-{k:04d},{user_id},deed-{activity},activity_{type_},{at},{measures}")
+    for k in range(20):
+        user_id, day = 70_012 + k, new_year.date() + timedelta(days=2 * k - 3)
+        platform, price = _pick(
+            rng, (("ios", 5.49), ("ios", 44.90), ("droid", 5.49), ("web", 4.25))
         )
-    subscriptions = [
-        f"{70_015 + k if k > 11 else 70_001 + k},{first + timedelta(days=k * 2 - 3):%Y-%m-%d},"
-        f"{_pick(rng, ('ios_store', 'android_store', 'web'))},{_pick(rng, ('5.49', '44.90'))}"
-        for k in range(20)
-    ]
-    tables = {
-        "activities": [
-            "activity_id,activity_name,theme,price_tier",
-            *(
-                f"{activity},{ANIMALS[k % 10].capitalize()} number {k},{themes[k % 4]},{tiers[k % 3]}"
-                for k, activity in enumerate(activities)
-            ),
-        ],
-        "activity_events": [
-            "event_id,user_id,activity_id,event_type,created_at,duration_seconds,completed",
-            *events,
-        ],
-        "subscriptions": ["user_id,subscription_date,platform,price_usd", *subscriptions],
-    }
-    return {name: "\n".join(lines) + "\n" for name, lines in tables.items()}
+        subscriptions.append(f"{user_id},{day},{platform},{price:.2f}")
+    return {"activities": activities, "activity_events": events, "subscriptions": subscriptions}
 
 
-# Chance, keys and bytes
+# --- chance, text and bytes
 
 
 def _stream(plan: Plan, *name: object) -> Random:
@@ -656,9 +573,13 @@ def _pick(rng: Random, options: Sequence[T]) -> T:
     return options[int(rng.random() * len(options))]
 
 
+def _turn(breaks: dict[str, Callable[[str], str]], k: int) -> Callable[[str], str]:
+    return tuple(breaks.values())[k % len(breaks)]
+
+
 def _uuid(rng: Random) -> str:
-    digits = f"{rng.getrandbits(128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+    x = f"{rng.getrandbits(128):032x}"
+    return f"{x[:8]}-{x[8:12]}-4{x[13:16]}-a{x[17:20]}-{x[20:]}"
 
 
 def _instant(at: datetime) -> str:
@@ -670,38 +591,18 @@ def _portion(total: int, parts: int, k: int) -> int:
     return (k + 1) * total // parts - k * total // parts
 
 
-def _ordinal(plan: Plan, n: int, j: int) -> int:
-    """The place of an object among all event objects of the plan, from 0."""
-    return n * plan.event_objects // plan.days + j
-
-
-def _hour(plan: Plan, n: int, j: int) -> int:
-    """The hour in which object ``j`` of day ``n`` lands: when the span of its events ends."""
-    return min(23, (j + 1) * 24 // plan.objects_on(n))
-
-
-def _key(plan: Plan, n: int, hour: int, name: str) -> str:
-    return f"{plan.day(n)}/{hour:02d}/{name}"
-
-
 def _content(lines: Sequence[str], line_end: str = "\n", is_ended: bool = True) -> bytes:
-    text = line_end.join(lines) + (line_end if is_ended else "")
-    return text.encode("utf-8", "surrogateescape")
+    # line by line: one letter outside ASCII would slow the encoding of a joined text fivefold
+    encoded = [line.encode("utf-8", "surrogateescape") for line in lines]
+    return line_end.encode().join(encoded if not is_ended else [*encoded, b""])
 
 
 def _gzipped(content: bytes) -> bytes:
     """Compress with neither time nor name in the header (``gzip.compress`` varies by Python)."""
     buffer = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as file:
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=buffer, mtime=0) as file:
         file.write(content)
     return buffer.getvalue()
-
-
-def _as_day(folder: str) -> date | None:
-    try:
-        return date.fromisoformat(folder)
-    except ValueError:
-        return None
 
 
 def _write(root: Path, name: str, content: bytes) -> None:

@@ -78,14 +78,14 @@ def parse_window(parameters: dict[str, Any]) -> Window:
     return Window(start, end, lookback)
 
 
-def parse_rebuild(value: object) -> str | None:
+def parse_rebuild(value: str | None) -> str | None:
     """Read the ``rebuild`` parameter: None, ``bronze`` or ``raw``.
 
     Raises:
         LingokidsError: It is anything else.
     """
     if value is None or value in REBUILDS:
-        return value  # type: ignore[return-value]
+        return value
     raise LingokidsError(
         f"rebuild is {value!r}: write rebuild=bronze (silver and gold anew from bronze), "
         "rebuild=raw (everything anew from the raw objects), or leave it out."

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from builders import a_user_record, an_activity_record, an_event_record, an_id
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
+from builders import a_user_record, an_activity_record, an_event_record, an_id
 
 _START = datetime(2021, 1, 4)
 

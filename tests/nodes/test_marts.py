@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from builders import an_id, table_of
 
+from builders import an_id, table_of
 from lingokids import contracts
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,

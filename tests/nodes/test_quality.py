@@ -6,6 +6,7 @@ import gzip
 import json
 
 import pytest
+
 from builders import a_user_record, an_activity_record, an_event_record
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from builders import an_id, table_of
 
+from builders import an_id, table_of
 from lingokids import contracts
 from lingokids.pipelines.staging.nodes import (
     find_superseded_deliveries,

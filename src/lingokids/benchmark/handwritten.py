@@ -426,7 +426,7 @@ class Stopwatch:
         self._cpu, self._wall = cpu, wall
 
 
-def run(  # noqa: PLR0913
+def run(
     raw_dir: Path, database: Path, *, is_incremental: bool, threads: int, memory_limit: str
 ) -> dict[str, Any]:
     """Bring every table in ``database`` up to date in one transaction, and report on it."""

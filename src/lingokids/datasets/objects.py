@@ -269,7 +269,7 @@ class _LineReader:
             f"SELECT o.object_key, o.etag, line_number, line_text, problem, is_blank, "
             f"CASE WHEN problem IS NULL AND NOT is_blank "
             f"THEN json_transform(line_text, '{json.dumps(_text_leaves(fields))}') END AS record, "
-            f"o.landed_at, o.load_id FROM ({_LINES.format(batch=self._batch)}) AS l "
+            f"o.landed_at, o.load_id FROM ({_LINES.format(batch=self._batch, is_no_object=_IS_NO_OBJECT)}) AS l "
             f"JOIN due_{dataset} AS o USING (object_index)"
         )
 
@@ -289,18 +289,20 @@ class _LineReader:
 
 
 # Blank or not, JSON or not, an object or not: asked of the few lines that are not plainly '{…'.
-_LINES = """
+_LINES = r"""
 SELECT object_index, line_number, line_text,
     CASE
         WHEN problem IS NOT NULL THEN problem
         WHEN json_valid(line_text) THEN
-            CASE WHEN NOT starts_with(line_text, '{{') AND NOT starts_with(ltrim(line_text, E' \\t\\r\\n'), '{{')
-            THEN 'not a JSON object' END
-        WHEN trim(line_text, E' \\t\\r\\n') <> '' THEN 'not JSON'
+            CASE WHEN {is_no_object} THEN 'not a JSON object' END
+        WHEN trim(line_text, E' \t\r\n') <> '' THEN 'not JSON'
     END AS problem,
-    problem IS NULL AND NOT starts_with(line_text, '{{') AND trim(line_text, E' \\t\\r\\n') = '' AS is_blank
+    problem IS NULL AND {is_no_object} AND trim(line_text, E' \t\r\n') = '' AS is_blank
 FROM {batch}
 """
+_IS_NO_OBJECT = (
+    r"(NOT starts_with(line_text, '{') AND NOT starts_with(ltrim(line_text, E' \t\r\n'), '{'))"
+)
 
 
 def _due_table(due: list[RawObject]) -> pa.Table:

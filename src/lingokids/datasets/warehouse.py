@@ -23,7 +23,7 @@ from ibis.backends.duckdb import Backend
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     import ibis.expr.types as ir
 

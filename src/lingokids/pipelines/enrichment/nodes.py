@@ -23,7 +23,7 @@ def find_unenriched_loads(staged_loads: ir.Table, known_enriched_loads: ir.Table
     return windows.find_new_loads(staged_loads, known_enriched_loads)
 
 
-def find_outdated_events(  # noqa: PLR0913
+def find_outdated_events(
     known_enriched: ir.Table,
     stg_users: ir.Table,
     stg_activities: ir.Table,
@@ -67,7 +67,7 @@ def find_outdated_events(  # noqa: PLR0913
     return ibis.union(*outdated, distinct=True)
 
 
-def enrich_events(  # noqa: PLR0913
+def enrich_events(
     stg_events: ir.Table,
     stg_users: ir.Table,
     stg_activities: ir.Table,

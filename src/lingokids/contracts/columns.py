@@ -1,0 +1,127 @@
+"""One definition per column for the whole warehouse: its type, meaning and unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Milliseconds are kept exactly: sums do not depend on the order of adding.
+SECONDS = "decimal(12, 3)"
+TOTAL_SECONDS = "decimal(18, 3)"
+INSTANT = "timestamp(6)"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Ibis type, what it means, and its unit where it has one."""
+
+    type: str
+    meaning: str
+    unit: str = ""
+
+    @property
+    def comment(self) -> str:
+        """The text stored beside the column in the warehouse."""
+        return f"{self.meaning} [{self.unit}]" if self.unit else self.meaning
+
+
+COLUMNS: dict[str, Column] = {
+    # where a line comes from
+    "dataset": Column("string", "raw dataset: events, users or activities"),
+    "object_key": Column("string", "name of the raw object below its bucket or folder"),
+    "etag": Column("string", "version of the raw object; a re-sent object has a new one"),
+    "line_number": Column("int32", "line of the object, from 1; blank lines count"),
+    "line_text": Column("string", "the line as delivered; only 1,024 characters if over 1 MiB"),
+    "reason": Column("string", "the first rule the line breaks"),
+    "landed_at": Column(INSTANT, "arrival time: last modification of the object", "UTC"),
+    "load_id": Column("int32", "number of the ingestion run that took the line in"),
+    # counts of an object
+    "size_bytes": Column("int64", "size of the object as stored", "bytes"),
+    "lines": Column("int64", "lines of the object, blank ones included"),
+    "blank": Column("int64", "blank lines"),
+    "kept": Column("int64", "lines that are usable and stand in bronze"),
+    "quarantined": Column("int64", "lines that are unusable and stand in quarantined_lines"),
+    # ids
+    "event_id": Column("uuid", "id of the event"),
+    "user_id": Column("uuid", "id of the user, the parent's account"),
+    "child_id": Column("uuid", "id of the child's profile"),
+    "children_ids": Column("array<uuid>", "ids of the children's profiles"),
+    "activity_id": Column("string", "id of the activity"),
+    "collection_id": Column("string", "playlist the activity was opened from"),
+    # strings
+    "event_name": Column("string", "name of the event, such as activity_exit"),
+    "source": Column("string", "where in the app the activity was opened"),
+    "device_id": Column("string", "id of the device"),
+    "device_brand": Column("string", "brand of the device"),
+    "device_model": Column("string", "model of the device"),
+    "os_name": Column("string", "operating system, as delivered"),
+    "os_version": Column("string", "version of the operating system"),
+    "app_version": Column("string", "version of the app"),
+    "app_build": Column("string", "build of the app"),
+    "country_code": Column("string", "country of the user, ISO 3166 alpha-2, lower case"),
+    "activity_name": Column("string", "title of the activity"),
+    "activity_type": Column("string", "type of the activity, such as game or video"),
+    "activity_subtype": Column("string", "subtype of the activity"),
+    "subscription_status": Column(
+        "string", "status of the user at the event: subscribed, trial, free, lapsed or unknown"
+    ),
+    # quantities
+    "duration_seconds": Column(SECONDS, "time between opening and leaving the activity", "s"),
+    "loading_time_seconds": Column(SECONDS, "time the activity took to load", "s"),
+    "completed_flag": Column("boolean", "whether the activity was played to its end"),
+    # days and instants
+    "date": Column("date", "UTC day of occurred_at"),
+    "occurred_at": Column(INSTANT, "event time", "UTC"),
+    "registration_at": Column(INSTANT, "when the user registered", "UTC"),
+    "trial_start_at": Column(INSTANT, "when the trial began", "UTC"),
+    "trial_end_at": Column(INSTANT, "when the trial ended", "UTC"),
+    "subscription_start_at": Column(INSTANT, "when the subscription began", "UTC"),
+    "subscription_expire_at": Column(INSTANT, "when the subscription ends", "UTC"),
+    # what the layers keep about each other
+    "superseded_by_load": Column("int32", "the load whose staging superseded the delivery"),
+    "changed_from": Column(
+        INSTANT, "events before it keep their status; NULL: every event may change", "UTC"
+    ),
+    "changed_by_load": Column("int32", "the load that changed the record"),
+    "revision": Column("int32", "rises by one whenever the rows of the day change"),
+    # measures
+    "activities_played": Column("int64", "activity exits"),
+    "activities_completed": Column("int64", "activity exits played to the end"),
+    "total_time_spent": Column(TOTAL_SECONDS, "sum of duration_seconds", "s"),
+    "completion_rate": Column("float64", "activities_completed / activities_played, 0 to 1"),
+    "rank_by_count": Column("int64", "1 is the most played activity of the day"),
+    "rank_by_time": Column("int64", "1 is the activity with most time spent on the day"),
+    # what runs did
+    "run_id": Column("string", "when the run was asked for; runs sort by it"),
+    "environment": Column("string", "the --env of the run"),
+    "pipelines": Column("string", "the pipelines asked for"),
+    "parameters": Column("string", "the parameters given with the run, as JSON"),
+    "status": Column("string", "succeeded or failed"),
+    "failure": Column("string", "the node that failed and why; NULL if none did"),
+    "started_at": Column(INSTANT, "when the run began", "UTC"),
+    "run_seconds": Column("float64", "how long it took", "s"),
+    "step": Column("int32", "place in the run, from 1"),
+    "node_name": Column("string", "the node that wrote"),
+    "table_name": Column("string", "the table written"),
+    "rows_deleted": Column("int64", "rows that went"),
+    "rows_inserted": Column("int64", "rows that came"),
+    # the exercise
+    "theme": Column("string", "theme of the activity"),
+    "price_tier": Column("string", "free or premium"),
+    "platform": Column("string", "shop of the subscription"),
+    "event_type": Column("string", "activity_enter or activity_exit"),
+    "created_at": Column(INSTANT, "event time", "UTC"),
+    "completed": Column("boolean", "whether the activity was played to its end"),
+    "subscription_date": Column("date", "day the subscription began"),
+    "price_usd": Column("decimal(12, 2)", "price of the subscription", "USD"),
+    "completion_percentage": Column("decimal(5, 2)", "completed of played, rounded", "%"),
+    "users": Column("int64", "different users"),
+    "average_time_spent": Column("decimal(12, 2)", "time spent per exit, rounded", "s"),
+    "subscribers": Column("int64", "users whose subscription began in the month"),
+    "average_completed_before": Column(
+        "decimal(12, 2)", "exits completed per user in the 7 days before, rounded"
+    ),
+    "average_completed_after": Column(
+        "decimal(12, 2)", "exits completed per user in the 7 days after, rounded"
+    ),
+    "change_percentage": Column("decimal(12, 2)", "after against before, rounded", "%"),
+}

@@ -1,0 +1,75 @@
+"""What a contract is: the promise of one table, and how a table is held to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lingokids.contracts.columns import COLUMNS
+from lingokids.errors import LingokidsError
+
+if TYPE_CHECKING:
+    import ibis.expr.schema as sch
+    import ibis.expr.types as ir
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The promise of one table.
+
+    Attributes:
+        table_name: Name in schema ``main``.
+        meaning: What one row is, in one sentence.
+        grain: The columns that identify a row.
+        columns: Every column, in order: names of ``COLUMNS``, or a name and an Ibis type
+            where the table's source uses a word of its own.
+        required: Columns that are never NULL besides those of the grain.
+    """
+
+    table_name: str
+    meaning: str
+    grain: tuple[str, ...]
+    columns: tuple[str, ...]
+    required: tuple[str, ...] = ()
+    types: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def schema(self) -> sch.Schema:
+        """Names, Ibis types and nullability of the columns, in order."""
+        import ibis
+
+        own = dict(self.types)
+        never_null = {*self.grain, *self.required}
+        return ibis.schema(
+            {
+                name: ("!" if name in never_null else "") + own.get(name, COLUMNS[name].type)
+                for name in self.columns
+            }
+        )
+
+    def validate(self, data: ir.Table) -> ir.Table:
+        """Return ``data`` unchanged if it has the columns and types promised.
+
+        Kedro calls it when the table is loaded and saved (``validator:`` in the catalog).
+
+        Raises:
+            LingokidsError: A column is missing, unexpected, or of another type.
+        """
+        found = {name: dtype.copy(nullable=True) for name, dtype in data.schema().items()}
+        promised = {name: dtype.copy(nullable=True) for name, dtype in self.schema.items()}
+        faults = [
+            f"{name} is {found[name]}, promised {promised[name]}"
+            for name in promised
+            if name in found and found[name] != promised[name]
+        ]
+        if missing := [name for name in promised if name not in found]:
+            faults.append(f"missing {', '.join(missing)}")
+        if unexpected := [name for name in found if name not in promised]:
+            faults.append(f"unexpected {', '.join(unexpected)}")
+        if faults:
+            raise LingokidsError(
+                f"{self.table_name}: {'; '.join(faults)}. Change the node, or the contract in "
+                "contracts.py if the promise changed."
+            )
+        return data

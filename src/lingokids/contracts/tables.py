@@ -1,0 +1,300 @@
+"""The contract of every table, in the order in which the data flows."""
+
+from __future__ import annotations
+
+from lingokids.contracts.contract import Contract
+from lingokids.contracts.raw import ACTIVITY_FIELDS, EVENT_FIELDS, USER_FIELDS, Field
+
+DELIVERY = ("object_key", "etag", "line_number")
+ARRIVAL = ("landed_at", "load_id")
+
+
+def _delivered(fields: tuple[Field, ...]) -> tuple[str, ...]:
+    return (*DELIVERY, *(field.column for field in fields), *ARRIVAL)
+
+
+def _required(fields: tuple[Field, ...]) -> tuple[str, ...]:
+    return (*(field.column for field in fields if field.required), *ARRIVAL)
+
+
+RAW_OBJECTS = Contract(
+    "raw_objects",
+    "One row per raw object present when a run lists its source.",
+    ("object_key", "etag"),
+    ("object_key", "etag", "size_bytes", "landed_at"),
+    ("size_bytes", "landed_at"),
+)
+
+NEW_OBJECTS = Contract(
+    "new_objects",
+    "One row per object version that the run takes in.",
+    ("dataset", "object_key", "etag"),
+    ("dataset", "object_key", "etag", "size_bytes", "landed_at", "load_id"),
+    ("size_bytes", "landed_at", "load_id"),
+)
+
+LINE_COUNTS = Contract(
+    "line_counts",
+    "One row per object and batch read: how many lines came of it.",
+    (),
+    ("object_key", "etag", "lines", "blank", "kept", "quarantined"),
+    ("object_key", "etag", "lines", "blank", "kept", "quarantined"),
+)
+
+INGESTED_OBJECTS = Contract(
+    "ingested_objects",
+    "The ledger: one row per raw object version taken in.",
+    ("dataset", "object_key", "etag"),
+    (
+        *NEW_OBJECTS.columns[:3],
+        *("size_bytes", "lines", "blank", "kept", "quarantined"),
+        *ARRIVAL,
+    ),
+    ("size_bytes", "lines", "blank", "kept", "quarantined", *ARRIVAL),
+)
+
+BRONZE_EVENTS = Contract(
+    "bronze_events",
+    "One row per usable line of the events, typed, as delivered; nothing is dropped.",
+    DELIVERY,
+    _delivered(EVENT_FIELDS),
+    _required(EVENT_FIELDS),
+)
+
+BRONZE_USERS = Contract(
+    "bronze_users",
+    "One row per usable line of the users, typed, as delivered; nothing is dropped.",
+    DELIVERY,
+    _delivered(USER_FIELDS),
+    _required(USER_FIELDS),
+)
+
+BRONZE_ACTIVITIES = Contract(
+    "bronze_activities",
+    "One row per usable line of the activities, typed, as delivered; nothing is dropped.",
+    DELIVERY,
+    _delivered(ACTIVITY_FIELDS),
+    _required(ACTIVITY_FIELDS),
+)
+
+QUARANTINED_LINES = Contract(
+    "quarantined_lines",
+    "One row per unusable line, with its text and the first rule it breaks.",
+    ("dataset", *DELIVERY),
+    ("dataset", *DELIVERY, "line_text", "reason", *ARRIVAL),
+    ("line_text", "reason", *ARRIVAL),
+)
+
+SUPERSEDED_DELIVERIES = Contract(
+    "superseded_deliveries",
+    "One row per delivery of an event that a later delivery of it replaces.",
+    DELIVERY,
+    (*DELIVERY, "event_id", "date", "load_id", "superseded_by_load"),
+    ("event_id", "date", "load_id", "superseded_by_load"),
+)
+
+STG_EVENTS = Contract(
+    "stg_events",
+    "One row per event: the last delivery of each activity exit.",
+    ("event_id",),
+    (
+        *("event_id", "user_id", "child_id", "activity_id", "event_name", "source"),
+        *("duration_seconds", "completed_flag", "collection_id", "loading_time_seconds"),
+        *("device_id", "device_brand", "device_model"),
+        *("os_name", "os_version", "app_version", "app_build"),
+        *("occurred_at", "date", *ARRIVAL),
+    ),
+    ("user_id", "activity_id", "event_name", "occurred_at", "date", *ARRIVAL),
+)
+
+STG_USERS = Contract(
+    "stg_users",
+    "One row per user: the last delivery of the record.",
+    ("user_id",),
+    (*(field.column for field in USER_FIELDS), *DELIVERY, *ARRIVAL),
+    (*DELIVERY, *ARRIVAL),
+)
+
+STG_ACTIVITIES = Contract(
+    "stg_activities",
+    "One row per activity: the last delivery of the record.",
+    ("activity_id",),
+    (*(field.column for field in ACTIVITY_FIELDS), *DELIVERY, *ARRIVAL),
+    (*DELIVERY, *ARRIVAL),
+)
+
+CHANGED_USERS = Contract(
+    "changed_users",
+    "One row per user and load that changed what the record says.",
+    ("user_id", "changed_by_load"),
+    ("user_id", "changed_from", "changed_by_load"),
+)
+
+CHANGED_ACTIVITIES = Contract(
+    "changed_activities",
+    "One row per activity and load that changed what the record says.",
+    ("activity_id", "changed_by_load"),
+    ("activity_id", "changed_by_load"),
+)
+
+STAGED_LOADS = Contract(
+    "staged_loads", "One row per load that silver's staging reflects.", ("load_id",), ("load_id",)
+)
+
+ENRICHED_EVENTS = Contract(
+    "intermediate_activity_events_enriched",
+    "One row per event, with the country, activity and subscription status it happened under.",
+    ("event_id",),
+    (
+        *STG_EVENTS.columns[:-4],
+        *("country_code", "activity_name", "activity_type", "activity_subtype"),
+        "subscription_status",
+        *STG_EVENTS.columns[-4:],
+    ),
+    (*STG_EVENTS.required, "subscription_status"),
+)
+
+EVENT_ROWS = Contract(
+    "event_rows",
+    "One row per silver row that the run replaces.",
+    ("date", "event_id", "load_id"),
+    ("date", "event_id", "load_id"),
+)
+
+ENRICHED_LOADS = Contract(
+    "enriched_loads",
+    "One row per load that the enriched events reflect.",
+    ("load_id",),
+    ("load_id",),
+)
+
+DAY_REVISIONS = ("date", "revision")
+
+ENRICHED_DAYS = Contract(
+    "enriched_days",
+    "One row per day with or once with events: how often its enriched rows changed.",
+    ("date",),
+    DAY_REVISIONS,
+    ("revision",),
+)
+
+DUE_DAYS = Contract(
+    "due_days", "One row per day whose gold rows the run rebuilds.", ("date",), DAY_REVISIONS
+)
+
+GOLD_DAYS = Contract(
+    "gold_days",
+    "One row per day: the revision of the enriched day that gold reflects.",
+    ("date",),
+    DAY_REVISIONS,
+    ("revision",),
+)
+
+ENGAGEMENT_GRAIN = (
+    *("date", "country_code", "os_name", "os_version", "app_version"),
+    *("subscription_status", "activity_type", "collection_id"),
+)
+MEASURES = ("activities_played", "activities_completed", "total_time_spent")
+
+ACTIVITY_ENGAGEMENT_METRICS = Contract(
+    "activity_engagement_metrics",
+    "Engagement per day and slice of users, devices and activities.",
+    ENGAGEMENT_GRAIN,
+    (*ENGAGEMENT_GRAIN, *MEASURES, "completion_rate"),
+    (*MEASURES, "completion_rate"),
+)
+
+ACTIVITY_POPULARITY_DAILY = Contract(
+    "activity_popularity_daily",
+    "Activities played on a day, ranked by count and by time.",
+    ("date", "activity_id"),
+    (
+        *("date", "activity_id", "activity_name", "activity_type"),
+        *(*MEASURES, "rank_by_count", "rank_by_time"),
+    ),
+    (*MEASURES, "rank_by_count", "rank_by_time"),
+)
+
+# The exercise has its own ids ('evt_001', 12345), hence text where the app has uuids.
+_EXERCISE_IDS = (("event_id", "string"), ("user_id", "string"))
+
+EXERCISE_ACTIVITIES = Contract(
+    "activities",
+    "One row per activity of the exercise.",
+    ("activity_id",),
+    ("activity_id", "activity_name", "theme", "price_tier"),
+)
+
+EXERCISE_EVENTS = Contract(
+    "activity_events",
+    "One row per event of the exercise.",
+    ("event_id",),
+    (
+        *("event_id", "user_id", "activity_id", "event_type", "created_at"),
+        *("duration_seconds", "completed"),
+    ),
+    types=_EXERCISE_IDS,
+)
+
+EXERCISE_SUBSCRIPTIONS = Contract(
+    "subscriptions",
+    "One row per subscription of the exercise.",
+    ("user_id", "subscription_date"),
+    ("user_id", "subscription_date", "platform", "price_usd"),
+    types=_EXERCISE_IDS,
+)
+
+Q1_COMPLETION_RATE = Contract(
+    "q1_completion_rate",
+    "How many of the exits of each theme were completed.",
+    ("theme",),
+    ("theme", "activities_played", "activities_completed", "completion_percentage"),
+)
+
+Q2_PRICE_TIER_ENGAGEMENT = Contract(
+    "q2_price_tier_engagement",
+    "How much the activities of each price tier are played.",
+    ("price_tier",),
+    (
+        *("price_tier", "users", *MEASURES),
+        *("average_time_spent", "completion_percentage"),
+    ),
+)
+
+Q3_SUBSCRIPTION_IMPACT = Contract(
+    "q3_subscription_impact",
+    "Exits completed per subscriber before and after subscribing, by platform.",
+    ("platform",),
+    (
+        *("platform", "subscribers", "average_completed_before"),
+        *("average_completed_after", "change_percentage"),
+    ),
+)
+
+# --- what runs did ----------------------------------------------------------------------
+
+RUNS = Contract(
+    "runs",
+    "One row per run that changed something or failed.",
+    ("run_id",),
+    (
+        *("run_id", "environment", "pipelines", "parameters", "status", "failure"),
+        *("started_at", "run_seconds", "rows_deleted", "rows_inserted"),
+    ),
+    ("environment", "pipelines", "parameters", "status", "started_at", "run_seconds"),
+)
+
+RUN_STEPS = Contract(
+    "run_steps",
+    "One row per table and step of a recorded run, in order.",
+    ("run_id", "step"),
+    ("run_id", "step", "node_name", "table_name", "rows_deleted", "rows_inserted", "run_seconds"),
+    ("node_name", "table_name", "rows_deleted", "rows_inserted", "run_seconds"),
+)
+
+RUN_DAYS = Contract(
+    "run_days",
+    "One row per day whose gold rows a recorded run rebuilt.",
+    ("run_id", "date"),
+    ("run_id", "date"),
+)
