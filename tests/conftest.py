@@ -119,7 +119,8 @@ def new_project(tmp_path_factory, monkeypatch):
 
     def make() -> Project:
         folder = tmp_path_factory.mktemp("project")
-        for name in ("conf", "src", "pyproject.toml", ".telemetry"):
+        (folder / "src").mkdir()
+        for name in ("conf", "src/lingokids", "pyproject.toml", ".telemetry"):
             (folder / name).symlink_to(ROOT / name)
         for dataset in ("events", "users", "activities", "exercises"):
             (folder / "raw" / dataset).mkdir(parents=True)

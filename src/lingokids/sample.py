@@ -47,11 +47,11 @@ OTHER_NAMES = ("activity_enter", "activity_pause", "app_open")
 COLLECTIONS = ("river_walk", "bedtime_box", "kitchen_lab", "snow_week", "first_numbers")
 SOURCES = ("home", "home", "search", "suggestion", "collection")
 COUNTRIES = ("es", "mx", "br", "fr", "us", "it", "de", "jp", "pl", "gb", "in", "cl")
-OFFSETS = (("+02:00", 120), ("-05:00", -300), ("+05:30", 330))  # text, minutes ahead of UTC
+OFFSETS = ((120, "+02:00"), (-300, "-05:00"), (330, "+05:30"))  # minutes ahead of UTC, as text
 DEVICES = (  # brand, model, os name, os version; the first are the most frequent
-    ("Pomelo", "P3 mini", "iOS", "14.1"),
-    ("Kestrel", "K7", "Android", "11"),
-    ("Pomelo", "P2", "iOS", "13.4"),
+    ("Pomelo", "P3 mini", "iOS", "14.6"),
+    ("Kestrel", "K7", "Android", "11.0"),
+    ("Pomelo", "P2", "iOS", "13.9"),
     ("Tamarin", "Tablet Größe 8", "Android", "8.0"),
     ("Tamarin", "T40 \\u00e9", "Android", "9.1"),
     ("Pomelo", "P1", "iPhone OS", "12.1"),
@@ -104,8 +104,15 @@ class Plan:
         return f"{self.day(n)}/{min(23, (j + 1) * 24 // self.objects_on(n)):02d}/{name}"
 
 
-SAMPLE = Plan(2021, date(2021, 1, 1), days=31, events=8_000, event_objects=300, users=400,
-              activities=120)  # fmt: skip
+SAMPLE = Plan(
+    seed=2021,
+    first_day=date(2021, 1, 1),
+    days=31,
+    events=8_000,
+    event_objects=300,
+    users=400,
+    activities=120,
+)
 
 
 def arrival_day(plan: Plan, n: int) -> Iterator[tuple[str, str, bytes]]:
@@ -247,7 +254,7 @@ def _corrected(plan: Plan, n: int, j: int, rng: Random, count: int) -> Iterator[
     for line in _first_delivered(plan, n - days_ago, j, count) if count else ():
         roll = rng.random()
         if roll < 0.12 or '"completed"' not in line:
-            yield "corrected: day", _INSTANT.sub(_a_day_later, line, count=1)
+            yield "corrected: day", _shift(line, minutes=24 * 60)
         elif roll < 0.18:  # no longer an activity_exit: it vanishes from what counts
             yield "corrected: name", _put(line, "name", f'"{OTHER_NAMES[0]}"')
         elif roll < 0.6:
@@ -271,9 +278,8 @@ def _events(
 ) -> Iterator[str]:
     """An endless stream of events of day ``n`` in a span of it (minutes): the inner loop of all."""
     day = plan.day(n).isoformat()
-    players, releases, (clock, seconds, activities, measures) = (
-        _players(plan, n), _releases(n), _pools(plan)
-    )  # fmt: skip
+    players, releases = _players(plan, n), _releases(n)
+    clock, seconds, activities, measures = _pools(plan)
     unusual_share = plan.other_name + UNUSUAL_SHARE
     random, bits = rng.random, rng.getrandbits
     while True:
@@ -296,8 +302,7 @@ def _unusual(line: str, plan: Plan, rng: Random) -> str:
         return re.sub(r',"duration":[^}]*', "", named)
     trait = (roll - plan.other_name) / UNUSUAL_SHARE
     if trait < 0.3:
-        offset, minutes = _pick(rng, OFFSETS)
-        return _INSTANT.sub(lambda at: _shifted(at[0], minutes) + offset, line, count=1)
+        return _shift(line, *_pick(rng, OFFSETS))
     if trait < 0.7:  # a long session
         return _put(line, "duration", str(int(rng.random() * 3600)))
     if trait < 0.75:  # the app was left in the background
@@ -307,16 +312,12 @@ def _unusual(line: str, plan: Plan, rng: Random) -> str:
     return f'{line[:-1]},"experiment":{{"arm":2,"tags":["a","b"]}}}}'
 
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
-
-
-def _shifted(instant: str, minutes: int) -> str:
-    at = datetime.fromisoformat(instant) + timedelta(minutes=minutes)
-    return at.isoformat(" ", "milliseconds")
-
-
-def _a_day_later(instant: re.Match[str]) -> str:
-    return _shifted(instant[0], 24 * 60)
+def _shift(line: str, minutes: int, offset: str = "") -> str:
+    """Move an event's clock time, and write the clock's offset from UTC behind it."""
+    start = line.index("occurred_at") + len('occurred_at":"')
+    end = start + len("YYYY-MM-DD HH:MM:SS.mmm")
+    shifted = datetime.fromisoformat(line[start:end]) + timedelta(minutes=minutes)
+    return f"{line[:start]}{shifted.isoformat(' ', 'milliseconds')}{offset}{line[end:]}"
 
 
 @lru_cache(maxsize=4)
@@ -375,34 +376,38 @@ def _drop(line: str, field: str) -> str:
 BREAKS: dict[str, dict[str, Callable[[str], str]]] = {
     "events": {
         "cut JSON": lambda line: line[: len(line) * 2 // 3],
-        "an array": lambda line: f"[{line}]",
-        "a number": lambda line: str(len(line)),
+        "array": lambda line: f"[{line}]",
+        "number": lambda line: str(len(line)),
         "not UTF-8": partial(_put, field="source", value='"ho\udcffme"'),
-        "no event_id": partial(_drop, field="event_id"),
-        "no name": partial(_drop, field="name"),
-        "no occurred_at": partial(_drop, field="occurred_at"),
-        "no user_id": partial(_drop, field="user_id"),
-        "no activity_id": partial(_drop, field="activity_id"),
-        "event_id no uuid": partial(_put, field="event_id", value='"4711"'),
-        "user_id no uuid": partial(_put, field="user_id", value='"guest"'),
-        "occurred_at no day": partial(_put, field="occurred_at", value='"2021-02-30 10:00:00.000"'),
-        "occurred_at no instant": partial(_put, field="occurred_at", value='"this morning"'),
-        "duration negative": partial(_put, field="duration", value="-12.5"),
-        "duration a text": partial(_put, field="duration", value='"two minutes"'),
-        "duration not finite": partial(_put, field="duration", value="1e400"),
-        "completed no boolean": partial(_put, field="completed", value='"perhaps"'),
+        **{
+            f"no {field}": partial(_drop, field=field)
+            for field in ("event_id", "name", "occurred_at", "user_id", "activity_id")
+        },
+        **{
+            f"{field} {value}": partial(_put, field=field, value=value)
+            for field, value in (
+                ("event_id", '"4711"'),
+                ("user_id", '"guest"'),
+                ("occurred_at", '"2021-02-30 10:00:00.000"'),
+                ("occurred_at", '"this morning"'),
+                ("duration", "-12.5"),
+                ("duration", '"two minutes"'),
+                ("duration", "1e400"),
+                ("completed", '"perhaps"'),
+            )
+        },
     },
     "users": {
         "cut JSON": lambda line: line[: len(line) // 2],
         "no user_id": partial(_drop, field="user_id"),
-        "user_id no uuid": partial(_put, field="user_id", value='"guest"'),
-        "registration_at no instant": partial(_put, field="registration_at", value='"last winter"'),
+        "wrong user_id": partial(_put, field="user_id", value='"guest"'),
+        "wrong registration_at": partial(_put, field="registration_at", value='"last winter"'),
         "not UTF-8": partial(_put, field="country_code", value='"\udce9s"'),
     },
     "activities": {
         "cut JSON": lambda line: line[: len(line) // 2],
         "no activity_id": partial(_drop, field="activity_id"),
-        "a number": lambda line: str(len(line)),
+        "number": lambda line: str(len(line)),
     },
 }
 
@@ -428,8 +433,8 @@ def _user_records(plan: Plan, n: int) -> list[str]:
         if n in user.delivered_on
     ]
     if n % 5 == 2 and records:
-        break_line = _turn(BREAKS["users"], n // 5)
-        records.insert(1, break_line(records[0]))
+        breaks = tuple(BREAKS["users"].values())
+        records.append(breaks[n // 5 % len(breaks)](records[0]))
     return records
 
 
@@ -442,44 +447,45 @@ def _cohort(plan: Plan, n: int) -> list[User]:
 
 def _user(plan: Plan, n: int, rng: Random) -> User:
     """One user who registers on day ``n``; the record is late for some, never arrives for a few."""
-    registration_at = datetime.combine(plan.day(n), time()) + rng.random() * timedelta(days=1)
+    registration_at = datetime.combine(plan.day(n), time()) + timedelta(hours=24 * rng.random())
     user_id = _uuid(rng)
     children = [_uuid(rng) for _ in range(_pick(rng, (0, 1, 1, 1, 1, 1, 1, 1, 2, 3)))]
-    country_code = COUNTRIES[int(rng.random() ** 2 * len(COUNTRIES))]
-    registered = (
-        f'{{"user_id": "{user_id}", "children_ids": {json.dumps(children)}'
-        f', "country_code": "{country_code}", "registration_at": "{registration_at}"'
-    )
+    ids = [f'"user_id":"{user_id}","child_id":"{child}"' for child in children]
     milestones = [
-        ((at.date() - plan.first_day).days, ", " + json.dumps(gained)[1:-1])
-        for at, gained in _milestones(registration_at, rng)
+        ((at.date() - plan.first_day).days, text) for at, text in _milestones(registration_at, rng)
     ]
     roll = rng.random()
     first = n + 1 + int(rng.random() * 4) if roll < 0.06 else n
-    unchanged_again = {first + 1 + int(rng.random() * 8)} if rng.random() < 0.15 else set()
-    delivered_on = {first, *(max(first, day) for day, _ in milestones)} | unchanged_again
-    ids = [f'"user_id":"{user_id}","child_id":"{child}"' for child in children]
+    delivered_on = {first, *(max(first, day) for day, _ in milestones)}
+    if rng.random() < 0.15:  # again, though unchanged
+        delivered_on.add(first + 1 + int(rng.random() * 8))
     return User(
-        registered=registered,
-        milestones=milestones,
-        delivered_on=delivered_on if roll > 0.008 else set(),
-        players=[(who, _device(rng)) for who in ids or [f'"user_id":"{user_id}"']],
+        f'{{"user_id": "{user_id}", "children_ids": {json.dumps(children)}, '
+        f'"country_code": "{COUNTRIES[int(rng.random() ** 2 * len(COUNTRIES))]}", '
+        f'"registration_at": "{_instant(registration_at)}"',
+        milestones,
+        delivered_on if roll > 0.008 else set(),
+        [(who, _device(rng)) for who in ids or [f'"user_id":"{user_id}"']],
     )
 
 
-def _milestones(registration_at: datetime, rng: Random) -> Iterator[tuple[datetime, dict]]:
+def _milestones(registration_at: datetime, rng: Random) -> Iterator[tuple[datetime, str]]:
     """When a user reaches trial and subscription, if ever, and what the record gains."""
     if rng.random() > 0.45:
         return
-    start_at = registration_at + rng.random() ** 3 * timedelta(days=1)
+    start_at = registration_at + timedelta(hours=24 * rng.random() ** 3)
     end_at = start_at + timedelta(days=7)
-    yield start_at, {"trial_start_at": _instant(start_at), "trial_end_at": _instant(end_at)}
+    yield (
+        start_at,
+        f', "trial_start_at": "{_instant(start_at)}", "trial_end_at": "{_instant(end_at)}"',
+    )
     if rng.random() > 0.6:
         return
     paid_at = end_at + timedelta(hours=_pick(rng, (0, 0, 0, 5, 30)))
-    gained = {"subscription_start_at": _instant(paid_at)}
+    gained = f', "subscription_start_at": "{_instant(paid_at)}"'
     if paid_days := _pick(rng, (7, 30, 30, 30, 365, 0)):  # without an expiry it is open-ended
-        gained["subscription_expire_at"] = _instant(paid_at + timedelta(days=paid_days))
+        expire_at = paid_at + timedelta(days=paid_days)
+        gained += f', "subscription_expire_at": "{_instant(expire_at)}"'
     yield paid_at, gained
 
 
@@ -512,8 +518,8 @@ def _catalogue(plan: Plan, edition: int) -> list[str]:
         for k in range(plan.activities)
         if k % 60 != 59 and not (edition == 0 and k % 30 == 13)
     ]
-    break_line = _turn(BREAKS["activities"], edition)
-    return [*listed, break_line(listed[0])]
+    breaks = tuple(BREAKS["activities"].values())
+    return [*listed, breaks[edition % len(breaks)](listed[0])]
 
 
 def _activity(k: int, edition: int) -> dict[str, str | None]:
@@ -536,7 +542,7 @@ def exercise_tables(seed: int) -> dict[str, list[str]]:
     """Make the three CSVs of the analytics questions: table name to lines, header first.
 
     Grain: one activity; one event of January 2025 (exits have seconds and completed), a few of an
-    unlisted activity; one subscription (USD), a few outside that January or of a user who is idle.
+    unlisted activity; one subscription (USD), a few outside that January or of an idle user.
     """
     rng = Random(f"{seed}/exercises")
     new_year = datetime(2025, 1, 1)
@@ -544,16 +550,16 @@ def exercise_tables(seed: int) -> dict[str, list[str]]:
     events = ["event_id,user_id,activity_id,event_type,created_at,duration_seconds,completed"]
     subscriptions = ["user_id,subscription_date,platform,price_usd"]
     for k in range(12):
-        theme, tier = ("Nature", "Numbers", "Music", "Stories")[k % 4], ("basic", "plus")[k % 5 % 2]
+        theme, tier = ("Nature", "Numbers", "Songs", "Stories")[k % 4], ("basic", "plus")[k % 5 % 2]
         activities.append(f"deed-{k},Hello {ANIMALS[k % 10]} {k},{theme},{tier}")
     for k in range(160):
-        user_id, activity = 70_000 + int(rng.random() * 30), int(rng.random() * 12.3)
+        user_id, activity = 70_000 + int(rng.random() * 28), int(rng.random() * 12.3)
         at = new_year + timedelta(seconds=int(rng.random() * 31 * 86_400))
         exit_ = f"{int(rng.random() ** 2 * 600)},{_pick(rng, ('true', 'true', 'false'))}"
         type_, measures = ("exit", exit_) if rng.random() < 0.75 else ("enter", ",")
         events.append(f"play-{k:04d},{user_id},deed-{activity},activity_{type_},{at},{measures}")
     for k in range(20):
-        user_id, day = 70_012 + k, new_year.date() + timedelta(days=2 * k - 3)
+        user_id, day = 70_012 + k * 7 % 20, new_year.date() + timedelta(days=2 * k - 4)
         platform, price = _pick(
             rng, (("ios", 5.49), ("ios", 44.90), ("droid", 5.49), ("web", 4.25))
         )
@@ -571,10 +577,6 @@ def _stream(plan: Plan, *name: object) -> Random:
 
 def _pick(rng: Random, options: Sequence[T]) -> T:
     return options[int(rng.random() * len(options))]
-
-
-def _turn(breaks: dict[str, Callable[[str], str]], k: int) -> Callable[[str], str]:
-    return tuple(breaks.values())[k % len(breaks)]
 
 
 def _uuid(rng: Random) -> str:

@@ -6,9 +6,11 @@ Here: reading one small CSV file. Elsewhere: raw objects that arrive by the thou
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
 
 from lingokids import contracts
 from lingokids.errors import LingokidsError
@@ -74,6 +76,18 @@ class CsvDataset(AbstractDataset["ir.Table", "ir.Table"]):
     def save(self, data: ir.Table) -> None:
         """Refused: the exercise's files are given."""
         raise LingokidsError(f"{self._filepath} is given, not written.")
+
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """The first lines as they are in the file, for kedro-viz: no more of it is read."""
+        import csv
+
+        import fsspec
+
+        with fsspec.open(
+            self._filepath, "rt", encoding="utf-8-sig", newline="", **self._credentials
+        ) as file:
+            header, *lines = itertools.islice(csv.reader(file), nrows + 1)
+        return TablePreview({"index": list(range(len(lines))), "columns": header, "data": lines})
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "contract": self._contract.table_name}

@@ -10,6 +10,7 @@ batches instead of many small files; one batch is fetched while the engine works
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import queue
@@ -23,6 +24,7 @@ import fsspec
 import ibis
 import pyarrow as pa
 from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
 
 from lingokids import contracts
 from lingokids.datasets import lines as line_cutting
@@ -140,6 +142,22 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             for batch in _ahead(self._batches(due)):
                 yield engine.read(batch)
                 advance(len({piece.object_index for piece in batch}))
+
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """Some of the objects present, for kedro-viz: folders are listed until there are enough."""
+        filesystem, root = self._filesystem()
+        listed = (
+            self._listed(info["name"].removeprefix(root).lstrip("/"), info)
+            for _, _, files in filesystem.walk(root, detail=True)
+            for info in files.values()
+            if _is_data(info["name"])
+        )
+        cells = [
+            [key, size_bytes, str(landed_at)]
+            for key, _, size_bytes, landed_at in itertools.islice(listed, nrows)
+        ]
+        columns = ["object_key", "size_bytes", "landed_at"]
+        return TablePreview({"index": list(range(len(cells))), "columns": columns, "data": cells})
 
     def _due(self, objects: ir.Table) -> list[RawObject]:
         """The objects of this dataset, in order of arrival."""
@@ -265,13 +283,13 @@ class _LineReader:
         self._sql = ""
         self._due = due
         self._con.register(f"due_{dataset}", _due_table(due))
-        self._records = (
-            f"SELECT o.object_key, o.etag, line_number, line_text, problem, is_blank, "
-            f"CASE WHEN problem IS NULL AND NOT is_blank "
-            f"THEN json_transform(line_text, '{json.dumps(_text_leaves(fields))}') END AS record, "
-            f"o.landed_at, o.load_id FROM ({_LINES.format(batch=self._batch, is_no_object=_IS_NO_OBJECT)}) AS l "
-            f"JOIN due_{dataset} AS o USING (object_index)"
-        )
+        lines = _LINES.format(batch=self._batch, is_no_object=_IS_NO_OBJECT)
+        self._records = f"""
+            SELECT object_key, etag, line_number, line_text, problem, is_blank, landed_at, load_id,
+                CASE WHEN problem IS NULL AND NOT is_blank
+                THEN json_transform(line_text, '{json.dumps(_text_leaves(fields))}') END AS record
+            FROM ({lines}) JOIN due_{dataset} USING (object_index)
+        """
 
     def read(self, batch: list[line_cutting.Piece]) -> tuple[ir.Table, ir.Table]:
         """Parse and judge a batch: its lines, and the objects it is of."""

@@ -1,0 +1,134 @@
+"""A run is all or nothing: killed or stopped anywhere, every table is as before."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from builders import a_user_record, an_activity_record, an_event_record
+
+pytestmark = pytest.mark.slow
+
+STEPS = [
+    "find_new_objects",
+    "ingest_events",
+    "record_objects",
+    "find_superseded_deliveries",
+    "stage_users",
+    "stage_events",
+    "enrich_events",
+    "build_engagement_metrics",
+    "record_gold_days",
+    "Committed",
+]
+
+
+def _deliver_a_day(project, day: int) -> None:
+    project.deliver(
+        "events",
+        f"day-{day}",
+        [
+            an_event_record(number, occurred_at=f"2021-01-0{day} 10:00:00.000")
+            for number in range(day, day + 400)
+        ],
+        f"2021-02-0{day} 00:00:00",
+    )
+    project.deliver("users", f"day-{day}", [a_user_record(country_code=["es", "fr"][day % 2])])
+    project.deliver("activities", f"day-{day}", [an_activity_record(name=f"Fish {day}")])
+
+
+def _start(project) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "kedro", "run"],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _wait_for(run: subprocess.Popen[str], step: str) -> None:
+    for line in run.stdout:
+        if f" {step}" in line:
+            return
+    raise AssertionError(f"the run ended before {step}")
+
+
+@pytest.fixture
+def half_done(new_project):
+    """A project with one day taken in and another delivered; and what it should become."""
+    project, undisturbed = new_project(), new_project()
+    for each in (project, undisturbed):
+        _deliver_a_day(each, 1)
+        each.run()
+        _deliver_a_day(each, 2)
+    undisturbed.run()
+    expected = {
+        name: rows
+        for name, rows in undisturbed.snapshot().items()
+        if not name.startswith(("bronze", "ingested", "stg_users", "stg_activities"))
+    }
+    return project, expected
+
+
+def test_a_run_killed_at_any_step_leaves_every_table_and_running_again_cures_it(half_done):
+    project, expected = half_done
+    before = project.snapshot()
+    for step in STEPS[:-1]:
+        run = _start(project)
+        _wait_for(run, step)
+        run.kill()
+        run.communicate()
+        assert project.snapshot() == before, step
+
+    assert project.command("run").returncode == 0
+    after = project.snapshot()
+    assert {name: after[name] for name in expected} == expected
+
+
+def test_a_run_killed_around_its_commit_is_there_whole_or_not_at_all(half_done):
+    project, expected = half_done
+    before = project.snapshot()
+    outcomes = set()
+    for delay in (0.0, 0.01, 0.03, 0.06, 0.1):
+        run = _start(project)
+        _wait_for(run, "record_gold_days")
+        time.sleep(delay)
+        run.kill()
+        run.communicate()
+        after = project.snapshot()
+        is_whole = {name: after[name] for name in expected} == expected
+        assert is_whole or after == before
+        outcomes.add(is_whole)
+        if is_whole:
+            break
+
+    assert project.command("run").returncode == 0
+    after = project.snapshot()
+    assert {name: after[name] for name in expected} == expected
+    published = project.folder / "lingokids-gold.duckdb"
+    import duckdb
+
+    with duckdb.connect(str(published), read_only=True) as con:
+        copied = con.execute("SELECT * FROM activity_engagement_metrics ORDER BY ALL").fetchall()
+    assert copied == after["activity_engagement_metrics"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_and_leaves_every_table(half_done, number):
+    project, _ = half_done
+    before = project.snapshot()
+    run = _start(project)
+    _wait_for(run, "ingest_events")
+
+    run.send_signal(number)
+    output, _ = run.communicate(timeout=30)
+
+    assert run.returncode == 128 + number
+    assert "Stopped. Every table is as it was before the run." in output
+    assert "Traceback" not in output
+    assert project.snapshot() == before

@@ -1,0 +1,129 @@
+"""Expected failures end in one sentence, exit code 1 and unchanged tables."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from builders import an_event_record
+
+from lingokids.errors import LingokidsError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["--params", "windw.start=2021-01-01"],
+            "There is no parameter windw. Did you mean window?",
+        ),
+        (["--params", "window.begin=2021-01-01"], "There is no parameter window.begin."),
+        (["--params", "window.start=01/02/2021"], "write a UTC day as YYYY-MM-DD"),
+        (["--params", "window.start=2021-01-02,window.end=2021-01-02"], "not after window.start"),
+        (["--params", "window.lookback_days=-1"], "write a whole number of days, 0 or more"),
+        (["--params", "window=5"], "window is a group of parameters"),
+        (["--params", "rebuild=all"], "write rebuild=bronze"),
+        (["--params", "subscription_impact.month=May"], "write a month as YYYY-MM"),
+        (["--runner", "ThreadRunner"], "ThreadRunner cannot be used"),
+        (["--runner", "ParallelRunner"], "ParallelRunner cannot be used"),
+        (["--only-missing-outputs"], "--only-missing-outputs cannot be used"),
+        (["--pipeline", "stagin"], "Did you mean one of these instead?\n    staging"),
+    ],
+)
+@pytest.mark.slow
+def test_a_wrong_request_is_refused_in_a_sentence(project, arguments, sentence):
+    refused = project.command("run", *arguments)
+
+    assert refused.returncode == 1
+    assert sentence in refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+    assert (
+        not project.database.exists()
+        or project.rows("SELECT * FROM runs WHERE status <> 'failed'") == []
+    )
+
+
+def test_a_missing_folder_is_named_and_nothing_is_changed(project):
+    project.deliver("events", "a", [an_event_record()])
+    project.run()
+    before = project.snapshot()
+    shutil.rmtree(project.folder / "raw" / "users")
+
+    with pytest.raises(Exception, match=r"raw/users is not there: create it"):
+        project.run()
+
+    assert project.snapshot() == before
+    assert project.rows("SELECT status FROM runs ORDER BY run_id") == [("succeeded",), ("failed",)]
+
+
+def test_rows_that_break_a_contract_roll_the_run_back(project, monkeypatch):
+    project.deliver("events", "a", [an_event_record()])
+    project.run()
+    before = project.snapshot()
+    project.deliver("events", "b", [an_event_record(2)])
+    from lingokids.pipelines.marts import nodes
+
+    in_floats = nodes._.duration_seconds.sum().cast("float64")
+    monkeypatch.setitem(nodes.metrics.MEASURES, "total_time_spent", in_floats)
+
+    with pytest.raises(Exception, match=r"total_time_spent is float64, promised decimal"):
+        project.run()
+    assert project.snapshot() == before
+
+    monkeypatch.undo()
+    monkeypatch.setenv("LINGOKIDS_TEST_ARRIVAL", "modified")
+    project.run()
+    assert project.rows("SELECT sum(activities_played) FROM activity_engagement_metrics") == [(2,)]
+
+
+@pytest.mark.slow
+def test_a_warehouse_in_use_is_named_with_the_process_that_holds_it(project):
+    project.deliver("events", "a", [an_event_record()])
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(f"""
+                import duckdb, sys
+                con = duckdb.connect({str(project.database)!r})
+                print("holding", flush=True)
+                sys.stdin.read()
+            """),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout.readline() == "holding\n"
+
+        refused = project.command("run")
+
+        assert refused.returncode == 1
+        assert f"is in use by another process (PID {holder.pid}" in refused.stderr
+        assert "Traceback" not in refused.stdout + refused.stderr
+    finally:
+        holder.communicate("")
+
+    assert project.command("run").returncode == 0
+
+
+def test_tables_are_written_by_runs_only(project):
+    from kedro.framework.session import KedroSession
+
+    project.deliver("events", "a", [an_event_record()])
+    project.run()
+    with KedroSession.create(project_path=project.folder, env="test") as session:
+        catalog = session.load_context().catalog
+        with pytest.raises(Exception, match="is written by runs only"):
+            catalog.save("stg_events", catalog.load("stg_events"))
+
+
+def test_an_unknown_arrival_is_refused():
+    from lingokids.datasets import ObjectsDataset
+
+    with pytest.raises(LingokidsError, match="write modified or key"):
+        ObjectsDataset(path="x", dataset="events", fields="EVENT_FIELDS", warehouse={}, arrival="x")
