@@ -26,6 +26,10 @@ class _StoppableRun(click.Command):
     """``kedro run``, ended by Ctrl-C or SIGTERM with a sentence instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if ctx.params["pipeline"] and not ctx.params["pipelines"]:
+            # Kedro 1.7 prefers --pipelines and says so on each run; both work and mean the same
+            ctx.params["pipelines"] = [ctx.params.pop("pipeline")]
+            ctx.params["pipeline"] = None
         received: list[int] = []
 
         def stop(signal_number: int, _frame: FrameType | None) -> None:

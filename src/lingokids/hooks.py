@@ -71,6 +71,8 @@ class RunHooks:
             parameters=run_params["runtime_params"] or {},
         )
         warehouse.begin()
+        if rebuild == "raw":
+            _refuse_to_lose_objects(catalog, pipeline)
         if rebuild:
             _empty(rebuild, {name: self._tables[name] for name in _outputs(pipeline, self._tables)})
 
@@ -152,6 +154,22 @@ def _empty(rebuild: str, outputs: dict[str, TableDataset]) -> None:
             table.clear()
 
 
+def _refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
+    """Raw objects may have expired or been overwritten since bronze took them in."""
+    from lingokids.datasets import ObjectsDataset
+
+    for name in sorted(pipeline.inputs()):
+        source = catalog.get(name)
+        if not isinstance(source, ObjectsDataset):
+            continue
+        if lost := source.lost_from(catalog.load("known_objects")):
+            raise LingokidsError(
+                f"rebuild=raw would lose {len(lost):,} objects of {source.dataset} that bronze has "
+                f"and {source.path} has no longer, such as {lost[0]}: use rebuild=bronze. To "
+                "forget them, delete the warehouse file and run."
+            )
+
+
 def _declared_parameters(context: KedroContext) -> dict[str, Any]:
     """The parameters as the files have them, without those given with the run."""
     loader = context.config_loader
@@ -207,7 +225,7 @@ def _log_outcome(warehouse: Warehouse) -> None:
         LOGGER.info("Nothing new: 0 objects read, 0 rows written.")
         return
     LOGGER.info(
-        "Committed: %s rows in, %s rows out, in %s.",
+        "Committed: %s rows inserted, %s deleted, in %s.",
         f"{inserted:,}",
         f"{deleted:,}",
         warehouse.database.name,

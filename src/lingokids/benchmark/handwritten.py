@@ -181,7 +181,7 @@ def create_bronze(con: duckdb.DuckDBPyConnection) -> None:
 def ingest(
     con: duckdb.DuckDBPyConnection, dataset: str, objects: list[RawObject], load_id: int
 ) -> None:
-    """Bring the lines of ``objects`` into bronze and quarantine, and the objects into the ledger."""
+    """Bring the lines of ``objects`` into bronze and quarantine, the objects into the ledger."""
     reader = LineReader(objects)
 
     def reject(object_index: int, line_number: int, line: str) -> bool:
@@ -436,7 +436,7 @@ def run(
         config={
             "threads": threads,
             "memory_limit": memory_limit,
-            "preserve_insertion_order": False,
+            "preserve_insertion_order": False, "storage_compatibility_version": "latest",
         },
     )
     con.execute("SET TimeZone = 'UTC'")
@@ -461,6 +461,7 @@ def run(
         watch.lap("dedup_and_join")
         rebuild_touched_days(con)
     else:
+        con.execute("SET threads = 1")
         refine_everything(con)
         watch.lap("dedup_and_join")
         build_marts(con)

@@ -93,8 +93,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         if arrival not in {"modified", "key"}:
             raise LingokidsError(f"{dataset}: arrival is {arrival!r}: write modified or key.")
         self.metadata = metadata
-        self._path = path.rstrip("/")
-        self._dataset = dataset
+        self.path = path.rstrip("/")
+        self.dataset = dataset
         self._fields: tuple[Field, ...] = getattr(contracts, fields)
         self._warehouse = Warehouse.at(**warehouse)
         self._arrival = arrival
@@ -107,14 +107,14 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def save(self, data: None) -> None:
         """Refused: raw objects are delivered, not written."""
-        raise LingokidsError(f"{self._path} is delivered to, not written.")
+        raise LingokidsError(f"{self.path} is delivered to, not written.")
 
     def listing(self) -> ir.Table:
         """One row per object present: ``contracts.RAW_OBJECTS``."""
         filesystem, root = self._filesystem()
         if not filesystem.exists(root):
             raise LingokidsError(
-                f"{self._path} is not there: create it, or change raw.{self._dataset} in "
+                f"{self.path} is not there: create it, or change raw.{self.dataset} in "
                 "globals.yml. Nothing was changed."
             )
         found = [
@@ -132,13 +132,19 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             else schema.empty_table()
         )
 
+    def lost_from(self, ledger: ir.Table) -> list[str]:
+        """The keys of object versions that the ledger has and the source has no longer."""
+        known = ledger.filter(ledger.dataset == self.dataset)
+        lost = known.anti_join(self.listing(), ["object_key", "etag"]).order_by("object_key")
+        return lost.object_key.to_pyarrow().to_pylist()
+
     def read(
         self, objects: ir.Table, judge: Callable[[ir.Table], ir.Table]
     ) -> Iterator[tuple[ir.Table, ir.Table]]:
         """Read objects once, in batches: see ``contracts.RawSource``."""
         due = self._due(objects)
-        engine = _LineReader(self._warehouse, self._dataset, self._fields, due, judge)
-        with progress_bar(self._dataset, len(due)) as advance:
+        engine = _LineReader(self._warehouse, self.dataset, self._fields, due, judge)
+        with progress_bar(self.dataset, len(due)) as advance:
             for batch in _ahead(self._batches(due)):
                 yield engine.read(batch)
                 advance(len({piece.object_index for piece in batch}))
@@ -161,7 +167,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def _due(self, objects: ir.Table) -> list[RawObject]:
         """The objects of this dataset, in order of arrival."""
-        rows = objects.filter(objects.dataset == self._dataset).select(
+        rows = objects.filter(objects.dataset == self.dataset).select(
             "object_key", "etag", "size_bytes", "landed_at", "load_id"
         )
         return sorted(
@@ -170,7 +176,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         )
 
     def _filesystem(self) -> tuple[Any, str]:
-        filesystem, root = fsspec.url_to_fs(self._path, **self._credentials)
+        filesystem, root = fsspec.url_to_fs(self.path, **self._credentials)
         filesystem.invalidate_cache()
         return filesystem, root
 
@@ -188,7 +194,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         found = _ARRIVAL_IN_KEY.search(key)
         if found is None:
             raise LingokidsError(
-                f"{self._path}/{key} has no <YYYY-MM-DD>/<HH>/ in its name to say when it landed: "
+                f"{self.path}/{key} has no <YYYY-MM-DD>/<HH>/ in its name to say when it landed: "
                 "move it, or set arrival: modified in the catalog."
             )
         return datetime.fromisoformat(f"{found[1]}T{found[2]}:00:00+00:00")
@@ -238,7 +244,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
                     )
                 elif isinstance(content, Exception):
                     raise LingokidsError(
-                        f"{self._path}/{due[index].key} cannot be read: {content}. Nothing was "
+                        f"{self.path}/{due[index].key} cannot be read: {content}. Nothing was "
                         "changed; run again."
                     ) from content
                 else:
@@ -256,7 +262,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             yield index, iter(lambda: file.read(_BLOCK_BYTES), b"")
 
     def _describe(self) -> dict[str, Any]:
-        return {"path": self._path, "dataset": self._dataset, "arrival": self._arrival}
+        return {"path": self.path, "dataset": self.dataset, "arrival": self._arrival}
 
 
 class _LineReader:

@@ -9,10 +9,20 @@ from uuid import UUID
 
 import pytest
 
-from lingokids import sample
-from lingokids.sample import SAMPLE, Plan, add_next_day, arrival_day, deliveries, write_sample
+from lingokids.sample import (
+    BREAKS,
+    SAMPLE,
+    Plan,
+    add_next_day,
+    arrival_day,
+    deliveries,
+    exercise_tables,
+    write_sample,
+)
+from lingokids.sample.events import OTHER_NAMES, _counts, _pools, event_object
+from lingokids.sample.users import _cohort, players_on
 
-COMMITTED = Path(__file__).parents[1] / "data" / "01_raw"
+COMMITTED = Path(__file__).parents[2] / "data" / "01_raw"
 
 SMALL = Plan(
     seed=7,
@@ -141,7 +151,7 @@ def test_objects_come_in_the_order_of_their_keys_except_that_users_close_the_day
 
 def test_a_day_is_the_same_whichever_days_were_made_before():
     in_order = [list(arrival_day(SMALL, n)) for n in range(8)]
-    for function in (sample._counts, sample._cohort, sample._players, sample._pools):
+    for function in (_counts, _cohort, players_on, _pools):
         function.cache_clear()
 
     assert [list(arrival_day(SMALL, n)) for n in reversed(range(8))] == in_order[::-1]
@@ -215,7 +225,7 @@ def test_every_good_line_has_the_required_fields(good):
             assert event["data"]["duration"] >= 0
             assert event["data"]["completed"] in (True, False)
         else:
-            assert event["name"] in sample.OTHER_NAMES
+            assert event["name"] in OTHER_NAMES
 
 
 def test_all_good_events_happened_within_the_plan(good):
@@ -301,7 +311,7 @@ def test_usable_events_have_their_oddities(good):
     assert any("context" not in event for event in events)
 
 
-@pytest.mark.parametrize("kind", sample.BREAKS["events"])
+@pytest.mark.parametrize("kind", BREAKS["events"])
 def test_each_kind_of_broken_line_occurs(kinds, kind):
     assert kinds[f"broken: {kind}"] >= 1
 
@@ -344,7 +354,7 @@ def test_the_sample_has_one_object_of_each_oddity(objects):
 
 def test_an_object_lands_after_its_fresh_events_happened():
     for j in range(SAMPLE.objects_on(3)):
-        key, _ = sample._event_object(SAMPLE, 3, j)
+        key, _ = event_object(SAMPLE, 3, j)
         lands_before = datetime.fromisoformat(key[:10]) + timedelta(hours=int(key[11:13]) + 1)
         for kind, line in deliveries(SAMPLE, 3, j):
             if kind == "fresh":
@@ -444,7 +454,7 @@ def test_some_events_are_of_activities_that_no_catalogue_lists(objects, good):
 
 
 def test_the_exercises_have_the_columns_and_sizes_of_the_questions():
-    tables = sample.exercise_tables(SAMPLE.seed)
+    tables = exercise_tables(SAMPLE.seed)
 
     assert {name: (lines[0], len(lines) - 1) for name, lines in tables.items()} == {
         "activities": ("activity_id,activity_name,theme,price_tier", 12),
@@ -461,7 +471,7 @@ def test_the_exercises_have_the_columns_and_sizes_of_the_questions():
 
 
 def test_some_subscribers_of_january_are_idle_and_some_subscribe_in_another_month():
-    tables = sample.exercise_tables(SAMPLE.seed)
+    tables = exercise_tables(SAMPLE.seed)
     active = {line.split(",")[1] for line in tables["activity_events"][1:]}
     subscribed = dict(line.split(",")[:2] for line in tables["subscriptions"][1:])
     january = {user for user, day in subscribed.items() if day.startswith("2025-01")}
