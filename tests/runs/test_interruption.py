@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+
 from builders import a_user_record, an_activity_record, an_event_record
 
 pytestmark = pytest.mark.slow

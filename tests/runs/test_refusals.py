@@ -8,8 +8,8 @@ import sys
 import textwrap
 
 import pytest
-from builders import an_event_record
 
+from builders import an_event_record
 from lingokids.errors import LingokidsError
 
 

@@ -436,7 +436,8 @@ def run(
         config={
             "threads": threads,
             "memory_limit": memory_limit,
-            "preserve_insertion_order": False, "storage_compatibility_version": "latest",
+            "preserve_insertion_order": False,
+            "storage_compatibility_version": "latest",
         },
     )
     con.execute("SET TimeZone = 'UTC'")
