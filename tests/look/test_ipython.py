@@ -117,7 +117,7 @@ def test_tables_are_read_and_nodes_reused(delivered, shell):
 
     shell.run(REUSE)
     by_hand = "build_engagement_metrics(events, due_days, {}).execute()"
-    assert shell.value(f"{by_hand}.total_time_spent.tolist()") == "[4]"
+    assert shell.value(f"{by_hand}.total_time_spent.astype(int).tolist()") == "[4]"
     enriched = 'catalog.load("intermediate_activity_events_enriched")'
     one_day = f"build_engagement_metrics({enriched}, due_days, {{}})"
     assert shell.value(f"{one_day}.date.execute().astype(str).tolist()") == "['2021-01-05']"

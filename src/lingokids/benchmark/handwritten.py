@@ -18,146 +18,20 @@ import json
 import resource
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import numpy as np
 
-from lingokids.benchmark import raw_lines
+from lingokids.benchmark import raw_lines, raw_records
 from lingokids.benchmark.raw_lines import BadLine, LineReader, RawObject
+from lingokids.benchmark.raw_records import FIELDS
 
-
-class Field(NamedTuple):
-    """A value of a raw record: its column, its path in the record, its type."""
-
-    column: str
-    path: str
-    type: str = "VARCHAR"
-    required: bool = False
-
-
-SECONDS = "DECIMAL(12,3)"
-FIELDS = {
-    "events": (
-        Field("event_id", "event_id", "UUID", required=True),
-        Field("event_name", "name", required=True),
-        Field("occurred_at", "occurred_at", "TIMESTAMP", required=True),
-        Field("user_id", "user_id", "UUID", required=True),
-        Field("activity_id", "data.activity_id", required=True),
-        Field("child_id", "child_id", "UUID"),
-        Field("source", "data.source"),
-        Field("duration_seconds", "data.duration", SECONDS),
-        Field("completed_flag", "data.completed", "BOOLEAN"),
-        Field("collection_id", "data.collection_id"),
-        Field("loading_time_seconds", "data.loading_time", SECONDS),
-        Field("device_id", "context.device.device_id"),
-        Field("device_brand", "context.device.brand"),
-        Field("device_model", "context.device.model"),
-        Field("os_name", "context.os.name"),
-        Field("os_version", "context.os.version"),
-        Field("app_version", "context.app.version"),
-        Field("app_build", "context.app.build"),
-    ),
-    "users": (
-        Field("user_id", "user_id", "UUID", required=True),
-        Field("children_ids", "children_ids", "UUID[]"),
-        Field("country_code", "country_code"),
-        Field("registration_at", "registration_at", "TIMESTAMP"),
-        Field("trial_start_at", "trial_start_at", "TIMESTAMP"),
-        Field("trial_end_at", "trial_end_at", "TIMESTAMP"),
-        Field("subscription_start_at", "subscription_start_at", "TIMESTAMP"),
-        Field("subscription_expire_at", "subscription_expire_at", "TIMESTAMP"),
-    ),
-    "activities": (
-        Field("activity_id", "activity_id", required=True),
-        Field("activity_name", "name"),
-        Field("activity_type", "type"),
-        Field("activity_subtype", "subtype"),
-    ),
-}
 BLANK = " \t\r\n"
-PROMISED = {
-    "UUID": "a uuid",
-    "UUID[]": "a list of uuids",
-    "TIMESTAMP": "an instant",
-    SECONDS: "a number of 0 or more",
-    "BOOLEAN": "true or false",
-}
 LATEST = "ORDER BY landed_at DESC, object_key DESC, line_number DESC, etag DESC"
 
 
 # --- lines to bronze ----------------------------------------------------------------------
-
-
-def _typed(field: Field) -> str:
-    value = f"record.{field.path}"
-    if field.type == "VARCHAR":
-        return f"nullif({value}, '')"
-    if field.type == "BOOLEAN":
-        return f"CASE {value} WHEN 'true' THEN true WHEN 'false' THEN false END"
-    if field.type == "TIMESTAMP":  # the usual form has no room for an offset, and is cheap
-        return (
-            f"CASE WHEN strlen({value}) = 23 AND ({value})[20] = '.' "
-            f"THEN TRY_CAST({value} AS TIMESTAMP) WHEN strlen({value}) >= 10 "
-            f"THEN TRY_CAST({value} AS TIMESTAMPTZ) AT TIME ZONE 'UTC' END"
-        )
-    return f"TRY_CAST({value} AS {field.type})"
-
-
-def _is_absent(field: Field) -> str:
-    return f"coalesce(record.{field.path}, '') = ''"
-
-
-def _is_right(field: Field) -> str:
-    is_right = f"{field.column} IS NOT NULL"
-    if field.type == SECONDS:
-        is_right = f"{field.column} >= 0"
-    elif field.type == "UUID[]":
-        is_right = f"list_count({field.column}) = len({field.column})"
-    return is_right if field.required else f"({is_right} OR {_is_absent(field)})"
-
-
-def _shape(fields: tuple[Field, ...]) -> str:
-    shape: dict[str, Any] = {}
-    for field in fields:
-        *parents, leaf = field.path.split(".")
-        level = shape
-        for parent in parents:
-            level = level.setdefault(parent, {})
-        level[leaf] = "VARCHAR"
-    return json.dumps(shape)
-
-
-def _records(dataset: str, lines: str) -> str:
-    """Parse lines: TRY is one parse fewer than a guard, and slow only where a line is bad."""
-    parse = f"json_transform(line, '{_shape(FIELDS[dataset])}')"
-    typed = ", ".join(f"{_typed(field)} AS {field.column}" for field in FIELDS[dataset])
-    return f"""
-        SELECT *, {typed} FROM (
-            SELECT *, CASE
-                WHEN starts_with(line, '{{') AND ends_with(line, E'}}\n') THEN TRY({parse})
-                WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN {parse}
-            END AS record
-            FROM {lines}
-        )"""
-
-
-def _reason(dataset: str) -> str:
-    fields = FIELDS[dataset]
-    missing = [(_is_absent(f), f"{f.path} is missing") for f in fields if f.required]
-    wrong = [
-        (f"NOT coalesce({_is_right(f)}, false)", f"{f.path} is not {PROMISED[f.type]}")
-        for f in fields
-        if f.type in PROMISED
-    ]
-    rules = [
-        ("NOT json_valid(line)", "not JSON"),
-        ("json_type(line) <> 'OBJECT'", "not a JSON object"),
-        *missing,
-        *wrong,
-    ]
-    cases = " ".join(f"WHEN {rule} THEN '{reason}'" for rule, reason in rules)
-    return f"CASE {cases} END"
 
 
 def create_bronze(con: duckdb.DuckDBPyConnection) -> None:
@@ -193,19 +67,17 @@ def ingest(
     con.create_function(
         f"reject_{dataset}", reject, ["INTEGER", "INTEGER", "VARCHAR"], "BOOLEAN", side_effects=True
     )
-    fields = FIELDS[dataset]
-    columns = ", ".join(field.column for field in fields)
-    are_right = " AND ".join(_is_right(f) for f in fields if f.required or f.type in PROMISED)
+    columns = ", ".join(field.column for field in FIELDS[dataset])
     con.register("lines", reader.stream())
     con.execute(f"""
         INSERT INTO bronze_{dataset}
         SELECT object_key, etag, line_number, {columns}, landed_at, {load_id}
         FROM (
             SELECT *, CASE
-                WHEN {are_right} THEN true
+                WHEN {raw_records.are_right(dataset)} THEN true
                 ELSE reject_{dataset}(object_index, line_number, line)
             END AS is_right
-            FROM ({_records(dataset, "lines")})
+            FROM ({raw_records.records(dataset, "lines")})
         )
         WHERE is_right""")
     for bad in reader.bad_lines:
@@ -222,8 +94,8 @@ def ingest(
     con.execute(f"""
         INSERT INTO quarantined_lines
         SELECT '{dataset}', object_key, etag, line_number, rtrim(line, E' \\t\\r\\n'),
-            coalesce(nullif(known_reason, ''), {_reason(dataset)}), landed_at, {load_id}
-        FROM ({_records(dataset, "unusable")})""")
+            coalesce(nullif(known_reason, ''), {raw_records.reason(dataset)}), landed_at, {load_id}
+        FROM ({raw_records.records(dataset, "unusable")})""")
     con.register("objects", _object_stream(objects))
     con.execute(f"""
         INSERT INTO ingested_objects
@@ -457,12 +329,14 @@ def run(
         ingest(con, dataset, new, load_id)
         objects += len(new)
     watch.lap("read_and_parse")
+    # Rows that are not committed are scanned by one thread, and meanwhile DuckDB's Python client
+    # burns the other, waiting: the join of 1 M events took 6.0 CPU s with two, 2.7 with one.
+    con.execute("SET threads = 1")
     if is_incremental:
         refine_increment(con, load_id)
         watch.lap("dedup_and_join")
         rebuild_touched_days(con)
     else:
-        con.execute("SET threads = 1")
         refine_everything(con)
         watch.lap("dedup_and_join")
         build_marts(con)

@@ -99,8 +99,8 @@ class LineReader:
         return _capsule(schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        buffer, filled, ends = memoryview(b""), 0, []
-        first = 0
+        ends: list[np.ndarray] = []
+        buffer, filled, first = memoryview(b""), 0, 0
         for index, raw in enumerate(self._objects):
             content, is_damaged = _gunzipped(raw) if raw.key.endswith(".gz") else (None, False)
             size = raw.size if content is None else len(content)
