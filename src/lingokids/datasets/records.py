@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    import duckdb
     import ibis.expr.types as ir
 
     from lingokids.contracts import Field
@@ -32,6 +33,21 @@ class RawObject(NamedTuple):
     size_bytes: int
     landed_at: datetime
     load_id: int
+
+
+class _Slot:
+    """An Arrow table under a name that the engine knows, to be replaced batch by batch.
+
+    Registering each batch anew would keep all of them until the run's commit: inside a
+    transaction the engine forgets no view.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+        self.table = table
+        connection.register(name, self)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
 
 
 class RecordReader:
@@ -49,38 +65,50 @@ class RecordReader:
         due: list[RawObject],
         judge: Callable[[ir.Table], ir.Table],
     ) -> None:
-        self._writer = warehouse.writer
         self._con = warehouse.writer.con
-        self._batch = f"batch_of_{dataset}"
-        self._judged = f"judged_{dataset}"
-        self._read = f"read_{dataset}"
-        self._judge = judge
-        self._sql = ""
         self._due = due
         self._con.register(f"due_{dataset}", _due_table(due))
-        self._records = f"""
-            SELECT object_key, etag, line_number, line_text, landed_at, load_id,
-                nullif(problem, 'blank') AS problem,
-                coalesce(problem = 'blank', false) AS is_blank,
-                CASE WHEN problem IS NULL
-                THEN json_transform(line_text, '{json.dumps(_text_leaves(fields))}') END AS record
-            FROM ({_LINES.replace("FROM batch", f"FROM {self._batch}")})
-            JOIN due_{dataset} USING (object_index)
-        """
+        self._batch = _Slot(self._con, f"batch_of_{dataset}", line_cutting.to_arrow([]))
+        self._con.execute(
+            f"CREATE OR REPLACE TEMP VIEW records_of_{dataset} AS {_records_sql(dataset, fields)}"
+        )
+        judged = judge(warehouse.writer.table(f"records_of_{dataset}"))
+        self._judging = warehouse.writer.compile(judged)
+        self._judged = _Slot(self._con, f"judged_{dataset}", self._worked_out())
+        self._read = _Slot(self._con, f"read_{dataset}", _due_table([]))
+        self._tables = (
+            warehouse.writer.table(f"judged_{dataset}"),
+            warehouse.writer.table(f"read_{dataset}"),
+        )
 
     def read(self, batch: list[line_cutting.Piece]) -> tuple[ir.Table, ir.Table]:
         """Parse and judge a batch: its lines, and the objects it is of."""
-        self._con.register(self._batch, line_cutting.to_arrow(batch))
+        self._batch.table = line_cutting.to_arrow(batch)
+        self._judged.table = self._worked_out()
         indexes = sorted({piece.object_index for piece in batch})
-        self._con.register(self._read, _due_table([self._due[index] for index in indexes]))
-        if not self._sql:
-            self._con.execute(
-                f"CREATE OR REPLACE TEMP VIEW {self._batch}_records AS {self._records}"
-            )
-            judged = self._judge(self._writer.table(f"{self._batch}_records"))
-            self._sql = self._writer.compile(judged)
-        self._con.execute(f"CREATE OR REPLACE TEMP TABLE {self._judged} AS {self._sql}")
-        return self._writer.table(self._judged), self._writer.table(self._read)
+        self._read.table = _due_table([self._due[index] for index in indexes])
+        return self._tables
+
+    def _worked_out(self) -> pa.Table:
+        """The judged lines as Arrow: a table would keep its memory until the run's commit."""
+        self._con.execute("SET arrow_lossless_conversion = true")  # uuids stay 16 bytes
+        try:
+            return self._con.execute(self._judging).to_arrow_table()
+        finally:
+            self._con.execute("RESET arrow_lossless_conversion")
+
+
+def _records_sql(dataset: str, fields: tuple[Field, ...]) -> str:
+    """Each line of the batch with the object it is of, its problem and its record."""
+    lines = _LINES.replace("FROM batch", f"FROM batch_of_{dataset}")
+    return f"""
+        SELECT object_key, etag, line_number, line_text, landed_at, load_id,
+            nullif(problem, 'blank') AS problem,
+            coalesce(problem = 'blank', false) AS is_blank,
+            CASE WHEN problem IS NULL
+            THEN json_transform(line_text, '{json.dumps(_text_leaves(fields))}') END AS record
+        FROM ({lines}) JOIN due_{dataset} USING (object_index)
+    """
 
 
 # Lines that are plainly '{…' take the short way: an AND would trim every line, which costs more
