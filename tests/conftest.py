@@ -131,6 +131,7 @@ def new_project(tmp_path_factory, monkeypatch):
     class Switching(Project):
         def run(self, pipeline: str | None = None, **parameters: Any) -> None:
             monkeypatch.setenv("LINGOKIDS_TEST_FOLDER", str(self.folder))
+            monkeypatch.chdir(self.folder)  # kedro-viz's own hooks write below it
             super().run(pipeline, **parameters)
 
     return lambda: Switching(make().folder)

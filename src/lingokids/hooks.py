@@ -37,7 +37,7 @@ class RunHooks:
 
     def __init__(self) -> None:
         self._run: Run | None = None
-        self._tables: dict[str, TableDataset] = {}
+        self._all_tables: dict[str, TableDataset] = {}
         self._project_path = Path()
 
     @hook_impl
@@ -59,8 +59,9 @@ class RunHooks:
         parameters = catalog.load("parameters")
         windows.parse_window(parameters["window"])
         rebuild = windows.parse_rebuild(parameters["rebuild"])
-        self._tables = _tables(catalog, pipeline.datasets())
-        warehouse = _only_warehouse(self._tables)
+        self._all_tables = _tables(catalog, set(catalog.keys()))
+        tables = _tables(catalog, pipeline.datasets())
+        warehouse = _only_warehouse(tables)
         if warehouse is None:
             return
         self._run = Run(
@@ -74,7 +75,9 @@ class RunHooks:
         if rebuild == "raw":
             _refuse_to_lose_objects(catalog, pipeline)
         if rebuild:
-            _empty(rebuild, {name: self._tables[name] for name in _outputs(pipeline, self._tables)})
+            _empty(
+                rebuild, [tables[name] for name in sorted(pipeline.all_outputs()) if name in tables]
+            )
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -94,10 +97,11 @@ class RunHooks:
         warehouse.commit()
         if warehouse.has_changed or not warehouse.is_published:
             warehouse.publish()
-            self._write_statistics()
+        statistics = self._statistics()
         _log_outcome(warehouse)
         warehouse.close()
         self._run = None
+        self._write_statistics(statistics)
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
@@ -110,17 +114,19 @@ class RunHooks:
         run.warehouse.close()
         LOGGER.error("The run failed. Every table is as it was before.")
 
-    def _write_statistics(self) -> None:
-        """Give kedro-viz the row counts, which it can only count itself for pandas."""
-        statistics = {
+    def _statistics(self) -> dict[str, dict[str, int]]:
+        """The row counts that kedro-viz shows, which it can only count itself for pandas."""
+        return {
             name: {"rows": table.count_in_run(), "columns": len(table.columns)}
-            for name, table in self._tables.items()
-            if table.mode != "run"
+            for name, table in self._all_tables.items()
+            if table.mode != "run" and table.table_name in table.warehouse.tables
         }
+
+    def _write_statistics(self, statistics: dict[str, dict[str, int]]) -> None:
+        """After every run: kedro-viz's own hook has just emptied the file."""
         path = self._project_path / ".viz" / "stats.json"
         path.parent.mkdir(exist_ok=True)
-        known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(known | statistics))
+        path.write_text(json.dumps(statistics))
 
 
 def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
@@ -141,13 +147,9 @@ def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
     return next(iter(warehouses.values()), None)
 
 
-def _outputs(pipeline: Pipeline, tables: dict[str, TableDataset]) -> list[str]:
-    return [name for name in sorted(pipeline.all_outputs()) if name in tables]
-
-
-def _empty(rebuild: str, outputs: dict[str, TableDataset]) -> None:
+def _empty(rebuild: str, outputs: list[TableDataset]) -> None:
     """Empty the tables that a rebuild makes anew; bronze only if it is made anew from raw."""
-    for table in outputs.values():
+    for table in outputs:
         if table.mode == "run" or table.survives_rebuild:
             continue
         if table.layer != "bronze" or rebuild == "raw":

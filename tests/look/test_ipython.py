@@ -150,7 +150,6 @@ def test_a_run_in_the_session_lets_the_file_go_when_it_ends(delivered, shell):
     assert delivered.rows("SELECT count(*) FROM stg_events") == [(3,)]
 
 
-@pytest.mark.xfail(strict=True, reason="a table of the published copy leads the query to it")
 def test_gold_and_silver_are_joined_whichever_comes_first(shell):
     shell.run(
         'silver, gold = catalog.load("stg_events"), catalog.load("activity_popularity_daily")'
@@ -160,7 +159,6 @@ def test_gold_and_silver_are_joined_whichever_comes_first(shell):
     assert shell.value('gold.join(silver, ["date", "activity_id"]).count().execute()') == "2"
 
 
-@pytest.mark.xfail(strict=True, reason="Table.sql asks a connection that is closed")
 def test_a_table_is_asked_in_sql(shell):
     shell.run('events = catalog.load("stg_events")')
 

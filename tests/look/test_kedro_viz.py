@@ -101,7 +101,6 @@ def viz(delivered, tmp_path) -> Iterator[Viz]:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="gold_days reads the published copy, which lacks it")
 def test_every_dataset_that_is_kept_shows_its_layer_its_rows_and_their_count(delivered, viz):
     assert viz.get("/api/main")["layers"] == ["raw", "bronze", "silver", "gold"]
 
@@ -117,7 +116,6 @@ def test_every_dataset_that_is_kept_shows_its_layer_its_rows_and_their_count(del
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="kedro-viz's own hook empties .viz/stats.json first")
 def test_a_run_of_a_part_or_of_nothing_new_leaves_the_row_counts(delivered):
     path = delivered.folder / ".viz" / "stats.json"
     counts = json.loads(path.read_text())

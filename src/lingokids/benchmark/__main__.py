@@ -34,8 +34,8 @@ _TRIVIAL_PROJECT = {
     "src/trivial/__init__.py": "",
     "src/trivial/settings.py": "",
     "src/trivial/pipeline_registry.py": (
-        "from kedro.pipeline import Node, Pipeline\n\n\n"
-        "def one():\n    import ibis\n\n    return ibis.duckdb.connect().sql('SELECT 1 AS one')\n\n\n"
+        "import ibis\nfrom kedro.pipeline import Node, Pipeline\n\n\n"
+        "def one():\n    return ibis.duckdb.connect().sql('SELECT 1 AS one')\n\n\n"
         "def register_pipelines():\n"
         '    return {"__default__": Pipeline([Node(one, None, "x", name="one")])}\n'
     ),

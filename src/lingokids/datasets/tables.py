@@ -57,7 +57,6 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         unit: The columns that name a unit; never NULL.
         replaces: The table (of mode ``run``) that names the units to delete, which may
             have no new rows.
-        published: Outside a run, read the published copy.
         contract: Name of the contract, where it is not the table's.
         survives_rebuild: A rebuild on purpose does not empty it.
         metadata: For plugins, such as kedro-viz.
@@ -73,7 +72,6 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         mode: str,
         unit: list[str] | None = None,
         replaces: str | None = None,
-        published: bool = False,
         contract: str | None = None,
         survives_rebuild: bool = False,
         metadata: dict[str, Any] | None = None,
@@ -82,7 +80,6 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             raise LingokidsError(f"{table_name}: mode is {mode!r}: write one of {MODES}.")
         self.table_name = table_name
         self.mode = mode
-        self.published = published
         self.survives_rebuild = survives_rebuild
         self.warehouse = Warehouse.at(**warehouse)
         self.metadata = metadata
@@ -147,9 +144,9 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.warehouse.changes.append(Change(self.table_name, is_kept, deleted, inserted, seconds))
 
     def _read_table(self) -> ir.Table:
-        reader = self.warehouse.reader(published=self.published)
+        reader = self.warehouse.reader()
         if self.table_name not in reader.list_tables():
-            raise LingokidsError(f"{self.table_name} is not there yet: uv run kedro run makes it.")
+            raise LingokidsError(self.warehouse.why_missing(self.table_name))
         return self._in(reader)
 
     def _in(self, backend: Backend) -> ir.Table:

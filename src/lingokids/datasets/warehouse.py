@@ -11,6 +11,7 @@ for one query at a time and closed again, so notebooks and kedro-viz never keep 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import time
@@ -23,7 +24,7 @@ from ibis.backends.duckdb import Backend
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import ibis.expr.types as ir
 
@@ -137,15 +138,20 @@ class Warehouse:
         """Leave every table as it was before the run."""
         self.close()
 
-    def reader(self, *, published: bool = False) -> ReadingBackend:
+    def reader(self) -> ReadingBackend:
         """A connection that holds the file only while it answers.
 
-        Args:
-            published: Read the published copy if there is one: it is never locked.
+        While a run holds it, the published copy answers instead, if it has the table.
         """
-        if published and self.published.exists():
-            return ReadingBackend(self.published)
-        return ReadingBackend(self.database)
+        return ReadingBackend(self.database, self.published)
+
+    def why_missing(self, table_name: str) -> str:
+        """Why a reader does not find a table: there is none yet, or a run holds the file."""
+        try:
+            duckdb.connect(str(self.database), read_only=True).close()
+        except duckdb.Error as error:
+            return _cannot_open(self.database, error, cure="Read it when that one ends.")
+        return f"{table_name} is not there yet: uv run kedro run makes it."
 
     @property
     def is_published(self) -> bool:
@@ -203,15 +209,16 @@ class Warehouse:
 class ReadingBackend(Backend):
     """An Ibis backend that opens the file, read-only, for one call at a time."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, published: Path) -> None:
         super().__init__()
         self._database = database
+        self._published = published
         self._opened = 0
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:
         if not self._opened:
-            self.con = _connect_for_reading(self._database)
+            self.con = _connect_for_reading(self._database, self._published)
             self._memtables.clear()  # they were registered with a connection that is gone
             self._post_connect()
         self._opened += 1
@@ -222,33 +229,14 @@ class ReadingBackend(Backend):
             if not self._opened:
                 self.con.close()
 
-    def table(self, *args: Any, **kwargs: Any) -> ir.Table:  # noqa: D102
-        with self._open():
-            return super().table(*args, **kwargs)
-
-    def list_tables(self, *args: Any, **kwargs: Any) -> list[str]:  # noqa: D102
-        with self._open():
-            return super().list_tables(*args, **kwargs)
-
-    def get_schema(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
-        with self._open():
-            return super().get_schema(*args, **kwargs)
-
-    def execute(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
-        with self._open():
-            return super().execute(*args, **kwargs)
-
-    def to_pyarrow(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
-        with self._open():
-            return super().to_pyarrow(*args, **kwargs)
-
-    def to_parquet(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
-        with self._open():
-            super().to_parquet(*args, **kwargs)
-
-    def to_csv(self, *args: Any, **kwargs: Any) -> None:  # noqa: D102
-        with self._open():
-            super().to_csv(*args, **kwargs)
+    def raw_sql(self, query: Any, **kwargs: Any) -> Any:
+        """Refused where its result would outlive the connection."""
+        if not self._opened:
+            raise LingokidsError(
+                "The warehouse is opened for one result at a time: use .execute() or .to_pyarrow() "
+                "on a table, or open the file with duckdb.connect(…, read_only=True)."
+            )
+        return super().raw_sql(query, **kwargs)
 
     def to_pyarrow_batches(self, expr: ir.Expr, /, **kwargs: Any) -> Any:
         """Batches of the result, which is read whole before the file is let go."""
@@ -265,27 +253,43 @@ class ReadingBackend(Backend):
         )
 
 
-def _connect_for_reading(database: Path) -> duckdb.DuckDBPyConnection:
+def _while_open(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: ReadingBackend, *args: Any, **kwargs: Any) -> Any:
+        with self._open():
+            return method(self, *args, **kwargs)
+
+    return call
+
+
+for _name in (
+    *("table", "list_tables", "list_catalogs", "list_databases", "get_schema"),
+    *("_get_schema_using_query", "execute", "to_pyarrow"),
+    *("to_parquet", "to_csv", "to_json", "to_xlsx"),
+):
+    setattr(ReadingBackend, _name, _while_open(getattr(Backend, _name)))
+
+
+def _connect_for_reading(database: Path, published: Path) -> duckdb.DuckDBPyConnection:
     if not database.exists():
         raise LingokidsError(f"{database.name} is not there yet: uv run kedro run makes it.")
     try:
         return duckdb.connect(str(database), read_only=True)
     except duckdb.Error as error:
+        if published.exists():
+            return duckdb.connect(str(published), read_only=True)
         raise LingokidsError(_cannot_open(database, error)) from error
 
 
-def _cannot_open(database: Path, error: duckdb.Error) -> str:
+_RUN_AGAIN = "Wait until it ends, or stop it, and run again. Nothing was changed."
+
+
+def _cannot_open(database: Path, error: duckdb.Error, cure: str = _RUN_AGAIN) -> str:
     if holder := re.search(r"held in (.*?) \(PID (\d+)\)", str(error)):
-        return (
-            f"{database.name} is in use by another process (PID {holder[2]}, "
-            f"{Path(holder[1]).name}): wait until it ends, or stop it, and run again. Nothing was "
-            "changed."
-        )
+        process = f" (PID {holder[2]}, {Path(holder[1]).name})"
+        return f"{database.name} is in use by another process{process}. {cure}"
     if "lock" in str(error):
-        return (
-            f"{database.name} is in use by another process: wait until it ends, or stop it, and "
-            "run again. Nothing was changed."
-        )
+        return f"{database.name} is in use by another process. {cure}"
     return f"{database} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"
 
 
