@@ -210,7 +210,7 @@ def _refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
         if name in runner:
             raise LingokidsError(
                 f"{name} cannot be used: a run is one transaction on one connection, which threads "
-                "and processes would break. Leave --runner out; the engine itself uses all cores."
+                "and processes would break. Leave --runner out."
             )
     if run_params.get("only_missing_outputs"):
         raise LingokidsError(
