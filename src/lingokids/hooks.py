@@ -64,6 +64,16 @@ class RunHooks:
         warehouse = _only_warehouse(tables)
         if warehouse is None:
             return
+        warehouse.begin()
+        try:
+            if rebuild == "raw":
+                _refuse_to_lose_objects(catalog, pipeline)
+            if rebuild:
+                outputs = pipeline.all_outputs()
+                _empty(rebuild, [table for name, table in tables.items() if name in outputs])
+        except BaseException:  # Kedro calls no hook for an error in a hook
+            warehouse.rollback()
+            raise
         self._run = Run(
             warehouse=warehouse,
             run_id=run_params["run_id"],
@@ -71,13 +81,6 @@ class RunHooks:
             pipelines=", ".join(run_params["pipeline_names"] or ["__default__"]),
             parameters=run_params["runtime_params"] or {},
         )
-        warehouse.begin()
-        if rebuild == "raw":
-            _refuse_to_lose_objects(catalog, pipeline)
-        if rebuild:
-            _empty(
-                rebuild, [tables[name] for name in sorted(pipeline.all_outputs()) if name in tables]
-            )
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -90,18 +93,19 @@ class RunHooks:
         """Commit, publish the gold tables, and say what was done."""
         if self._run is None:
             return
-        run, warehouse = self._run, self._run.warehouse
-        run.end_step()
-        if warehouse.has_changed:
-            run.record_success()
-        warehouse.commit()
-        if warehouse.has_changed or not warehouse.is_published:
-            warehouse.publish()
-        statistics = self._statistics()
-        _log_outcome(warehouse)
-        warehouse.close()
-        self._run = None
-        self._write_statistics(statistics)
+        run, self._run = self._run, None
+        warehouse = run.warehouse
+        try:
+            run.end_step()
+            if warehouse.has_changed:
+                run.record_success()
+            warehouse.commit()
+            if warehouse.has_changed or not warehouse.is_published:
+                warehouse.publish()
+            self._write_statistics()
+            _log_outcome(warehouse)
+        finally:
+            warehouse.close()
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
@@ -110,23 +114,30 @@ class RunHooks:
             return
         run, self._run = self._run, None
         run.warehouse.rollback()
-        run.record_failure(error)
-        run.warehouse.close()
         LOGGER.error("The run failed. Every table is as it was before.")
+        try:
+            run.record_failure(error)
+        except Exception as second:  # the first error is the one to be seen
+            LOGGER.warning("The failure could not be recorded in runs: %s", second)
+        finally:
+            run.warehouse.close()
 
-    def _statistics(self) -> dict[str, dict[str, int]]:
-        """The row counts that kedro-viz shows, which it can only count itself for pandas."""
-        return {
+    def _write_statistics(self) -> None:
+        """Give kedro-viz the row counts, which it can only count itself for pandas.
+
+        After every run: kedro-viz's own hook has just emptied the file.
+        """
+        statistics = {
             name: {"rows": table.count_in_run(), "columns": len(table.columns)}
             for name, table in self._all_tables.items()
             if table.mode != "run" and table.table_name in table.warehouse.tables
         }
-
-    def _write_statistics(self, statistics: dict[str, dict[str, int]]) -> None:
-        """After every run: kedro-viz's own hook has just emptied the file."""
         path = self._project_path / ".viz" / "stats.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(statistics))
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(statistics))
+        except OSError as error:  # a picture's numbers are no reason to fail a run
+            LOGGER.warning("kedro-viz will show no row counts: %s", error)
 
 
 def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:

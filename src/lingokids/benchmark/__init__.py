@@ -1,7 +1,8 @@
 """What the project is measured against: how little time and memory the same job can take.
 
-Here: ``handwritten``, one script that turns raw objects into bronze, silver and gold in plain
-Python and DuckDB SQL, without Kedro and Ibis ("the limit"). It stands alone on purpose: it
-shares no code with the project, so it cannot inherit a mistake or a cost from it, and its
-tables are a second opinion on theirs. Elsewhere: the raw objects to measure with (``sample``).
+Here: ``handwritten`` ("the limit"), which turns raw objects into bronze, silver and gold in plain
+Python and DuckDB SQL, without Kedro and Ibis; ``raw_lines`` and ``raw_records`` are its two other
+rooms: objects to lines, lines to typed records. They share no code with the rest of the project on
+purpose: so they inherit neither a cost nor a mistake from it, and their tables are a second
+opinion on its tables. Elsewhere: the raw objects to measure with (``lingokids.sample``).
 """

@@ -9,6 +9,7 @@ Table names, columns and meanings are those of ``contracts`` and ``quality``, wr
 It does less than the project where that is honest for a script: no ``stg_events`` beside the
 enriched events, no window, no contract checks, no record of runs, no published copy. Only local
 objects are read; an object lands at the ``<day>/<hour>/`` in its key, else when last modified.
+Unusable lines are held in memory until their dataset is read.
 """
 
 from __future__ import annotations
@@ -141,17 +142,6 @@ STATUS = """
         WHEN u.trial_start_at IS NULL OR e.occurred_at < u.trial_start_at THEN 'free'
         ELSE 'lapsed'
     END"""
-ENRICHED = f"""
-    SELECT e.event_id, e.user_id, e.child_id, e.activity_id, e.event_name, e.source,
-        e.duration_seconds, e.completed_flag, e.collection_id, e.loading_time_seconds,
-        e.device_id, e.device_brand, e.device_model, e.os_name, e.os_version, e.app_version,
-        e.app_build, u.country_code, a.activity_name, a.activity_type, a.activity_subtype,
-        {STATUS} AS subscription_status,
-        e.occurred_at, e.occurred_at::DATE AS date, e.landed_at, e.load_id
-    FROM bronze_events AS e
-    LEFT JOIN stg_users AS u ON u.user_id = e.user_id
-    LEFT JOIN stg_activities AS a ON a.activity_id = e.activity_id
-    WHERE e.event_name = 'activity_exit'"""
 
 
 def refine_everything(con: duckdb.DuckDBPyConnection) -> None:
@@ -174,7 +164,7 @@ def refine_everything(con: duckdb.DuckDBPyConnection) -> None:
         QUALIFY row_number() OVER (PARTITION BY event_id {LATEST}) > 1""")
     con.execute(f"""
         CREATE OR REPLACE TABLE intermediate_activity_events_enriched AS
-        {ENRICHED} AND e.rowid NOT IN (SELECT place FROM superseded)""")
+        {_enriched("rowid NOT IN (SELECT place FROM superseded)")}""")
 
 
 def refine_increment(con: duckdb.DuckDBPyConnection, load_id: int) -> None:
@@ -221,7 +211,7 @@ def refine_increment(con: duckdb.DuckDBPyConnection, load_id: int) -> None:
         WHERE event_id IN (SELECT event_id FROM touched_events)""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE fresh_rows AS
-        {ENRICHED} AND e.rowid IN (SELECT place FROM current)""")
+        {_enriched("rowid IN (SELECT place FROM current)")}""")
     con.execute("""
         DELETE FROM intermediate_activity_events_enriched
         WHERE rowid IN (SELECT place FROM touched_rows)""")
@@ -229,6 +219,22 @@ def refine_increment(con: duckdb.DuckDBPyConnection, load_id: int) -> None:
     con.execute("""
         CREATE OR REPLACE TEMP TABLE touched_days AS
         SELECT date FROM touched_rows UNION SELECT date FROM fresh_rows""")
+
+
+def _enriched(condition: str) -> str:
+    """Join the events chosen, in a query of their own: else the engine joins all, then chooses."""
+    return f"""
+        SELECT e.event_id, e.user_id, e.child_id, e.activity_id, e.event_name, e.source,
+            e.duration_seconds, e.completed_flag, e.collection_id, e.loading_time_seconds,
+            e.device_id, e.device_brand, e.device_model, e.os_name, e.os_version, e.app_version,
+            e.app_build, u.country_code, a.activity_name, a.activity_type, a.activity_subtype,
+            {STATUS} AS subscription_status,
+            e.occurred_at, e.occurred_at::DATE AS date, e.landed_at, e.load_id
+        FROM (
+            SELECT * FROM bronze_events WHERE event_name = 'activity_exit' AND {condition}
+        ) AS e
+        LEFT JOIN stg_users AS u ON u.user_id = e.user_id
+        LEFT JOIN stg_activities AS a ON a.activity_id = e.activity_id"""
 
 
 # --- silver to gold -----------------------------------------------------------------------

@@ -100,27 +100,44 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         raise LingokidsError(f"{self.path} is delivered to, not written.")
 
     def listing(self) -> ir.Table:
-        """One row per object present: ``contracts.RAW_OBJECTS``."""
+        """One row per object present: ``contracts.RAW_OBJECTS``.
+
+        Raises:
+            LingokidsError: The folder or bucket is missing, or cannot be listed.
+        """
+        try:
+            found = self._find()
+        except LingokidsError:
+            raise
+        except Exception as error:  # each filesystem has errors of its own
+            raise LingokidsError(
+                f"{self.path} cannot be listed ({type(error).__name__}: {error}): check the place "
+                "in globals.yml, the credentials and the server. Nothing was changed."
+            ) from error
+        schema = contracts.RAW_OBJECTS.schema.to_pyarrow()
+        columns = [list(column) for column in zip(*found, strict=True)] or [[], [], [], []]
+        return ibis.memtable(
+            pa.table(
+                {
+                    field.name: pa.array(column, field.type)
+                    for field, column in zip(schema, columns, strict=True)
+                },
+                schema,
+            )
+        )
+
+    def _find(self) -> list[tuple[str, str, int, datetime]]:
         filesystem, root = self._filesystem()
         if not filesystem.exists(root):
             raise LingokidsError(
                 f"{self.path} is not there: create it, or change raw.{self.dataset} in "
                 "globals.yml. Nothing was changed."
             )
-        found = [
+        return [
             self._listed(path.removeprefix(root).lstrip("/"), info)
             for path, info in filesystem.find(root, detail=True).items()
             if _is_data(path)
         ]
-        columns = zip(*found, strict=True) if found else ([] for _ in range(4))
-        schema = contracts.RAW_OBJECTS.schema.to_pyarrow()
-        return ibis.memtable(
-            pa.table([pa.array(list(column)) for column in columns], names=schema.names).cast(
-                schema
-            )
-            if found
-            else schema.empty_table()
-        )
 
     def lost_from(self, ledger: ir.Table) -> list[str]:
         """The keys of object versions that the ledger has and the source has no longer."""

@@ -161,8 +161,11 @@ class Warehouse:
         """
         if not self.published.exists():
             return not self._has_records()
-        with duckdb.connect(str(self.published), read_only=True) as con:
-            copied = con.execute("SELECT max(run_id) FROM runs").fetchone()
+        try:
+            with duckdb.connect(str(self.published), read_only=True) as con:
+                copied = con.execute("SELECT max(run_id) FROM runs").fetchone()
+        except duckdb.Error:  # not a copy of ours: it is written anew
+            return False
         return copied == self._last_success()
 
     def publish(self) -> None:
@@ -173,9 +176,19 @@ class Warehouse:
         if not self._has_records():
             return
         aside = self.published.with_name(f".{self.published.name}.{os.getpid()}")
-        aside.unlink(missing_ok=True)
+        try:
+            aside.unlink(missing_ok=True)
+            self._copy_gold_to(aside)
+            aside.replace(self.published)
+        except (OSError, duckdb.Error) as error:
+            raise LingokidsError(
+                f"The run is committed, but {self.published.name} could not be written "
+                f"({str(error).splitlines()[0]}): mend that and run again."
+            ) from error
+
+    def _copy_gold_to(self, file: Path) -> None:
         con = self.writer.con
-        con.execute(f"ATTACH '{_quoted(aside)}' AS published")
+        con.execute(f"ATTACH '{_quoted(file)}' AS published")
         try:
             for name in PUBLISHED_TABLES:
                 if name in self.tables:
@@ -184,7 +197,6 @@ class Warehouse:
             con.execute("CHECKPOINT published")
         finally:
             con.execute("DETACH published")
-        aside.replace(self.published)
 
     def _has_records(self) -> bool:
         return "runs" in self.tables
