@@ -33,6 +33,11 @@ class _StoppableRun(click.Command):
         received: list[int] = []
 
         def stop(signal_number: int, _frame: FrameType | None) -> None:
+            from lingokids.datasets.warehouse import Warehouse
+
+            if Warehouse.is_committing:
+                click.echo("The run is committed; it ends in a moment.", err=True)
+                return
             received.append(signal_number)
             raise KeyboardInterrupt
 

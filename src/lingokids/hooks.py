@@ -56,9 +56,7 @@ class RunHooks:
         from lingokids.runs import Run
 
         _refuse_unsafe_ways_to_run(run_params)
-        parameters = catalog.load("parameters")
-        windows.parse_window(parameters["window"])
-        rebuild = windows.parse_rebuild(parameters["rebuild"])
+        rebuild = windows.check_parameters(catalog.load("parameters"))
         self._all_tables = _tables(catalog, set(catalog.keys()))
         tables = _tables(catalog, pipeline.datasets())
         warehouse = _only_warehouse(tables)
@@ -67,6 +65,7 @@ class RunHooks:
         warehouse.begin()
         try:
             if rebuild == "raw":
+                _refuse_part_of_a_raw_rebuild(pipeline)
                 _refuse_to_lose_objects(catalog, pipeline)
             if rebuild:
                 outputs = pipeline.all_outputs()
@@ -167,6 +166,15 @@ def _empty(rebuild: str, outputs: list[TableDataset]) -> None:
             table.clear()
 
 
+def _refuse_part_of_a_raw_rebuild(pipeline: Pipeline) -> None:
+    """Loads are numbered anew, so every layer that remembers their numbers must go along."""
+    if not {"ingested_objects", "staged_loads", "enriched_loads"} <= pipeline.all_outputs():
+        raise LingokidsError(
+            "rebuild=raw numbers the loads anew, so it runs all pipelines or none: leave "
+            "--pipeline out, or use rebuild=bronze."
+        )
+
+
 def _refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
     """Raw objects may have expired or been overwritten since bronze took them in."""
     from lingokids.datasets import ObjectsDataset
@@ -223,6 +231,13 @@ def _refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
                 f"{name} cannot be used: a run is one transaction on one connection, which threads "
                 "and processes would break. Leave --runner out."
             )
+    parts = ("node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "tags")
+    if given := [name for name in (*parts, "namespaces") if run_params.get(name)]:
+        option = given[0].removesuffix("_names").replace("_", "-")
+        raise LingokidsError(
+            f"A pipeline runs whole or not at all, for its last steps record what its first ones "
+            f"did ({option} was given): use --pipeline and leave that out."
+        )
     if run_params.get("only_missing_outputs"):
         raise LingokidsError(
             "--only-missing-outputs cannot be used: the tables always exist, so every step would "

@@ -101,11 +101,16 @@ def _instant(text: ir.StringValue) -> ir.TimestampValue:
     timestamp with a zone costs six times as much: so the usual form, which has no room for
     an offset, takes the first way. Words such as 'infinity' are too short to be instants.
     """
-    is_plain = (text.length() == _PLAIN_INSTANT) & (text.substr(19, 1) == ".")
+    milliseconds = text.substr(20, 1)
+    is_plain = (
+        (text.length() == _PLAIN_INSTANT)
+        & (text.substr(19, 1) == ".")
+        & milliseconds.between("0", "9")
+    )
     zoned = text.try_cast("timestamp('UTC')").cast(contracts.INSTANT)
     return ibis.cases(
         (is_plain, text.try_cast(contracts.INSTANT)),
-        (text.length() >= len("YYYY-MM-DD"), zoned),
+        (text.strip().length() >= len("YYYY-MM-DD"), zoned),
     )
 
 

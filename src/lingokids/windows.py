@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 REBUILDS = ("bronze", "raw")
+LONGEST_LOOKBACK_DAYS = 3_660
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,53 @@ def parse_window(parameters: dict[str, Any]) -> Window:
             f"the last one; for one day write window.start={start},"
             f"window.end={start + timedelta(days=1)}."
         )
-    lookback = parameters.get("lookback_days") or 0
-    if isinstance(lookback, bool) or not isinstance(lookback, int) or lookback < 0:
-        raise LingokidsError(
-            f"window.lookback_days is {lookback!r}: write a whole number of days, 0 or more."
-        )
+    lookback = parse_days("window.lookback_days", parameters.get("lookback_days") or 0)
     return Window(start, end, lookback)
+
+
+def check_parameters(parameters: dict[str, Any]) -> str | None:
+    """Read every parameter, so that a wrong one is refused before anything runs.
+
+    Returns:
+        The ``rebuild`` that is asked for.
+
+    Raises:
+        LingokidsError: A value is not of its kind.
+    """
+    parse_window(parameters["window"])
+    parse_spellings(parameters["os_names"])
+    parse_month("subscription_impact.month", parameters["subscription_impact"]["month"])
+    parse_days("subscription_impact.days", parameters["subscription_impact"]["days"])
+    return parse_rebuild(parameters["rebuild"])
+
+
+def parse_days(name: str, value: object) -> int:
+    """Read a number of days.
+
+    Raises:
+        LingokidsError: It is not a whole number from 0 to ten years.
+    """
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or not 0 <= value <= LONGEST_LOOKBACK_DAYS:  # type: ignore[operator]
+        raise LingokidsError(
+            f"{name} is {value!r}: write a whole number of days, 0 or more and at most "
+            f"{LONGEST_LOOKBACK_DAYS:,}."
+        )
+    return value  # type: ignore[return-value]
+
+
+def parse_spellings(value: object) -> dict[str, str]:
+    """Read ``os_names``: a spelling, and the name it is counted under.
+
+    Raises:
+        LingokidsError: It is not a mapping of text to text.
+    """
+    if isinstance(value, dict) and all(isinstance(part, str) for part in value.values()):
+        return value
+    raise LingokidsError(
+        f"os_names is {value!r}: write spellings with the name to count them under, such as "
+        "{iPhone OS: iOS}."
+    )
 
 
 def parse_rebuild(value: str | None) -> str | None:

@@ -40,6 +40,7 @@ EVENT_FAULTS = [
     (an_event_record(data="text"), "data.activity_id is missing"),
     (an_event_record(event_id="evt_001"), "event_id is not a uuid"),
     (an_event_record(occurred_at="yesterday!"), "occurred_at is not an instant"),
+    (an_event_record(occurred_at="   infinity   "), "occurred_at is not an instant"),
     (an_event_record(occurred_at="infinity"), "occurred_at is not an instant"),
     (an_event_record(occurred_at="2021-02-30 10:00:00.000"), "occurred_at is not an instant"),
     (an_event_record(user_id="12345"), "user_id is not a uuid"),
@@ -107,6 +108,7 @@ def test_an_activity_without_id_is_quarantined(project):
         ("2021-01-05 01:00:00+02:00", "2021-01-04 23:00:00"),
         ("2021-01-05 01:00:00+02", "2021-01-04 23:00:00"),
         ("2021-01-05 01:00:00.123+02", "2021-01-04 23:00:00.123"),
+        ("2021-01-05 01:00:00.+02", "2021-01-04 23:00:00"),
     ],
 )
 def test_an_offset_is_honoured_and_without_one_an_instant_is_utc(project, occurred_at, instant):
@@ -182,12 +184,14 @@ def test_a_line_over_a_mebibyte_is_quarantined_by_its_beginning(project):
 def test_odd_objects_are_entered_once_and_hidden_ones_are_passed_over(project):
     project.deliver("events", "empty.jsonl", b"")
     project.deliver("events", "day 1/50%+ö/a'b.jsonl", [an_event_record()])
+    project.deliver("events", "a[1]*?.jsonl", b"\n")
     project.deliver("events", ".hidden", b"not data")
     project.deliver("events", "_SUCCESS", b"not data")
 
     project.run("ingestion")
 
     assert project.rows("SELECT object_key, lines FROM ingested_objects ORDER BY ALL") == [
+        ("a[1]*?.jsonl", 1),
         ("day 1/50%+ö/a'b.jsonl", 1),
         ("empty.jsonl", 0),
     ]

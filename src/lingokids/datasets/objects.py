@@ -183,6 +183,11 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         )
 
     def _filesystem(self) -> tuple[Any, str]:
+        if unset := [name for name in ("key", "secret") if self._credentials.get(name, "") is None]:
+            raise LingokidsError(
+                f"{self.path} needs credentials, and {' and '.join(unset)} is not set: set "
+                "MINIO_ENDPOINT, MINIO_ACCESS_KEY and MINIO_SECRET_KEY. Nothing was changed."
+            )
         filesystem, root = fsspec.url_to_fs(self.path, **self._credentials)
         filesystem.invalidate_cache()
         return filesystem, root
@@ -190,7 +195,9 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     def _listed(self, key: str, info: dict[str, Any]) -> tuple[str, str, int, datetime]:
         size = info["size"]
         if "ETag" in info:
-            etag, modified = info["ETag"].strip('"'), info["LastModified"]
+            # an object put back to earlier content has the earlier ETag, but is a new delivery
+            modified = info["LastModified"]
+            etag = f"{info['ETag'].strip(chr(34))}-{modified:%Y%m%dT%H%M%S}"
         else:
             etag = f"{round(info['mtime'] * 1e6):x}-{size:x}"
             modified = datetime.fromtimestamp(info["mtime"], UTC)
@@ -199,12 +206,15 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def _arrival_in_key(self, key: str) -> datetime:
         found = _ARRIVAL_IN_KEY.search(key)
-        if found is None:
+        try:
+            if found is not None:
+                return datetime.fromisoformat(f"{found[1]}T{found[2]}:00:00+00:00")
+            raise ValueError
+        except ValueError:
             raise LingokidsError(
                 f"{self.path}/{key} has no <YYYY-MM-DD>/<HH>/ in its name to say when it landed: "
                 "move it, or set arrival: modified in the catalog."
-            )
-        return datetime.fromisoformat(f"{found[1]}T{found[2]}:00:00+00:00")
+            ) from None
 
     def _batches(self, due: list[RawObject]) -> Iterator[list[line_cutting.Piece]]:
         """Gather the lines of objects until a batch is full.
@@ -240,9 +250,9 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             if len(group) == 1 and due[group[0]].size_bytes > _FETCH_BYTES:
                 yield from self._streamed(filesystem, next(iter(paths)), due, group[0])
                 continue
-            contents = filesystem.cat(list(paths), on_error="return")
-            for path, index in paths.items():
-                content = contents[path]
+            # not `cat`, which takes a name with [ ] or * for a pattern
+            contents = filesystem.cat_ranges(list(paths), None, None, on_error="return")
+            for index, content in zip(paths.values(), contents, strict=True):
                 if isinstance(content, FileNotFoundError) or (
                     isinstance(content, bytes) and len(content) != due[index].size_bytes
                 ):

@@ -80,7 +80,7 @@ def answer_subscription_impact(
         0; the change in percent is NULL where nothing was completed before.
     """
     month = windows.parse_month("subscription_impact.month", subscription_impact["month"])
-    days = int(subscription_impact["days"])
+    days = windows.parse_days("subscription_impact.days", subscription_impact["days"])
     of_month = subscriptions.filter(
         _.subscription_date.cast("timestamp").truncate("M").date() == ibis.literal(month)
     )
