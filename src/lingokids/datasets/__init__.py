@@ -1,10 +1,9 @@
 """How bytes come in and tables go out.
 
 ``objects`` finds and fetches raw objects, ``lines`` cuts their bytes into lines, ``records``
-parses them, ``csv`` reads
-the exercise's files, ``tables`` reads and replaces units of warehouse tables, and ``warehouse``
-holds the connection, its one transaction and the published copy. Nothing outside this package
-and ``hooks`` knows the engine.
+parses them, ``csv`` reads the exercise's files, ``tables`` reads and replaces units of warehouse
+tables, and ``warehouse`` holds the connection, its one transaction and the published copy. Nothing
+outside this package, ``hooks`` and ``runs`` knows the engine.
 """
 
 from lingokids.datasets.csv import CsvDataset
