@@ -75,7 +75,7 @@ def test_the_order_of_delivery_does_not_matter(new_project):
         ("activities", "c", [an_activity_record(type="video")], "2021-02-04 00:00:00"),
     ]
     snapshots = []
-    for order in itertools.permutations(objects):
+    for order in list(itertools.permutations(objects))[::3]:
         project = new_project()
         for delivery in order:
             project.deliver(*delivery)

@@ -144,7 +144,7 @@ def test_any_history_gives_what_a_rebuild_gives(history, new_project):
 
 
 @pytest.mark.slow
-@settings(max_examples=15, **_SETTINGS)
+@settings(max_examples=10, **_SETTINGS)
 @given(history=histories)
 def test_many_histories_give_what_a_rebuild_gives(history, new_project):
     _check(history, new_project)
