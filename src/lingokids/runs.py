@@ -80,7 +80,7 @@ class Run:
     def _write(self, status: str, failure: str | None, steps: list[tuple[str, Change]]) -> None:
         con = self.warehouse.writer.con
         for contract in RECORDS:
-            self._table(contract)._create_if_missing()
+            self._table(contract).ensure()
         kept = [(name, change) for name, change in steps if change.is_kept]
         con.execute(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

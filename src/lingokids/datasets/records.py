@@ -7,10 +7,12 @@ has no word for the engine's lenient JSON reading.
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
+from ibis.backends.sql.datatypes import DuckDBType
 
 from lingokids.datasets import lines as line_cutting
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import duckdb
+    import ibis
     import ibis.expr.types as ir
 
     from lingokids.contracts import Field
@@ -73,8 +76,9 @@ class RecordReader:
             f"CREATE OR REPLACE TEMP VIEW records_of_{dataset} AS {_records_sql(dataset, fields)}"
         )
         judged = judge(warehouse.writer.table(f"records_of_{dataset}"))
-        self._judging = warehouse.writer.compile(judged)
-        self._judged = _Slot(self._con, f"judged_{dataset}", self._worked_out())
+        self._judging = functools.cache(lambda: warehouse.writer.compile(judged))
+        nothing = self._worked_out(_no_rows(judged.schema()))
+        self._judged = _Slot(self._con, f"judged_{dataset}", nothing)
         self._read = _Slot(self._con, f"read_{dataset}", _due_table([]))
         self._tables = (
             warehouse.writer.table(f"judged_{dataset}"),
@@ -83,19 +87,28 @@ class RecordReader:
 
     def read(self, batch: list[line_cutting.Piece]) -> tuple[ir.Table, ir.Table]:
         """Parse and judge a batch: its lines, and the objects it is of."""
-        self._batch.table = line_cutting.to_arrow(batch)
-        self._judged.table = self._worked_out()
+        if batch:
+            self._batch.table = line_cutting.to_arrow(batch)
+            self._judged.table = self._worked_out(self._judging())
         indexes = sorted({piece.object_index for piece in batch})
         self._read.table = _due_table([self._due[index] for index in indexes])
         return self._tables
 
-    def _worked_out(self) -> pa.Table:
+    def _worked_out(self, query: str) -> pa.Table:
         """The judged lines as Arrow: a table would keep its memory until the run's commit."""
         self._con.execute("SET arrow_lossless_conversion = true")  # uuids stay 16 bytes
         try:
-            return self._con.execute(self._judging).to_arrow_table()
+            return self._con.execute(query).to_arrow_table()
         finally:
             self._con.execute("RESET arrow_lossless_conversion")
+
+
+def _no_rows(schema: ibis.Schema) -> str:
+    """A query of no rows: the judging itself, compiled and run on nothing, costs much more."""
+    columns = (
+        f'CAST(NULL AS {DuckDBType.to_string(dtype)}) AS "{name}"' for name, dtype in schema.items()
+    )
+    return f"SELECT {', '.join(columns)} WHERE false"
 
 
 def _records_sql(dataset: str, fields: tuple[Field, ...]) -> str:

@@ -7,11 +7,13 @@ Here: how rows replace rows. Elsewhere: which units are due (``windows``), what 
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import ibis
+from ibis.backends.sql.datatypes import DuckDBType
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
@@ -22,6 +24,7 @@ from lingokids.errors import LingokidsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
 
@@ -92,7 +95,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         """The table, lazily: nothing is read until the result is asked for."""
         if self.warehouse.in_run:
             if self.mode != "run":
-                self._create_if_missing()
+                self.ensure()
             elif self.table_name not in self.warehouse.run_tables:
                 raise LingokidsError(
                     f"{self.table_name} is made by an earlier step of the same run: run the whole "
@@ -111,7 +114,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
 
     def clear(self) -> None:
         """Delete every row: for a rebuild on purpose."""
-        self._create_if_missing()
+        self.ensure()
         self._note(self._run(f"DELETE FROM {self._name}"), 0, 0.0)
 
     @property
@@ -169,18 +172,18 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         raise LingokidsError(f"{self.table_name} is read only under this name.")
 
     def _save_append(self, data: ir.Table) -> tuple[int, int]:
-        self._create_if_missing()
+        self.ensure()
         return 0, self._insert(data)
 
     def _save_units(self, data: ir.Table) -> tuple[int, int]:
-        self._create_if_missing()
+        self.ensure()
         if self._replaces:
             return self._delete_units_of(self._replaces), self._insert(data)
         with self._worked_out(data) as rows:
             return self._delete_units_of(rows), self._insert_from(rows)
 
     def _save_whole(self, data: ir.Table) -> tuple[int, int]:
-        self._create_if_missing()
+        self.ensure()
         with self._worked_out(data) as rows:
             differences = (
                 f"SELECT count(*) FROM ((FROM {self._name} EXCEPT ALL FROM {rows}) UNION ALL "
@@ -252,14 +255,14 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             f"WHERE {same_unit}"
         )
 
-    def _create_if_missing(self) -> None:
+    def ensure(self) -> None:
+        """Make the table, empty, if it is not there."""
         if self.table_name not in self.warehouse.tables:
             self._create()
 
     def _create(self) -> None:
         columns = ", ".join(
-            definition.sql("duckdb")
-            for definition in self._contract.schema.to_sqlglot_column_defs("duckdb")
+            f'"{name}" {_sql_type(dtype)}' for name, dtype in self._contract.schema.items()
         )
         con = self.warehouse.writer.con
         if self.mode == "run":
@@ -268,10 +271,11 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             return
         con.execute(f"CREATE TABLE {self._name} ({columns})")
         self.warehouse.tables.add(self.table_name)
-        con.execute(f"COMMENT ON TABLE {self._name} IS {_text(self._contract.meaning)}")
-        for name in self._contract.columns:
-            comment = _text(contracts.COLUMNS[name].comment)
-            con.execute(f'COMMENT ON COLUMN {self._name}."{name}" IS {comment}')
+        comments = [f"COMMENT ON TABLE {self._name} IS {_text(self._contract.meaning)}"] + [
+            f'COMMENT ON COLUMN {self._name}."{name}" IS {_text(contracts.COLUMNS[name].comment)}'
+            for name in self._contract.columns
+        ]
+        con.execute("; ".join(comments))
 
     def _exists(self) -> bool:
         if self.warehouse.in_run:
@@ -284,6 +288,12 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             "database": self.warehouse.database.name,
             "mode": self.mode,
         }
+
+
+@functools.cache
+def _sql_type(dtype: dt.DataType) -> str:
+    sql = DuckDBType.to_string(dtype)
+    return sql if dtype.nullable else f"{sql} NOT NULL"
 
 
 def _text(value: str) -> str:
