@@ -22,7 +22,6 @@ from pathlib import Path
 from lingokids.sample import Plan, arrival_day, write_sample
 
 ROOT = Path(__file__).resolve().parents[3]
-DAYS = 30
 
 _TRIVIAL_PROJECT = {
     "pyproject.toml": (
@@ -78,7 +77,7 @@ def main() -> None:
     plan = Plan(
         seed=1,
         first_day=date(2021, 1, 1),
-        days=DAYS,
+        days=arguments.days,
         events=arguments.events,
         event_objects=arguments.objects,
         users=max(100, arguments.events // 50),
@@ -95,14 +94,16 @@ def main() -> None:
         (folder / "trivial" / name).write_text(text)
 
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
-    print(f"{arguments.events:,} events in {arguments.objects:,} objects; one more day is 1/{DAYS}")
+    print(
+        f"{arguments.events:,} events in {arguments.objects:,} objects; one more day is 1/{plan.days}"
+    )
     print(f"{'':28}{'CPU s':>8}{'wall s':>8}{'GB':>7}   ratio of CPU to the script")
     compileall.compile_path(quiet=2)  # both sides start from byte code
     start = _report("kedro run, one trivial node", _trivial(folder))
     _forget(folder)
     first_script = _report("script, first run", _script(folder))
     _report("project, first run", _project(folder), first_script, start)
-    for dataset, key, content in arrival_day(plan, DAYS):
+    for dataset, key, content in arrival_day(plan, plan.days):
         (raw / dataset / key).parent.mkdir(parents=True, exist_ok=True)
         (raw / dataset / key).write_bytes(content)
     next_script = _report("script, one more day", _script(folder, "--incremental"))
@@ -115,6 +116,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lingokids.benchmark", description=__doc__)
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--objects", type=int, default=2_000)
+    parser.add_argument("--days", type=int, default=30, help="ten times as many: the same day")
     parser.add_argument("--folder", type=Path, default=Path("data/benchmark"))
     return parser.parse_args()
 
@@ -147,7 +149,7 @@ def _forget(folder: Path) -> None:
 
 def _remove_day(raw: Path, plan: Plan) -> None:
     """Take back the day that an earlier measurement added."""
-    for dataset, key, _ in arrival_day(plan, DAYS):
+    for dataset, key, _ in arrival_day(plan, plan.days):
         (raw / dataset / key).unlink(missing_ok=True)
 
 
