@@ -24,6 +24,8 @@ from kedro.framework.session import KedroSession
 
 from builders import EXERCISE_FILES
 
+pytest_plugins = ["minio_server"]
+
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
 

@@ -94,9 +94,7 @@ def main() -> None:
         (folder / "trivial" / name).write_text(text)
 
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
-    print(
-        f"{arguments.events:,} events in {arguments.objects:,} objects; one more day is 1/{plan.days}"
-    )
+    print(f"{plan.events:,} events in {plan.event_objects:,} objects; one more day: 1/{plan.days}")
     print(f"{'':28}{'CPU s':>8}{'wall s':>8}{'GB':>7}   ratio of CPU to the script")
     compileall.compile_path(quiet=2)  # both sides start from byte code
     start = _report("kedro run, one trivial node", _trivial(folder))

@@ -1,0 +1,170 @@
+"""A real MinIO server, and the project on it.
+
+``MINIO_ENDPOINT`` with ``MINIO_ROOT_USER`` and ``MINIO_ROOT_PASSWORD`` names a server that is
+there; without it a ``minio`` binary (on PATH, or in Go's bin folder) is started on a free port of
+the loopback interface. Without either the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import s3fs
+
+from builders import EXERCISE_FILES
+from conftest import ROOT, Project
+
+BUCKETS = ("raw-events", "raw-users", "raw-activities", "bronze", "gold")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A MinIO server and its root credentials."""
+
+    endpoint: str
+    user: str
+    password: str
+
+    @property
+    def filesystem(self) -> s3fs.S3FileSystem:
+        """The server's objects, as root sees them now."""
+        return s3fs.S3FileSystem(
+            key=self.user,
+            secret=self.password,
+            client_kwargs={"endpoint_url": self.endpoint},
+            skip_instance_cache=True,
+            use_listings_cache=False,
+        )
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables by which the project finds it, as root."""
+        return {
+            "MINIO_ENDPOINT": self.endpoint,
+            "MINIO_ACCESS_KEY": self.user,
+            "MINIO_SECRET_KEY": self.password,
+        }
+
+
+@dataclass
+class MinioProject(Project):
+    """The project in the ``minio`` environment, its warehouse in a folder of its own."""
+
+    server: Server
+
+    def deliver(
+        self,
+        dataset: str,
+        key: str,
+        records: list[dict[str, Any]] | bytes,
+        landed_at: str = "now",
+    ) -> None:
+        assert landed_at == "now", "a server says itself when an object landed"
+        if isinstance(records, list):
+            records = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+        self.server.filesystem.pipe_file(f"raw-{dataset}/{key}", records)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {"KEDRO_ENV": "minio"} | self.server.variables
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "lingokids-minio.duckdb"
+
+
+def binary() -> str | None:
+    """The MinIO program, if there is one."""
+    go_path = Path(os.environ.get("GOPATH", Path.home() / "go"))
+    return shutil.which("minio") or shutil.which("minio", path=str(go_path / "bin"))
+
+
+def start_server(folder: Path, *options: str, scheme: str = "http") -> Iterator[Server]:
+    """A server of its own on a free port; stopped when the caller is done."""
+    program = binary()
+    if program is None:
+        pytest.skip("no MinIO: set MINIO_ENDPOINT, or go install github.com/minio/minio@latest")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    server = Server(f"{scheme}://{address}", "tests-root", "tests-root-secret")
+    log = (folder / "minio.log").open("w")
+    process = subprocess.Popen(
+        [program, "server", str(folder / "data"), "--address", address, "--quiet", *options],
+        env=os.environ
+        | {
+            "MINIO_ROOT_USER": server.user,
+            "MINIO_ROOT_PASSWORD": server.password,
+            "MINIO_BROWSER": "off",
+        },
+        stdout=log,
+        stderr=log,
+    )
+    try:
+        _wait_until_ready(address, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(10)
+        log.close()
+
+
+def _wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
+    host, port = address.split(":")
+    for _ in range(300):
+        assert process.poll() is None, "MinIO ended at its start"
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError("MinIO did not start in 30 seconds")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    """A server for all tests."""
+    if endpoint := os.environ.get("MINIO_ENDPOINT"):
+        yield Server(endpoint, os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
+        return
+    yield from start_server(tmp_path_factory.mktemp("minio"))
+
+
+@pytest.fixture
+def buckets(server) -> Server:
+    """The server with the project's five buckets, all empty."""
+    filesystem = server.filesystem
+    for bucket in BUCKETS:
+        if filesystem.exists(bucket):
+            filesystem.rm(bucket, recursive=True)
+        filesystem.mkdir(bucket)
+    return server
+
+
+@pytest.fixture
+def minio_project(buckets, tmp_path, monkeypatch) -> MinioProject:
+    """The project with ``--env minio`` on empty buckets."""
+    (tmp_path / "src").mkdir()
+    for name in ("src/lingokids", "pyproject.toml", ".telemetry"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "conf", tmp_path / "conf", ignore=shutil.ignore_patterns("local"))
+    (tmp_path / "conf" / "local").mkdir()
+    for places in (tmp_path / "conf").glob("*/globals.yml"):
+        places.write_text(places.read_text().replace("${project:data/", f"${{project:{tmp_path}/"))
+    exercises = tmp_path / "01_raw" / "exercises"
+    exercises.mkdir(parents=True)
+    for name, text in EXERCISE_FILES.items():
+        (exercises / name).write_text(text)
+    for name, value in buckets.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return MinioProject(tmp_path, buckets)
