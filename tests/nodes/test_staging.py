@@ -7,6 +7,8 @@ import pytest
 from builders import an_id, table_of
 from lingokids import contracts
 from lingokids.pipelines.staging.nodes import (
+    find_last_activities,
+    find_last_users,
     find_superseded_deliveries,
     stage_activities,
     stage_events,
@@ -138,7 +140,8 @@ def changes(rows):
             contracts.BRONZE_USERS,
             a_user(landed_at="2021-01-09 00:00:00", load_id=2, etag="v2", **new),
         )
-        changed, users = stage_users(bronze, known, loads(2))
+        last = find_last_users(bronze, known, loads(2))
+        changed, users = stage_users(last, known, loads(2))
         assert len(rows(users)) == 1
         return [row["changed_from"] and str(row["changed_from"])[:10] for row in rows(changed)]
 
@@ -203,7 +206,19 @@ def test_an_activity_described_otherwise_is_noted(rows):
 
     def changed_by(delivery):
         bronze = table_of(contracts.BRONZE_ACTIVITIES, delivery)
-        return len(rows(stage_activities(bronze, known, loads(2))[0]))
+        last = find_last_activities(bronze, known, loads(2))
+        return len(rows(stage_activities(last, known, loads(2))[0]))
 
     assert changed_by(again) == 0
     assert changed_by(again | {"activity_type": "video"}) == 1
+
+
+def test_a_record_that_arrived_before_the_known_one_is_not_the_last(rows):
+    known = table_of(
+        contracts.STG_USERS, a_user(landed_at="2021-01-09 00:00:00", load_id=1, etag="v2")
+    )
+    bronze = table_of(
+        contracts.BRONZE_USERS, a_user(landed_at="2021-01-08 00:00:00", load_id=2, etag="v1")
+    )
+
+    assert rows(find_last_users(bronze, known, loads(2))) == []
