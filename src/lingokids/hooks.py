@@ -71,7 +71,7 @@ class RunHooks:
                 outputs = pipeline.all_outputs()
                 _empty(rebuild, [table for name, table in tables.items() if name in outputs])
         except BaseException:  # Kedro calls no hook for an error in a hook
-            warehouse.rollback()
+            warehouse.close()
             raise
         self._run = Run(
             warehouse=warehouse,
@@ -112,7 +112,7 @@ class RunHooks:
         if self._run is None:
             return
         run, self._run = self._run, None
-        run.warehouse.rollback()
+        run.warehouse.close()
         LOGGER.error("The run failed. Every table is as it was before.")
         try:
             run.record_failure(error)

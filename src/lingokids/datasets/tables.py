@@ -18,7 +18,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from lingokids import contracts
-from lingokids.datasets.warehouse import Change, Warehouse
+from lingokids.datasets.warehouse import Change, Warehouse, out_of_room
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -221,11 +221,8 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
                 f"{self.table_name}: {error}. The rows break the contract in contracts.py: mend "
                 "the node, or the contract if the promise changed."
             ) from error
-        except duckdb.OutOfMemoryException as error:
-            raise LingokidsError(
-                f"{self.table_name}: the engine ran out of memory: raise warehouse.memory_limit "
-                f"in conf/base/globals.yml, or free disk space. ({str(error).splitlines()[0]})"
-            ) from error
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise LingokidsError(f"{self.table_name}: {out_of_room(error)}") from error
         return int(row[0]) if row else 0
 
     def _insert(self, data: ir.Table) -> int:

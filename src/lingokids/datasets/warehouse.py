@@ -38,6 +38,7 @@ PUBLISHED_TABLES = (
     "runs",
 )
 _LOCK_RETRY_SECONDS = 0.2
+_COPY = '".lingokids-copy"'  # no file's name: the engine calls a database as its file
 
 _ENGINE_SETTINGS: dict[str, Any] = {
     "preserve_insertion_order": False,
@@ -122,7 +123,7 @@ class Warehouse:
         Raises:
             LingokidsError: Another process holds the file, or it cannot be opened.
         """
-        self.rollback()
+        self.close()
         self.database.parent.mkdir(parents=True, exist_ok=True)
         connection = self._connect_for_writing()
         self._writer = Backend.from_connection(connection)
@@ -135,7 +136,10 @@ class Warehouse:
     def commit(self) -> None:
         """Make everything the run did visible at once."""
         Warehouse.is_committing = True
-        self.writer.con.execute("COMMIT")
+        try:
+            self.writer.con.execute("COMMIT")
+        except duckdb.Error as error:  # an I/O error comes as one of the transaction
+            raise LingokidsError(f"The commit failed: {out_of_room(error)}") from error
 
     def close(self) -> None:
         """End the run: what is not committed is rolled back, and the file is let go."""
@@ -143,10 +147,6 @@ class Warehouse:
         if self._writer is not None:
             self._writer.con.close()
             self._writer = None
-
-    def rollback(self) -> None:
-        """Leave every table as it was before the run."""
-        self.close()
 
     def reader(self) -> ReadingBackend:
         """A connection that holds the file only while it answers.
@@ -198,15 +198,15 @@ class Warehouse:
 
     def _copy_gold_to(self, file: Path) -> None:
         con = self.writer.con
-        con.execute(f"ATTACH '{_quoted(file)}' AS published")
+        con.execute(f"ATTACH '{_quoted(file)}' AS {_COPY}")
         try:
             for name in PUBLISHED_TABLES:
                 if name in self.tables:
-                    con.execute(f'CREATE TABLE published.main."{name}" AS FROM main."{name}"')
-            con.execute("DELETE FROM published.main.runs WHERE status <> 'succeeded'")
-            con.execute("CHECKPOINT published")
+                    con.execute(f'CREATE TABLE {_COPY}.main."{name}" AS FROM main."{name}"')
+            con.execute(f"DELETE FROM {_COPY}.main.runs WHERE status <> 'succeeded'")
+            con.execute(f"CHECKPOINT {_COPY}")
         finally:
-            con.execute("DETACH published")
+            con.execute(f"DETACH {_COPY}")
 
     def _has_records(self) -> bool:
         return "runs" in self.tables
@@ -304,6 +304,20 @@ def _connect_for_reading(database: Path, published: Path) -> duckdb.DuckDBPyConn
 
 
 _RUN_AGAIN = "Wait until it ends, or stop it, and run again. Nothing was changed."
+
+
+def out_of_room(error: duckdb.Error) -> str:
+    """What to do when the engine ran out of memory or could not write a file."""
+    cause = str(error).splitlines()[0]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return (
+            "the engine ran out of memory: raise warehouse.memory_limit in "
+            f"conf/base/globals.yml, or free disk space. ({cause})"
+        )
+    return (
+        f"a file could not be written or read ({cause}): free disk space and run again. Every "
+        "table is as it was."
+    )
 
 
 def _cannot_open(database: Path, error: duckdb.Error, cure: str = _RUN_AGAIN) -> str:
