@@ -7,6 +7,7 @@ import pytest
 from builders import an_id, table_of
 from lingokids import contracts
 from lingokids.pipelines.staging.nodes import (
+    find_earlier_deliveries,
     find_last_activities,
     find_last_users,
     find_superseded_deliveries,
@@ -49,6 +50,11 @@ def loads(*numbers):
     return table_of(contracts.STAGED_LOADS, *({"load_id": number} for number in numbers))
 
 
+def superseded_in(bronze, new_loads):
+    earlier = find_earlier_deliveries(bronze, new_loads)
+    return find_superseded_deliveries(bronze, earlier, new_loads)
+
+
 @pytest.fixture
 def staged(rows):
     """Stage deliveries of load 1 and later, all of them new."""
@@ -56,7 +62,7 @@ def staged(rows):
     def stage(*deliveries, window=NO_WINDOW):
         bronze = table_of(contracts.BRONZE_EVENTS, *deliveries)
         new = loads(*{delivery["load_id"] for delivery in deliveries})
-        superseded = find_superseded_deliveries(bronze, new)
+        superseded = superseded_in(bronze, new)
         empty = table_of(contracts.STG_EVENTS)
         _, events = stage_events(bronze, superseded, empty, new, window)
         return rows(events)
@@ -101,7 +107,7 @@ def test_a_delivery_that_landed_before_the_staged_one_changes_nothing(rows):
         a_bronze_event(load_id=2, landed_at="2021-01-04 00:00:00", object_key="late.jsonl"),
     )
 
-    superseded = find_superseded_deliveries(bronze, loads(2))
+    superseded = superseded_in(bronze, loads(2))
     _, events = stage_events(
         bronze, superseded, table_of(contracts.STG_EVENTS), loads(2), NO_WINDOW
     )
@@ -122,9 +128,7 @@ def test_a_delivery_is_superseded_once(rows):
     found = [
         (row["etag"], row["superseded_by_load"])
         for load in (1, 2, 3)
-        for row in rows(
-            find_superseded_deliveries(bronze.filter(bronze.load_id <= load), loads(load))
-        )
+        for row in rows(superseded_in(bronze.filter(bronze.load_id <= load), loads(load)))
     ]
 
     assert found == [("v1", 2), ("v2", 3)]

@@ -85,6 +85,14 @@ QUARANTINED_LINES = Contract(
     ("line_text", "reason", *ARRIVAL),
 )
 
+EVENT_DELIVERIES = Contract(
+    "event_deliveries",
+    "One row per delivery of an event, with what orders deliveries.",
+    DELIVERY,
+    (*DELIVERY, "event_id", "occurred_at", *ARRIVAL),
+    ("event_id", "occurred_at", *ARRIVAL),
+)
+
 SUPERSEDED_DELIVERIES = Contract(
     "superseded_deliveries",
     "One row per delivery of an event that a later delivery of it replaces.",

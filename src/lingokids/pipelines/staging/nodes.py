@@ -30,29 +30,44 @@ def find_unstaged_loads(ingested_objects: ir.Table, known_staged_loads: ir.Table
     return windows.find_new_loads(ingested_objects, known_staged_loads)
 
 
-def find_superseded_deliveries(bronze_events: ir.Table, unstaged_loads: ir.Table) -> ir.Table:
+def find_earlier_deliveries(bronze_events: ir.Table, unstaged_loads: ir.Table) -> ir.Table:
+    """Find what earlier loads delivered of the events that the loads being staged deliver again.
+
+    Grain: one row per delivery. This is the one look at the whole of bronze, and a lookup of the
+    new ids: its rows are few, however long the history.
+
+    Args:
+        bronze_events: Every delivery.
+        unstaged_loads: The loads being staged: later than all that are staged.
+    """
+    first_load = unstaged_loads.load_id.min().as_scalar()
+    new = bronze_events.semi_join(unstaged_loads, "load_id")
+    old = bronze_events.filter(bronze_events.load_id < first_load)
+    return old.semi_join(new, "event_id").select(contracts.EVENT_DELIVERIES.columns)
+
+
+def find_superseded_deliveries(
+    bronze_events: ir.Table, earlier_deliveries: ir.Table, unstaged_loads: ir.Table
+) -> ir.Table:
     """Find the deliveries of events that stop being, or never were, the last one.
 
     Grain: one row per delivery. Each is found once: by the staging that superseded it.
 
     Args:
         bronze_events: Every delivery.
+        earlier_deliveries: Those of earlier loads, of events delivered again.
         unstaged_loads: The loads whose deliveries are new to staging.
 
     Returns:
         ``SUPERSEDED_DELIVERIES``: the new deliveries that are not the last of their event, and
         the old last one where a new delivery follows it.
     """
-    columns = ["event_id", "occurred_at", "load_id", *ARRIVAL_ORDER]
-    new = bronze_events.semi_join(unstaged_loads, "load_id").select(columns)
-    old = bronze_events.anti_join(unstaged_loads, "load_id").select(columns)
-
+    new = bronze_events.semi_join(unstaged_loads, "load_id").select(earlier_deliveries.columns)
     repeated = new.group_by("event_id").having(_.count() > 1).aggregate().select("event_id")
-    old = old.semi_join(new, "event_id")
-    redelivered = ibis.union(repeated, old.select("event_id"), distinct=True)
-
+    redelivered = ibis.union(repeated, earlier_deliveries.select("event_id"), distinct=True)
     deliveries = ibis.union(
-        new.semi_join(redelivered, "event_id").mutate(is_new=True), old.mutate(is_new=False)
+        new.semi_join(redelivered, "event_id").mutate(is_new=True),
+        earlier_deliveries.mutate(is_new=False),
     )
     arrival = [ibis.desc(column) for column in ARRIVAL_ORDER]
     ranked = deliveries.mutate(

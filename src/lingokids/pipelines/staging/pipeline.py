@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from lingokids.pipelines.staging.nodes import (
+    find_earlier_deliveries,
     find_last_activities,
     find_last_users,
     find_superseded_deliveries,
@@ -25,8 +26,14 @@ def create_pipeline() -> Pipeline:
                 name="find_unstaged_loads",
             ),
             Node(
-                func=find_superseded_deliveries,
+                func=find_earlier_deliveries,
                 inputs=["bronze_events", "unstaged_loads"],
+                outputs="earlier_deliveries",
+                name="find_earlier_deliveries",
+            ),
+            Node(
+                func=find_superseded_deliveries,
+                inputs=["bronze_events", "earlier_deliveries", "unstaged_loads"],
                 outputs="superseded_deliveries",
                 name="find_superseded_deliveries",
             ),
