@@ -99,8 +99,7 @@ class RunHooks:
             if warehouse.has_changed:
                 run.record_success()
             warehouse.commit()
-            if warehouse.has_changed or not warehouse.is_published:
-                warehouse.publish()
+            warehouse.publish()
             self._write_statistics()
             _log_outcome(warehouse)
         finally:

@@ -115,6 +115,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
     def clear(self) -> None:
         """Delete every row: for a rebuild on purpose."""
         self.ensure()
+        self.warehouse.is_emptied = True
         self._note(self._run(f"DELETE FROM {self._name}"), 0, 0.0)
 
     @property

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import re
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import duckdb
 from ibis.backends.duckdb import Backend
 
+from lingokids.datasets.published import PublishedCopy
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -29,16 +29,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 LOCK_WAIT_SECONDS = 10.0
-PUBLISHED_TABLES = (
-    "activity_engagement_metrics",
-    "activity_popularity_daily",
-    "q1_completion_rate",
-    "q2_price_tier_engagement",
-    "q3_subscription_impact",
-    "runs",
-)
 _LOCK_RETRY_SECONDS = 0.2
-_COPY = '".lingokids-copy"'  # no file's name: the engine calls a database as its file
 
 _ENGINE_SETTINGS: dict[str, Any] = {
     "preserve_insertion_order": False,
@@ -66,6 +57,7 @@ class Warehouse:
         changes: What the run in hand has done so far, in order.
         tables: The tables there are, as the run in hand sees them.
         run_tables: The tables that end with the run.
+        is_emptied: Whether the run in hand emptied tables, to make them anew.
     """
 
     _known: ClassVar[dict[Path, Warehouse]] = {}
@@ -77,6 +69,7 @@ class Warehouse:
         self.changes: list[Change] = []
         self.tables: set[str] = set()
         self.run_tables: set[str] = set()
+        self.is_emptied = False
         self._settings = _ENGINE_SETTINGS | {
             name: value for name, value in settings.items() if value is not None
         }
@@ -132,6 +125,7 @@ class Warehouse:
         catalog = self._writer.current_catalog
         self.tables = set(self._writer.list_tables(database=(catalog, "main")))
         self.run_tables = set()
+        self.is_emptied = False
 
     def commit(self) -> None:
         """Make everything the run did visible at once."""
@@ -163,57 +157,12 @@ class Warehouse:
             return _cannot_open(self.database, error, cure="Read it when that one ends.")
         return f"{table_name} is not there yet: uv run kedro run makes it."
 
-    @property
-    def is_published(self) -> bool:
-        """Whether the published copy is of the last run that changed something.
-
-        It is not if the run was killed between its commit and its publication.
-        """
-        if not self.published.exists():
-            return not self._has_records()
-        try:
-            with duckdb.connect(str(self.published), read_only=True) as con:
-                copied = con.execute("SELECT max(run_id) FROM runs").fetchone()
-        except duckdb.Error:  # not a copy of ours: it is written anew
-            return False
-        return copied == self._last_success()
-
     def publish(self) -> None:
-        """Copy the gold tables into the published file: written aside, then renamed.
-
-        The run's connection is used, after its commit, so the copy is what was committed.
-        """
-        if not self._has_records():
-            return
-        aside = self.published.with_name(f".{self.published.name}.{os.getpid()}")
-        try:
-            aside.unlink(missing_ok=True)
-            self._copy_gold_to(aside)
-            aside.replace(self.published)
-        except (OSError, duckdb.Error) as error:
-            raise LingokidsError(
-                f"The run is committed, but {self.published.name} could not be written "
-                f"({str(error).splitlines()[0]}): mend that and run again."
-            ) from error
-
-    def _copy_gold_to(self, file: Path) -> None:
-        con = self.writer.con
-        con.execute(f"ATTACH '{_quoted(file)}' AS {_COPY}")
-        try:
-            for name in PUBLISHED_TABLES:
-                if name in self.tables:
-                    con.execute(f'CREATE TABLE {_COPY}.main."{name}" AS FROM main."{name}"')
-            con.execute(f"DELETE FROM {_COPY}.main.runs WHERE status <> 'succeeded'")
-            con.execute(f"CHECKPOINT {_COPY}")
-        finally:
-            con.execute(f"DETACH {_COPY}")
-
-    def _has_records(self) -> bool:
-        return "runs" in self.tables
-
-    def _last_success(self) -> tuple[Any, ...] | None:
-        sql = "SELECT max(run_id) FROM runs WHERE status = 'succeeded'"
-        return self.writer.con.execute(sql).fetchone() if self._has_records() else None
+        """Bring the published copy up to the run in hand, after its commit, if it is not."""
+        copy = PublishedCopy(self.published, self.writer.con, self.tables)
+        if self.has_changed or not copy.is_current:
+            due_days = "temp.main.due_days" if "due_days" in self.run_tables else None
+            copy.publish(due_days, anew=self.is_emptied or not self.has_changed)
 
     def _connect_for_writing(self) -> duckdb.DuckDBPyConnection:
         give_up_at = time.monotonic() + LOCK_WAIT_SECONDS
@@ -327,7 +276,3 @@ def _cannot_open(database: Path, error: duckdb.Error, cure: str = _RUN_AGAIN) ->
     if "lock" in str(error):
         return f"{database.name} is in use by another process. {cure}"
     return f"{database} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
