@@ -23,7 +23,12 @@ from urllib3.exceptions import HTTPError, SSLError
 
 from lingokids.lake.variables import Credentials, Lake, LakeError
 
-_REFUSED = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "XMinioInvalidIAMCredentials"}
+_REFUSED = {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "AccessDenied",
+    "XMinioInvalidIAMCredentials",
+}
 
 
 @dataclass(frozen=True)

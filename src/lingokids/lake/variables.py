@@ -78,7 +78,9 @@ class Lake:
 
     def _refuse_a_wrong_endpoint(self) -> None:
         parts = urlsplit(self.endpoint)
-        is_plain = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+        is_plain = _has_a_port_or_none(self.endpoint) and not (
+            parts.path or parts.query or parts.fragment or "@" in parts.netloc
+        )
         if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
             raise LakeError(
                 "MINIO_ENDPOINT is not the URL of a server: write it as http://127.0.0.1:9000."
@@ -114,6 +116,13 @@ class Lake:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return host in ("localhost", _COMPOSE_HOST)
+
+
+def _has_a_port_or_none(endpoint: str) -> bool:
+    try:
+        return urlsplit(endpoint).port != 0
+    except ValueError:
+        return False
 
 
 def _listed(names: list[str]) -> str:
