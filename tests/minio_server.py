@@ -83,10 +83,15 @@ class MinioProject(Project):
         return self.folder / "lingokids-minio.duckdb"
 
 
+def go_program(name: str) -> str | None:
+    """A program on PATH or in Go's bin folder, if there is one."""
+    go_path = Path(os.environ.get("GOPATH", Path.home() / "go"))
+    return shutil.which(name) or shutil.which(name, path=str(go_path / "bin"))
+
+
 def binary() -> str | None:
     """The MinIO program, if there is one."""
-    go_path = Path(os.environ.get("GOPATH", Path.home() / "go"))
-    return shutil.which("minio") or shutil.which("minio", path=str(go_path / "bin"))
+    return go_program("minio")
 
 
 def start_server(folder: Path, *options: str, scheme: str = "http") -> Iterator[Server]:
