@@ -7,6 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
 
 import pytest
 from minio import Minio, MinioAdmin
@@ -24,7 +30,7 @@ PIPELINE = {"MINIO_ACCESS_KEY": "the-pipeline", "MINIO_SECRET_KEY": "the-pipelin
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory) -> Server:
+def lake(tmp_path_factory) -> Iterator[Server]:
     """A server of this module alone, set up with the sample."""
     servers = start_server(tmp_path_factory.mktemp("lake"))
     server = next(servers)
@@ -34,7 +40,7 @@ def lake(tmp_path_factory) -> Server:
 
 
 @pytest.fixture
-def new_server(tmp_path) -> Server:
+def new_server(tmp_path) -> Iterator[Server]:
     yield from start_server(tmp_path)
 
 
@@ -180,10 +186,8 @@ def other_bucket(lake):
     _objects(lake).remove_bucket("payroll")
 
 
-def _content():
-    import io
-
-    return io.BytesIO(b"{}")
+def _content() -> BytesIO:
+    return BytesIO(b"{}")
 
 
 @pytest.mark.parametrize("bucket", ["raw-events", "raw-users", "raw-activities"])
@@ -216,12 +220,8 @@ def test_the_pipeline_writes_reads_lists_and_deletes_tables(lake, bucket):
 
 
 def test_a_large_table_is_written_in_parts(lake):
-    import io
-
     size = 6 * 1024**2
-    _pipeline(lake).put_object(
-        "bronze", "large", io.BytesIO(bytes(size)), size, part_size=5 * 1024**2
-    )
+    _pipeline(lake).put_object("bronze", "large", BytesIO(bytes(size)), size, part_size=5 * 1024**2)
 
     assert _pipeline(lake).stat_object("bronze", "large").size == size
     _pipeline(lake).remove_object("bronze", "large")
@@ -360,10 +360,47 @@ def test_what_the_server_refuses_is_said_in_its_words(lake):
         _init(lake, MINIO_ACCESS_KEY="with=sign")
 
 
-def test_a_server_that_is_no_minio_is_named(tmp_path):
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-    from threading import Thread
+@pytest.fixture(scope="module")
+def https_server(tmp_path_factory) -> Iterator[tuple[Server, Path]]:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("https")
+    certificates = folder / "certs"
+    certificates.mkdir()
+    subprocess.run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=a "
+        "-addext subjectAltName=IP:127.0.0.1 -keyout private.key -out public.crt",
+        shell=True,
+        cwd=certificates,
+        check=True,
+        capture_output=True,
+    )
+    for server in start_server(folder, "--certs-dir", str(certificates), scheme="https"):
+        yield server, certificates / "public.crt"
 
+
+def test_a_certificate_is_verified_against_the_authority_that_is_named(https_server, tmp_path):
+    server, authority = https_server
+
+    assert _init(server, MINIO_CA_FILE=str(authority))[0] == f"server: {server.endpoint} is ready"
+    with pytest.raises(LakeError, match="shows no certificate that is trusted: set MINIO_CA_FILE"):
+        _init(server)
+    with pytest.raises(LakeError, match="is not there: MINIO_CA_FILE names it"):
+        _init(server, MINIO_CA_FILE=str(tmp_path / "missing.crt"))
+    (tmp_path / "text").write_text("no certificate")
+    with pytest.raises(LakeError, match="shows no certificate that is trusted: set MINIO_CA_FILE"):
+        _init(server, MINIO_CA_FILE=str(tmp_path / "text"))
+
+
+def test_a_server_that_speaks_the_other_scheme_is_named(lake, https_server):
+    secure, _ = https_server
+    with pytest.raises(LakeError, match="or write http if it does not speak TLS"):
+        _init(replace(lake, endpoint=lake.endpoint.replace("http:", "https:")))
+    with pytest.raises(LakeError, match=r"answers, but not as MinIO does \(status 400\)"):
+        _init(replace(secure, endpoint=secure.endpoint.replace("https:", "http:")))
+
+
+def test_a_server_that_is_no_minio_is_named(tmp_path):
     class Forbidding(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_error(403)

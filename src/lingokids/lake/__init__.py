@@ -26,7 +26,7 @@ def initialise(
     """Bring the server to what the project needs, step by step.
 
     Args:
-        variables: The environment; see ``VARIABLES``.
+        variables: The environment: ``VARIABLES``, and ``MINIO_CA_FILE`` where it is needed.
         sample: The folder with the raw folders ``events``, ``users`` and ``activities``; None
             delivers nothing.
         patience: Seconds to wait for the server.

@@ -7,7 +7,6 @@ of the server (``buckets``, ``access``).
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +55,7 @@ def connect(lake: Lake, patience: float) -> Server:
         endpoint=lake.address,
         credentials=StaticProvider(lake.root.user, lake.root.secret),
         secure=lake.is_secure,
-        http_client=_connections(),
+        http_client=_connections(lake),
     )
     admin.policy_list()  # root alone may; asked first, so that nothing is half done
     return Server(lake, admin, _objects(lake, lake.root))
@@ -68,19 +67,19 @@ def _objects(lake: Lake, credentials: Credentials) -> Minio:
         credentials.user,
         credentials.secret,
         secure=lake.is_secure,
-        http_client=_connections(),
+        http_client=_connections(lake),
     )
 
 
 def _wait(lake: Lake, patience: float) -> None:
-    connections = _connections(Retry(0, redirect=0))
+    connections = _connections(lake, Retry(0, redirect=0))
     deadline = time.monotonic() + patience
     while True:
         try:
             status = connections.request("GET", f"{lake.endpoint}/minio/health/ready").status
-        except SSLError:
-            raise
-        except HTTPError:
+        except HTTPError as error:
+            if _is_distrust(error):  # waiting does not help
+                raise
             status = None
         if status == 200:
             return
@@ -97,20 +96,16 @@ def _wait(lake: Lake, patience: float) -> None:
         time.sleep(0.2)
 
 
-def _connections(retries: Retry | None = None) -> PoolManager:
-    """Connections that verify certificates, against the authority the environment names if any."""
-    authority = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    if authority and not Path(authority).exists():
-        raise LakeError(
-            f"{authority} is not there: AWS_CA_BUNDLE or SSL_CERT_FILE names it as the file of "
-            "trusted certificates."
-        )
+def _connections(lake: Lake, retries: Retry | None = None) -> PoolManager:
+    """Connections that verify certificates."""
+    if lake.ca_file and not Path(lake.ca_file).is_file():
+        raise LakeError(f"{lake.ca_file} is not there: MINIO_CA_FILE names it, mend that.")
     return PoolManager(
         timeout=Timeout(connect=5, read=60),
         retries=retries
         or Retry(total=5, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
         cert_reqs="CERT_REQUIRED",
-        ca_certs=authority or certifi.where(),
+        ca_certs=lake.ca_file or certifi.where(),
     )
 
 
@@ -123,12 +118,12 @@ def in_a_sentence(lake: Lake) -> Iterator[None]:
     """
     try:
         yield
-    except SSLError as error:
-        raise LakeError(
-            f"The certificate of {lake.endpoint} is not trusted: set AWS_CA_BUNDLE to the file "
-            "of the authority that signed it."
-        ) from error
     except HTTPError as error:
+        if _is_distrust(error):
+            raise LakeError(
+                f"{lake.endpoint} shows no certificate that is trusted: set MINIO_CA_FILE to the "
+                "file of the authority's certificate, or write http if it does not speak TLS."
+            ) from error
         raise LakeError(
             f"The connection to {lake.endpoint} broke ({type(error).__name__}): run it again."
         ) from error
@@ -140,6 +135,10 @@ def in_a_sentence(lake: Lake) -> Iterator[None]:
                 "those that the server was started with."
             ) from error
         raise LakeError(f"{lake.endpoint} refuses a step: {code}: {message}") from error
+
+
+def _is_distrust(error: HTTPError) -> bool:
+    return isinstance(error, SSLError) or isinstance(getattr(error, "reason", None), SSLError)
 
 
 def error_code(error: Exception) -> str:

@@ -45,6 +45,8 @@ class Lake:
     endpoint: str
     root: Credentials
     pipeline: Credentials
+    ca_file: str | None = None
+    """Certificates of the authority to trust; None: those of the usual authorities."""
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Lake:
@@ -60,7 +62,10 @@ class Lake:
             )
         endpoint, root_user, root_password, user, secret = (variables[name] for name in VARIABLES)
         lake = cls(
-            endpoint.rstrip("/"), Credentials(root_user, root_password), Credentials(user, secret)
+            endpoint.rstrip("/"),
+            Credentials(root_user, root_password),
+            Credentials(user, secret),
+            variables.get("MINIO_CA_FILE") or None,
         )
         lake._refuse_a_wrong_endpoint()
         lake._refuse_unsafe_credentials()
