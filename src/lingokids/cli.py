@@ -1,7 +1,9 @@
-"""Commands of the project beside Kedro's own: ``kedro run`` that stops cleanly, ``kedro sample``.
+"""Commands of the project beside Kedro's own.
+
+``kedro run`` that stops cleanly, ``kedro sample``, ``kedro lake``.
 
 Here: what the command line adds. Elsewhere: what a run does (``hooks``), what the sample is
-(``sample``).
+(``sample``), what a server needs (``lake``).
 """
 
 from __future__ import annotations
@@ -100,3 +102,27 @@ def next_day(metadata: ProjectMetadata, /) -> None:
 
     day = sample.add_next_day(metadata.project_path / "data" / "01_raw")
     click.echo(f"Delivered {day} into data/01_raw. Take it in with: uv run kedro run")
+
+
+@cli.group(name="lake")
+def lake_group() -> None:
+    """The MinIO server of --env minio."""
+
+
+@lake_group.command(name="init")
+@click.option("--without-sample", is_flag=True, help="Leave the raw buckets as they are.")
+@click.option("--wait", default=10.0, show_default=True, help="Seconds to wait for the server.")
+@click.pass_obj
+def init_lake(metadata: ProjectMetadata, /, without_sample: bool, wait: float) -> None:
+    """Make buckets and the pipeline's user, and deliver the sample; changes only what differs.
+
+    The server and the credentials are those of the environment, or of the file .env.
+    """
+    from lingokids import environment, lake
+
+    sample = None if without_sample else metadata.project_path / "data" / "01_raw"
+    try:
+        for step in lake.initialise(environment.variables(), sample, patience=wait):
+            click.echo(step)
+    except lake.LakeError as refused:
+        raise click.ClickException(str(refused)) from None
