@@ -7,6 +7,7 @@ import resource
 import socket
 
 import pytest
+from kedro.framework.session import KedroSession
 from minio import MinioAdmin
 from minio.credentials import StaticProvider
 
@@ -23,9 +24,15 @@ KEY = "2021-02-01/00/a.jsonl"
 def taken_in(minio_project) -> MinioProject:
     """A project that has taken in one event, and has another to take in."""
     minio_project.deliver("events", "2021-02-01/00/first.jsonl", [an_event_record(1)])
-    assert minio_project.command("run").returncode == 0
+    run_here(minio_project)
     minio_project.deliver("events", KEY, [an_event_record(2)])
     return minio_project
+
+
+def run_here(project: MinioProject) -> None:
+    """A run in this process, which spares its start."""
+    with KedroSession.create(project_path=project.folder, env="minio") as session:
+        session.run()
 
 
 def ask(project: MinioProject, **settings: float) -> None:
@@ -48,7 +55,7 @@ def assert_refused(project: MinioProject, sentence: str, **environment: str) -> 
     assert refused.returncode == 1, said
     (error,) = (line for line in refused.stderr.splitlines() if line.startswith("Error: "))
     assert sentence in error
-    assert "Nothing was changed." in error
+    assert "Nothing was changed" in error
     assert "Traceback" not in said
     assert_no_secret_in(said, project, environment)
     assert project.snapshot() == before
@@ -64,8 +71,11 @@ def assert_no_secret_in(said: str, project: MinioProject, environment: dict[str,
 
 def assert_cured(project: MinioProject, events: int = 2, **environment: str) -> None:
     """Running again takes in what was left."""
-    run = project.command("run", **environment)
-    assert run.returncode == 0, run.stdout + run.stderr
+    if environment:
+        run = project.command("run", **environment)
+        assert run.returncode == 0, run.stdout + run.stderr
+    else:
+        run_here(project)
     assert len(project.table("stg_events")) == events
 
 
@@ -127,23 +137,25 @@ def test_a_missing_bucket_is_named(taken_in):
             "s3:ListBucket",
             "s3://raw-events may not be listed with these credentials (AccessDenied)",
         ),
-        ("s3:GetObject", f"s3://raw-events/{KEY} may not be read with these credentials"),
+        (
+            "s3:GetObject",
+            f"s3://raw-events/{KEY} may not be read with these credentials (AccessDenied)",
+        ),
     ],
 )
 def test_what_a_policy_denies_is_named(taken_in, denied, sentence):
     user = {"MINIO_ACCESS_KEY": "reader-of-tests", "MINIO_SECRET_KEY": "reader-secret-of-tests"}
     add_user(taken_in, user, denied)
 
-    assert_refused(taken_in, sentence, **user)
-    assert_refused(taken_in, f"allow their user {denied} on it", **user)
+    assert_refused(taken_in, f"{sentence}: allow their user {denied} on it", **user)
     assert_cured(taken_in)
 
 
 def add_user(project: MinioProject, user: dict[str, str], denied: str) -> None:
     """A user who may do anything but ``denied``."""
     admin = MinioAdmin(
-        project.server.endpoint.removeprefix("http://"),
-        StaticProvider(project.server.user, project.server.password),
+        endpoint=project.server.endpoint.removeprefix("http://"),
+        credentials=StaticProvider(project.server.user, project.server.password),
         secure=False,
     )
     effects = {"Allow": ["s3:*"], "Deny": [denied]}

@@ -46,6 +46,7 @@ def test_a_run_that_fails_while_all_is_logged_shows_no_secret(talkative, wrong):
 
     said = run.stdout + run.stderr
     assert run.returncode == 1, said
+    print(said)
     assert "DEBUG" in said
     assert leaks(said, SECRET, server.user, server.password) == []
     if talkative.database.exists():

@@ -309,7 +309,7 @@ def _client_options(endpoint: str | None, ca_file: str | None, asking: Asking) -
         "timeout": timedelta(seconds=asking.request_seconds),
         "pool_max_idle_per_host": str(2 * asking.concurrency),
     }
-    if ca_file:
+    if ca_file and not options["allow_http"]:
         try:
             options["root_certificate"] = Path(ca_file).read_bytes()
         except OSError as error:

@@ -46,12 +46,19 @@ _OTHER_ANSWER = (
     "in globals.yml."
 )
 
+_NO_CERTIFICATE = "MINIO_CA_FILE has no certificate in PEM form for {address}: name another file."
+
 # by the first of these that the client's error has
 _BY_ERROR = {
-    "UnknownIssuer": "The certificate of {address} is not trusted, for this machine does not know "
-    "its authority: set MINIO_CA_FILE to the file of the authority's certificate.",
-    "InvalidCertificate": "The certificate of {address} has expired or is made out to another "
-    "name: mend it, or check MINIO_ENDPOINT.",
+    "No certificates found": _NO_CERTIFICATE,
+    "kind: Builder": _NO_CERTIFICATE,
+    "Expired": "The certificate of {address} has expired: renew it.",
+    "NotValid": "The certificate of {address} is made out to another name or is not valid yet: "
+    "mend it, or check MINIO_ENDPOINT.",
+    "CaUsedAsEndEntity": "The certificate of {address} is that of an authority, not of a server: "
+    "give the server one with CA:FALSE.",
+    "InvalidCertificate": "The certificate of {address} is not trusted, for this machine does not "
+    "know its authority: set MINIO_CA_FILE to the file of the authority's certificate.",
     "InvalidContentType": "{address} does not speak TLS: write http:// in MINIO_ENDPOINT, or give "
     "the server a certificate.",
     "Error parsing Path": "{place} has an object whose name has a control character, an empty "
@@ -62,8 +69,6 @@ _BY_ERROR = {
     "kind: Connect": "{address} cannot be reached: check MINIO_ENDPOINT and the network.",
     "TimedOut": "{address} is too slow and sent nothing for {stall_seconds} s, again and again, "
     "when {place} was to be {done}: run again later, or raise s3.stall_seconds in globals.yml.",
-    "builder error": "The client for {address} cannot be made: check that MINIO_CA_FILE is a "
-    "certificate in PEM form.",
 }
 _BROKEN_OFF = (
     "The connection to {address} broke off again and again when {place} was to be {done}: run "
