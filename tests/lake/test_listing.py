@@ -8,6 +8,7 @@ import pytest
 
 from builders import an_event_record
 from lingokids.datasets.stores import open_store
+from lingokids.errors import LingokidsError
 
 pytestmark = pytest.mark.minio
 
@@ -65,6 +66,13 @@ def test_a_listing_since_a_day_leaves_out_hours_of_earlier_days_only(buckets, fo
 
     assert sorted(found) == sorted([*OUTSIDE_HOURS, *hours[4:]])
     assert sorted(item.key for item in store.find()) == sorted([*OUTSIDE_HOURS, *hours])
+
+
+def test_a_name_that_cannot_be_asked_for_is_refused_not_passed_over(buckets, store):
+    buckets.filesystem.call_s3("put_object", Bucket="raw-events", Key="new\nline", Body=b"x")
+
+    with pytest.raises(LingokidsError, match="has a control character"):
+        list(store.find())
 
 
 def test_a_bucket_of_no_objects_is_empty(store):
