@@ -15,8 +15,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
+from lingokids import secrets
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ class RunHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Refuse parameters that do not exist."""
+        """Keep credentials out of the log, and refuse parameters that do not exist."""
+        secrets.hide_in_logs(_credentials(context))
         self._project_path = context.project_path
         if given := context._runtime_params:
             _refuse_unknown_parameters(given, _declared_parameters(context))
@@ -188,6 +191,13 @@ def _refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
                 f"and {source.path} has no longer, such as {lost[0]}: use rebuild=bronze. To "
                 "forget them, delete the warehouse file and run."
             )
+
+
+def _credentials(context: KedroContext) -> dict[str, Any]:
+    try:
+        return dict(context.config_loader["credentials"])
+    except MissingConfigException:
+        return {}
 
 
 def _declared_parameters(context: KedroContext) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Which loads, events and days a run reads or rebuilds.
 
-Here: the window an operator asks for, and the rules that say what is due: always "what
-there is, minus what is already reflected", worked out from tables. Elsewhere: what is done
-with the units that are due (each pipeline's ``nodes.py``).
+Here: the window an operator asks for, the first arrival day listed, and the rules that say what
+is due: always "what there is, minus what is already reflected", worked out from tables.
+Elsewhere: what is done with the units that are due (each pipeline's ``nodes.py``).
 
 A window is half-open, ``[start, end)``, in UTC days. It is rebuilt besides what is due, never
 instead of it, so that a run with a window leaves nothing behind.
@@ -85,10 +85,26 @@ def check_parameters(parameters: dict[str, Any]) -> str | None:
         LingokidsError: A value is not of its kind.
     """
     parse_window(parameters["window"])
+    since = parse_since(parameters["listing"])
     parse_spellings(parameters["os_names"])
     parse_month("subscription_impact.month", parameters["subscription_impact"]["month"])
     parse_days("subscription_impact.days", parameters["subscription_impact"]["days"])
-    return parse_rebuild(parameters["rebuild"])
+    rebuild = parse_rebuild(parameters["rebuild"])
+    if rebuild == "raw" and since:
+        raise LingokidsError(
+            f"rebuild=raw takes in every raw object, and listing.since={since} would leave out "
+            "those of earlier days: leave one of them out."
+        )
+    return rebuild
+
+
+def parse_since(parameters: dict[str, Any]) -> date | None:
+    """Read ``listing.since``: the first arrival day whose folders are listed, or None: all.
+
+    Raises:
+        LingokidsError: It is not written YYYY-MM-DD.
+    """
+    return _parse_day("listing.since", parameters.get("since"))
 
 
 def parse_days(name: str, value: object) -> int:

@@ -26,6 +26,8 @@ from lingokids.errors import LingokidsError
         (["--params", "window.lookback_days=-1"], "write a whole number of days, 0 or more"),
         (["--params", "window=5"], "window is a group of parameters"),
         (["--params", "rebuild=all"], "write rebuild=bronze"),
+        (["--params", "listing.since=May"], "write a UTC day as YYYY-MM-DD"),
+        (["--params", "rebuild=raw,listing.since=2021-01-02"], "leave one of them out"),
         (["--params", "subscription_impact.month=May"], "write a month as YYYY-MM"),
         (["--runner", "ThreadRunner"], "ThreadRunner cannot be used"),
         (["--runner", "ParallelRunner"], "ParallelRunner cannot be used"),

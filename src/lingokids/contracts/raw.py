@@ -9,6 +9,7 @@ from lingokids.contracts.columns import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import date
 
     import ibis.expr.types as ir
 
@@ -70,8 +71,13 @@ ACTIVITY_FIELDS = (
 class RawSource(Protocol):
     """What a raw dataset hands to a node: its listing, and its lines on demand."""
 
-    def listing(self) -> ir.Table:
-        """One row per object present: ``RAW_OBJECTS``."""
+    def listing(self, since: date | None = None) -> ir.Table:
+        """One row per object present: ``RAW_OBJECTS``.
+
+        Args:
+            since: Objects in ``<day>/<hour>/`` folders of earlier days are left out, unlisted;
+                those that lie elsewhere are not.
+        """
 
     def read(
         self, objects: ir.Table, judge: Callable[[ir.Table], ir.Table]

@@ -1,6 +1,7 @@
 """How bytes come in and tables go out.
 
-``objects`` finds and fetches raw objects, ``lines`` cuts their bytes into lines, ``records``
+``stores`` and ``buckets`` list and fetch what a place holds (``refusals`` says why a server did
+not), ``objects`` takes raw objects from there, ``lines`` cuts their bytes into lines, ``records``
 parses them, ``csv`` reads the exercise's files, ``tables`` reads and replaces units of warehouse
 tables, and ``warehouse`` holds the connection, its one transaction and the published copy. Nothing
 outside this package, ``hooks`` and ``runs`` knows the engine.

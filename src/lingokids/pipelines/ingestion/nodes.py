@@ -7,12 +7,13 @@ Here: which objects are new, and where each line goes. Elsewhere: what makes a l
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, quality
+from lingokids import contracts, quality, windows
 from lingokids.contracts import Contract, RawSource
 
 
@@ -21,6 +22,7 @@ def find_new_objects(
     raw_users: RawSource,
     raw_activities: RawSource,
     known_objects: ir.Table,
+    listing: dict[str, Any],
 ) -> ir.Table:
     """List the raw objects and keep those that the ledger has not got.
 
@@ -32,14 +34,16 @@ def find_new_objects(
         raw_activities: Source of the activities.
         known_objects: ``INGESTED_OBJECTS``, the ledger before this run. A re-sent object has
             the same key and a new etag, and is new.
+        listing: ``since``, the first arrival day whose folders are listed, if not all are.
 
     Returns:
         ``NEW_OBJECTS``; all of them carry the number of this load, one more than the last.
     """
+    since = windows.parse_since(listing)
     listed = ibis.union(
-        raw_events.listing().mutate(dataset=ibis.literal("events")),
-        raw_users.listing().mutate(dataset=ibis.literal("users")),
-        raw_activities.listing().mutate(dataset=ibis.literal("activities")),
+        raw_events.listing(since).mutate(dataset=ibis.literal("events")),
+        raw_users.listing(since).mutate(dataset=ibis.literal("users")),
+        raw_activities.listing(since).mutate(dataset=ibis.literal("activities")),
     )
     new = listed.anti_join(known_objects, ["dataset", "object_key", "etag"])
     last_load = known_objects.aggregate(last_load_id=_.load_id.max())

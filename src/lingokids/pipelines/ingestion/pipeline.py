@@ -18,7 +18,13 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 func=find_new_objects,
-                inputs=["raw_events", "raw_users", "raw_activities", "known_objects"],
+                inputs=[
+                    "raw_events",
+                    "raw_users",
+                    "raw_activities",
+                    "known_objects",
+                    "params:listing",
+                ],
                 outputs="new_objects",
                 name="find_new_objects",
             ),

@@ -1,0 +1,103 @@
+"""An https server is believed only if its certificate is."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lingokids.datasets.stores import Store, open_store
+from lingokids.errors import LingokidsError
+from minio_server import Server, start_server
+
+pytestmark = pytest.mark.minio
+
+
+def make_certificate(folder: Path) -> None:
+    """A certificate for the loopback interface, which certifies itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    folder.mkdir()
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *(
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=tests",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+            ),
+            *("-addext", "basicConstraints=critical,CA:FALSE"),
+            *("-keyout", str(folder / "private.key"), "-out", str(folder / "public.crt")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def https_server(tmp_path_factory) -> Iterator[tuple[Server, Path]]:
+    folder = tmp_path_factory.mktemp("https")
+    make_certificate(folder / "certs")
+    for server in start_server(folder, "--certs-dir", str(folder / "certs"), scheme="https"):
+        yield server, folder / "certs" / "public.crt"
+
+
+def opened(server: Server, ca_file: Path | None) -> Store:
+    client = {"endpoint_url": server.endpoint, "verify": ca_file and str(ca_file)}
+    credentials = {"key": server.user, "secret": server.password, "client_kwargs": client}
+    return open_store("s3://raw-events", credentials, {"retries": 1})
+
+
+def test_an_unknown_authority_is_refused(https_server):
+    server, _ = https_server
+
+    with pytest.raises(LingokidsError, match=r"is not trusted.* set MINIO_CA_FILE to the file"):
+        list(opened(server, None).find())
+
+
+def test_the_authority_in_a_file_is_believed(https_server):
+    server, ca_file = https_server
+
+    with pytest.raises(LingokidsError, match="s3://raw-events is not there"):  # it was asked
+        list(opened(server, ca_file).find())
+
+
+def test_another_authority_than_the_servers_is_refused(https_server, tmp_path):
+    server, _ = https_server
+    make_certificate(tmp_path / "other")
+
+    with pytest.raises(LingokidsError, match="is not trusted"):
+        list(opened(server, tmp_path / "other" / "public.crt").find())
+
+
+def test_a_file_that_is_no_certificate_is_refused(https_server, tmp_path):
+    server, _ = https_server
+    (tmp_path / "text").write_text("no certificate")
+
+    with pytest.raises(LingokidsError, match="MINIO_CA_FILE"):
+        list(opened(server, tmp_path / "text").find())
+    with pytest.raises(LingokidsError, match="MINIO_CA_FILE"):
+        opened(server, tmp_path / "missing")
+
+
+def test_a_server_without_tls_is_named(buckets):
+    server = replace(buckets, endpoint=buckets.endpoint.replace("http://", "https://"))
+
+    with pytest.raises(LingokidsError, match="does not speak TLS"):
+        list(opened(server, None).find())
+
+
+def test_a_server_that_asks_for_tls_is_named(https_server):
+    server, _ = https_server
+    plain = replace(server, endpoint=server.endpoint.replace("https://", "http://"))
+
+    with pytest.raises(LingokidsError, match="check MINIO_ENDPOINT"):
+        list(opened(plain, None).find())

@@ -1,0 +1,293 @@
+"""A server that fails: one sentence or success, nothing half taken in, and running again cures."""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+
+import pytest
+from kedro.framework.session import KedroSession
+from minio import MinioAdmin
+from minio.credentials import StaticProvider
+
+from builders import an_event_record
+from faulty_proxy import Fault, Stopwatch, proxy
+from minio_server import MinioProject
+
+pytestmark = pytest.mark.minio
+
+KEY = "2021-02-01/00/a.jsonl"
+
+
+@pytest.fixture
+def taken_in(minio_project) -> MinioProject:
+    """A project that has taken in one event, and has another to take in."""
+    minio_project.deliver("events", "2021-02-01/00/first.jsonl", [an_event_record(1)])
+    run_here(minio_project)
+    minio_project.deliver("events", KEY, [an_event_record(2)])
+    return minio_project
+
+
+def run_here(project: MinioProject) -> None:
+    """A run in this process, which spares its start."""
+    with KedroSession.create(project_path=project.folder, env="minio") as session:
+        session.run()
+
+
+def ask(project: MinioProject, **settings: float) -> None:
+    """Let the project ask its server as told."""
+    places = project.folder / "conf" / "base" / "globals.yml"
+    lines = places.read_text().splitlines()
+    for name, value in settings.items():
+        (at,) = (i for i, line in enumerate(lines) if line.startswith(f"  {name}:"))
+        lines[at] = f"  {name}: {value}"
+    places.write_text("\n".join(lines))
+
+
+def assert_refused(project: MinioProject, sentence: str, **environment: str) -> None:
+    """The run fails with one sentence, and changes nothing."""
+    before = project.snapshot()
+
+    refused = project.command("run", **environment)
+
+    said = refused.stdout + refused.stderr
+    assert refused.returncode == 1, said
+    (error,) = (line for line in refused.stderr.splitlines() if line.startswith("Error: "))
+    assert sentence in error
+    assert "Nothing was changed" in error
+    assert "Traceback" not in said
+    assert_no_secret_in(said, project, environment)
+    assert project.snapshot() == before
+
+
+def assert_no_secret_in(said: str, project: MinioProject, environment: dict[str, str]) -> None:
+    variables = project.environment | environment
+    for name in ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"):
+        assert variables[name] not in said
+    assert "X-Amz-" not in said
+    assert "Authorization" not in said
+
+
+def assert_cured(project: MinioProject, events: int = 2, **environment: str) -> None:
+    """Running again takes in what was left."""
+    if environment:
+        run = project.command("run", **environment)
+        assert run.returncode == 0, run.stdout + run.stderr
+    else:
+        run_here(project)
+    assert len(project.table("stg_events")) == events
+
+
+def a_free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def test_a_server_that_is_down_is_named(taken_in):
+    nobody = f"http://127.0.0.1:{a_free_port()}"
+
+    assert_refused(
+        taken_in, f"{nobody} cannot be reached (connection refused)", MINIO_ENDPOINT=nobody
+    )
+    assert_cured(taken_in)
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:9000", "http://", "http://a:secret@b"])
+def test_an_endpoint_that_is_no_url_is_refused(minio_project, endpoint):
+    refused = minio_project.command("run", MINIO_ENDPOINT=endpoint)
+
+    assert refused.returncode == 1
+    assert "MINIO_ENDPOINT is not the URL of a server" in refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+    assert "secret@" not in refused.stdout + refused.stderr
+
+
+def test_wrong_credentials_are_refused_without_being_shown(taken_in):
+    for name, code in (
+        ("MINIO_ACCESS_KEY", "InvalidAccessKeyId"),
+        ("MINIO_SECRET_KEY", "SignatureDoesNotMatch"),
+    ):
+        sentence = f"does not accept the credentials ({code}): check MINIO_ACCESS_KEY"
+        assert_refused(taken_in, sentence, **{name: "Wr0ng-credential"})
+    assert_cured(taken_in)
+
+
+def test_credentials_that_are_not_set_are_asked_for(minio_project):
+    refused = minio_project.command("run", MINIO_SECRET_KEY="")
+
+    assert refused.returncode == 1
+    assert "needs credentials, and secret is not set: set MINIO_ENDPOINT" in refused.stderr
+
+
+def test_a_missing_bucket_is_named(taken_in):
+    taken_in.server.filesystem.rmdir("raw-users")
+
+    assert_refused(taken_in, "s3://raw-users is not there (NoSuchBucket): create the bucket")
+
+    taken_in.server.filesystem.mkdir("raw-users")
+    assert_cured(taken_in)
+
+
+@pytest.mark.parametrize(
+    ("denied", "sentence"),
+    [
+        (
+            "s3:ListBucket",
+            "s3://raw-events may not be listed with these credentials (AccessDenied)",
+        ),
+        (
+            "s3:GetObject",
+            f"s3://raw-events/{KEY} may not be read with these credentials (AccessDenied)",
+        ),
+    ],
+)
+def test_what_a_policy_denies_is_named(taken_in, denied, sentence):
+    user = {"MINIO_ACCESS_KEY": "reader-of-tests", "MINIO_SECRET_KEY": "reader-secret-of-tests"}
+    add_user(taken_in, user, denied)
+
+    assert_refused(taken_in, f"{sentence}: allow their user {denied} on it", **user)
+    assert_cured(taken_in)
+
+
+def add_user(project: MinioProject, user: dict[str, str], denied: str) -> None:
+    """A user who may do anything but ``denied``."""
+    admin = MinioAdmin(
+        endpoint=project.server.endpoint.removeprefix("http://"),
+        credentials=StaticProvider(project.server.user, project.server.password),
+        secure=False,
+    )
+    effects = {"Allow": ["s3:*"], "Deny": [denied]}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": effect, "Action": actions, "Resource": ["arn:aws:s3:::*"]}
+            for effect, actions in effects.items()
+        ],
+    }
+    file = project.folder / "policy.json"
+    file.write_text(json.dumps(policy))
+    admin.user_add(user["MINIO_ACCESS_KEY"], user["MINIO_SECRET_KEY"])
+    admin.policy_add("of-tests", str(file))
+    admin.policy_set("of-tests", user=user["MINIO_ACCESS_KEY"])
+
+
+def test_a_connection_cut_in_the_middle_is_taken_up_again(taken_in):
+    cut = Fault(KEY, "cut", times=1)
+    with proxy(taken_in.server.endpoint, cut) as endpoint:
+        assert_cured(taken_in, MINIO_ENDPOINT=endpoint)
+    assert cut.met
+
+
+def test_a_connection_always_cut_ends_the_run(taken_in):
+    ask(taken_in, retries=2)
+    with proxy(taken_in.server.endpoint, Fault(KEY, "cut")) as endpoint:
+        sentence = f"broke off again and again when s3://raw-events/{KEY} was to be read"
+        assert_refused(taken_in, sentence, MINIO_ENDPOINT=endpoint)
+    assert_cured(taken_in)
+
+
+@pytest.mark.parametrize(("part", "done"), [("list-type", "listed"), (KEY, "read")])
+def test_a_server_that_hangs_ends_the_run_in_a_bounded_time(taken_in, part, done):
+    ask(taken_in, retries=1, stall_seconds=1, retry_seconds=5)
+    stopwatch = Stopwatch()
+    with proxy(taken_in.server.endpoint, Fault(part, "stall")) as endpoint:
+        assert_refused(taken_in, "is too slow and sent nothing for 1 s", MINIO_ENDPOINT=endpoint)
+    assert stopwatch.seconds < 30
+    assert_cured(taken_in)
+
+
+def test_a_server_that_is_busy_for_a_while_is_waited_for(taken_in):
+    storms = [Fault("list-type", "busy", times=3), Fault(KEY, "busy", times=4)]
+    with proxy(taken_in.server.endpoint, *storms) as endpoint:
+        assert_cured(taken_in, MINIO_ENDPOINT=endpoint)
+    assert [len(storm.met) for storm in storms] == [3, 4]
+
+
+def test_a_server_that_stays_busy_ends_the_run(taken_in):
+    ask(taken_in, retries=3)
+    storm = Fault(KEY, "busy")
+    with proxy(taken_in.server.endpoint, storm) as endpoint:
+        sentence = "answered 503 SlowDown again and again (3 retries within 60 s)"
+        assert_refused(taken_in, sentence, MINIO_ENDPOINT=endpoint)
+    assert len(storm.met) == 4
+    assert_cured(taken_in)
+
+
+def test_an_object_deleted_before_it_is_read_is_left_out(taken_in):
+    filesystem = taken_in.server.filesystem
+    gone = Fault(KEY, "late", times=1, act=lambda: filesystem.rm(f"raw-events/{KEY}"))
+    with proxy(taken_in.server.endpoint, gone) as endpoint:
+        run = taken_in.command("run", MINIO_ENDPOINT=endpoint)
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"{KEY} changed while it was read: the next run takes it in." in run.stdout
+    assert len(taken_in.table("ingested_objects")) == 1
+    assert "Nothing new" in taken_in.command("run").stdout
+
+
+def test_an_object_overwritten_before_it_is_read_is_left_for_the_next_run(taken_in):
+    def overwrite() -> None:
+        taken_in.deliver("events", KEY, [an_event_record(3)])  # of the same size
+
+    with proxy(taken_in.server.endpoint, Fault(KEY, "late", times=1, act=overwrite)) as endpoint:
+        run = taken_in.command("run", MINIO_ENDPOINT=endpoint)
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"{KEY} changed while it was read" in run.stdout
+    assert len(taken_in.table("stg_events")) == 1
+    assert_cured(taken_in)
+    assert len(taken_in.table("ingested_objects")) == 2
+
+
+def test_a_large_object_overwritten_halfway_ends_the_run(taken_in):
+    large = b"\n" * (20 << 20)  # three parts
+    taken_in.deliver("events", KEY, large)
+    with proxy(
+        taken_in.server.endpoint,
+        Fault(KEY, "late", times=2),
+        Fault(KEY, "late", act=lambda: taken_in.deliver("events", KEY, [an_event_record(3)])),
+    ) as endpoint:
+        ask(taken_in, concurrency=1)  # one part after the other
+        assert_refused(
+            taken_in, f"{KEY} was overwritten or deleted while it was read", MINIO_ENDPOINT=endpoint
+        )
+    assert_cured(taken_in)
+
+
+def test_an_object_of_no_bytes_is_taken_in_once(taken_in):
+    taken_in.deliver("events", "2021-02-01/00/empty.jsonl", b"")
+
+    assert_cured(taken_in)
+    counted = taken_in.rows(
+        "SELECT lines FROM ingested_objects WHERE object_key LIKE '%empty.jsonl'"
+    )
+    assert counted == [(0,)]
+    assert "Nothing new" in taken_in.command("run").stdout
+
+
+def test_buckets_of_no_objects_are_a_run_with_nothing_new(minio_project):
+    run = minio_project.command("run")
+
+    assert run.returncode == 0, run.stderr
+    assert minio_project.table("ingested_objects") == []
+
+
+@pytest.mark.slow
+def test_an_object_of_a_gigabyte_is_read_in_bounded_memory(taken_in):
+    line = json.dumps(an_event_record(2) | {"name": "activity_enter", "note": "x" * 50_000})
+    block = (line.encode() + b"\n") * 200
+    blocks = (1 << 30) // len(block)
+    with taken_in.server.filesystem.open("raw-events/large.jsonl", "wb") as file:
+        for _ in range(blocks):
+            file.write(block)
+
+    run = taken_in.command("run")
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    peak_mebibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+    print(f"peak {peak_mebibytes} MiB")
+    assert peak_mebibytes <= 900
+    counted = taken_in.rows("SELECT lines FROM ingested_objects WHERE object_key = 'large.jsonl'")
+    assert counted == [(200 * blocks,)]

@@ -1,0 +1,86 @@
+"""What is listed of a bucket: every version, once, whatever its name."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from builders import an_event_record
+from lingokids.datasets.stores import open_store
+from lingokids.errors import LingokidsError
+
+pytestmark = pytest.mark.minio
+
+ODD_NAMES = [
+    *("a b", "a%20b", "%2F", "a+b", "a?b=c&d", "a#b", "x[1]*", "q'u\"o", "tilde~", "{br}|^`"),
+    *("back\\slash", "é/ü.jsonl", "日本/子.jsonl", "=;,:@$!()", "x..y"),
+]
+# MinIO cannot hold both an object and a folder of its name
+OUTSIDE_HOURS = [
+    *("2021-01-02.jsonl", "2021-01-03-late/a", "2021-01-03/a", "2021-01-03/all/a"),
+    *("2021-01-99/00/a", "2021/01/03/a", "app/2021-01-03/00/a", "00/a", "zz", "2021-01-0/a"),
+    "2022/a",
+]
+
+
+@pytest.fixture
+def store(buckets):
+    return open_store("s3://raw-events", buckets.filesystem.storage_options)
+
+
+def test_an_object_put_back_to_earlier_content_is_a_new_delivery(minio_project):
+    first, second = [an_event_record(completed=True)], [an_event_record(completed=False)]
+    for records in (first, second, first):
+        minio_project.deliver("events", "a.jsonl", records)
+        run = minio_project.command("run")
+        assert run.returncode == 0, run.stderr
+
+    loads = minio_project.rows("SELECT load_id FROM ingested_objects ORDER BY ALL")
+    assert loads == [(1,), (2,), (3,)]
+    assert minio_project.rows("SELECT completed_flag, load_id FROM stg_events") == [(True, 3)]
+    assert "Nothing new" in minio_project.command("run").stdout
+
+
+def test_names_that_need_quoting_are_listed_and_read(minio_project):
+    for number, name in enumerate(ODD_NAMES):
+        minio_project.deliver("events", name, [an_event_record(number)])
+
+    run = minio_project.command("run")
+
+    assert run.returncode == 0, run.stderr
+    keys = minio_project.rows("SELECT object_key FROM ingested_objects WHERE kept = 1")
+    assert sorted(key for (key,) in keys) == sorted(ODD_NAMES)
+    assert "Nothing new" in minio_project.command("run").stdout
+
+
+@pytest.mark.parametrize("folder", ["", "/deep/er"])
+def test_a_listing_since_a_day_leaves_out_hours_of_earlier_days_only(buckets, folder):
+    hours = [f"2021-01-0{day}/{hour}/a" for day in (2, 3, 4, 5) for hour in ("00", "23")]
+    place = f"raw-events{folder}"
+    for key in [*OUTSIDE_HOURS, *hours]:
+        buckets.filesystem.pipe_file(f"{place}/{key}", b"")
+    store = open_store(f"s3://{place}", buckets.filesystem.storage_options)
+
+    found = [item.key for item in store.find(date(2021, 1, 4))]
+
+    assert sorted(found) == sorted([*OUTSIDE_HOURS, *hours[4:]])
+    assert sorted(item.key for item in store.find()) == sorted([*OUTSIDE_HOURS, *hours])
+
+
+def test_a_name_that_cannot_be_asked_for_is_refused_not_passed_over(buckets, store):
+    buckets.filesystem.call_s3("put_object", Bucket="raw-events", Key="new\nline", Body=b"x")
+
+    with pytest.raises(LingokidsError, match="has a control character"):
+        list(store.find())
+
+
+def test_a_bucket_of_no_objects_is_empty(store):
+    assert list(store.find()) == []
+    assert list(store.find(date(2021, 1, 1))) == []
+
+
+def test_an_object_listed_again_has_the_same_etag(buckets, store):
+    buckets.filesystem.pipe_file("raw-events/2021-01-05/00/a", b"x")
+
+    assert list(store.find()) == list(store.find()) == list(store.find(date(2021, 1, 1)))
