@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
+    from lingokids.datasets.parquet import Offer
+
 LOCK_WAIT_SECONDS = 10.0
 PUBLISHED_TABLES = (
     "activity_engagement_metrics",
@@ -65,6 +67,8 @@ class Warehouse:
         changes: What the run in hand has done so far, in order.
         tables: The tables there are, as the run in hand sees them.
         run_tables: The tables that end with the run.
+        offers: What the run in hand offers to be published once it is committed.
+        restored_loads: The loads it restores from a lake, and the runs that took them in.
     """
 
     _known: ClassVar[dict[Path, Warehouse]] = {}
@@ -76,6 +80,8 @@ class Warehouse:
         self.changes: list[Change] = []
         self.tables: set[str] = set()
         self.run_tables: set[str] = set()
+        self.offers: list[Offer] = []
+        self.restored_loads: dict[str, str] = {}
         self._settings = _ENGINE_SETTINGS | {
             name: value for name, value in settings.items() if value is not None
         }
@@ -131,6 +137,8 @@ class Warehouse:
         catalog = self._writer.current_catalog
         self.tables = set(self._writer.list_tables(database=(catalog, "main")))
         self.run_tables = set()
+        self.offers = []
+        self.restored_loads = {}
 
     def commit(self) -> None:
         """Make everything the run did visible at once."""
