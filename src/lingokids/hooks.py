@@ -203,12 +203,11 @@ def _refuse_to_restore_over_loads(
         return
     if "ingested_objects" in warehouse.tables:
         ledger = warehouse.writer.con.execute("SELECT max(load_id) FROM ingested_objects")
-        if row := ledger.fetchone():
-            if row[0] is not None:
-                raise LingokidsError(
-                    f"{warehouse.database.name} holds {row[0]:,} loads, and restore fills an empty "
-                    "warehouse only: move the file away and run again. Nothing was changed."
-                )
+        if (row := ledger.fetchone()) and row[0] is not None:
+            raise LingokidsError(
+                f"{warehouse.database.name} holds {row[0]:,} loads, and restore fills an empty "
+                "warehouse only: move the file away and run again. Nothing was changed."
+            )
 
 
 def _declared_parameters(context: KedroContext) -> dict[str, Any]:

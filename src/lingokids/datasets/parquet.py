@@ -10,8 +10,10 @@ So nothing that fails here can undo a run, and a run that is rolled back leaves 
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
@@ -75,7 +77,7 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self._contract = contract_of(table)
         self._warehouse = Warehouse.at(**warehouse)
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, str]:
         """The columns and their types, as the contract has them."""
         return {
@@ -124,13 +126,15 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         return {"table": self.table, "lake": self.lake.place, "unit": self.unit}
 
 
-class Offer(NamedTuple):
+@dataclass
+class Offer:
     """The rows of a table that a run offers to be published."""
 
     dataset: ParquetDataset
     data: ir.Table
+    _compiled: str = ""
 
-    def count(self, warehouse: Warehouse, units: Iterable[str]) -> dict[Cell, int]:
+    def count_cells(self, warehouse: Warehouse, units: Iterable[str]) -> dict[Cell, int]:
         """The rows of each cell of some units: days, or days of loads."""
         dataset = self.dataset
         type_ = "DATE" if dataset.unit == "date" else "INTEGER"
@@ -156,7 +160,8 @@ class Offer(NamedTuple):
             yield from self._copy(warehouse, group, folder / f"{self.dataset.table}-{number}")
 
     def _query(self, warehouse: Warehouse) -> str:
-        return warehouse.writer.compile(self.data)
+        self._compiled = self._compiled or warehouse.writer.compile(self.data)
+        return self._compiled
 
     def _copy(
         self, warehouse: Warehouse, cells: list[Cell], folder: Path

@@ -10,7 +10,6 @@ was killed before it could publish, or could not reach the lake, is made up for 
 
 from __future__ import annotations
 
-import itertools
 import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -165,7 +164,7 @@ class Publication:
         units = {str(cell[-1]) for cell in going} | owed
         if not units:
             return {}
-        counted = offer.count(self._warehouse, units)
+        counted = offer.count_cells(self._warehouse, units)
         return {
             cell: rows for cell, rows in counted.items() if str(cell[-1]) in owed or cell in going
         }
@@ -197,11 +196,11 @@ class Publication:
             )
 
 
-def _by_lake(offers: list[Offer]) -> Iterator[tuple[Lake, list[Offer]]]:
-    places = sorted(offers, key=lambda offer: offer.dataset.lake.place)
-    for _, group in itertools.groupby(places, key=lambda offer: offer.dataset.lake.place):
-        of_one = sorted(group, key=lambda offer: offer.dataset.table)
-        yield of_one[0].dataset.lake, of_one
+def _by_lake(offers: list[Offer]) -> list[tuple[Lake, list[Offer]]]:
+    by_place: dict[str, list[Offer]] = {}
+    for offer in offers:
+        by_place.setdefault(offer.dataset.lake.place, []).append(offer)
+    return [(of_one[0].dataset.lake, of_one) for of_one in by_place.values()]
 
 
 def _cells(file: PublishedFile) -> list[Cell]:
