@@ -205,8 +205,8 @@ def _refuse_to_restore_over_loads(
         ledger = warehouse.writer.con.execute("SELECT max(load_id) FROM ingested_objects")
         if (row := ledger.fetchone()) and row[0] is not None:
             raise LingokidsError(
-                f"{warehouse.database.name} holds {row[0]:,} loads, and restore fills an empty "
-                "warehouse only: move the file away and run again. Nothing was changed."
+                f"{warehouse.database.name} holds loads (up to number {row[0]:,}), and restore "
+                "fills an empty warehouse only: move the file away and run again."
             )
 
 

@@ -1,80 +1,33 @@
-"""What is published: every row, no more files than are owed, and never half of it."""
+"""What is published: every row, no more files than are owed, and no file that nobody needs."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import pytest
 
-from builders import a_user_record, an_activity_record, an_event_record
+from builders import an_event_record
+from published import (
+    BRONZE,
+    GOLD,
+    assert_published,
+    deliver_a_day,
+    paths,
+    the_files,
+    the_manifest,
+    the_rows,
+)
 
-BRONZE = ("bronze_events", "bronze_users", "bronze_activities", "quarantined_lines")
-BRONZE = (*BRONZE, "ingested_objects")
-GOLD = ("activity_engagement_metrics", "activity_popularity_daily", "q1_completion_rate")
-GOLD = (*GOLD, "q2_price_tier_engagement", "q3_subscription_impact")
-
-
-def the_manifest(lake: Path) -> dict[str, Any]:
-    return json.loads((lake / "manifest.json").read_text())
-
-
-def the_files(lake: Path, table: str) -> list[str]:
-    """The files of a table, each as the manifest says."""
-    files = [file for file in the_manifest(lake)["files"] if file["table"] == table]
-    for file in files:
-        content = (lake / file["path"]).read_bytes()
-        assert len(content) == file["bytes"]
-        assert hashlib.sha256(content).hexdigest() == file["sha256"]
-    return [str(lake / file["path"]) for file in files]
+slow = pytest.mark.slow
 
 
-def the_rows(lake: Path, table: str) -> list[tuple[Any, ...]]:
-    files = the_files(lake, table)
-    if not files:
-        return []
-    return duckdb.sql(f"SELECT * FROM read_parquet({files}) ORDER BY ALL").fetchall()
-
-
-def assert_published(project) -> None:
-    """The lakes hold the rows of the tables, and no file that nobody names."""
-    for name, tables in (("02_bronze", BRONZE), ("03_gold", GOLD)):
-        lake = project.folder / name
-        manifest = the_manifest(lake)
-        assert set(manifest["tables"]) == set(tables)
-        for table in tables:
-            assert the_rows(lake, table) == project.table(table), table
-        present = {str(path.relative_to(lake)) for path in lake.rglob("*") if path.is_file()}
-        known = [*manifest["files"], *manifest["superseded"]]
-        assert present == {"manifest.json", *(file["path"] for file in known)}
-
-
-def deliver_a_day(project, day: int, *more: dict[str, Any], month: int = 1) -> None:
-    """A day's events, a broken line, a user and an activity that change."""
-    occurred = f"2021-{month:02}-{day:02} 10:00:00.000"
-    landed = f"2021-{month + 1:02}-{day:02} 00:00:00"
-    number = 100 * month + day
-    events = [an_event_record(number, occurred_at=occurred), *more]
-    project.deliver("events", f"{number}.jsonl", events, landed)
-    project.deliver("events", f"{number}-broken.jsonl", b"{\n", landed)
-    user = a_user_record(country_code=["es", "fr"][day % 2])
-    project.deliver("users", f"{number}.jsonl", [user], landed)
-    activity = an_activity_record(name=f"Fish {day}")
-    project.deliver("activities", f"{number}.jsonl", [activity], landed)
-
-
-def paths(project, lake: str) -> set[str]:
-    return {file["path"] for file in the_manifest(project.folder / lake)["files"]}
-
-
+@slow
 def test_bronze_and_gold_are_published_row_for_row(sample_project):
     assert_published(sample_project)
 
 
+@slow
 def test_each_run_publishes_what_changed_and_leaves_the_other_files(project):
     deliver_a_day(project, 5)
     deliver_a_day(project, 6, month=3)
@@ -129,6 +82,7 @@ def test_a_run_with_nothing_new_publishes_nothing(project):
     assert [(path, path.stat().st_mtime_ns) for path in files] == before
 
 
+@slow
 def test_pipelines_run_alone_leave_the_publication_to_the_next_one(project):
     deliver_a_day(project, 5)
     project.run()
@@ -142,6 +96,7 @@ def test_pipelines_run_alone_leave_the_publication_to_the_next_one(project):
     assert_published(project)
 
 
+@slow
 def test_an_answer_rebuilt_under_other_parameters_is_published(project):
     deliver_a_day(project, 5)
     project.run()
@@ -153,6 +108,7 @@ def test_an_answer_rebuilt_under_other_parameters_is_published(project):
     assert os_names == {"Apple"}
 
 
+@slow
 @pytest.mark.parametrize("rebuild", ["bronze", "raw"])
 def test_a_rebuild_replaces_the_publication(project, rebuild):
     for day in (5, 6):
@@ -166,19 +122,22 @@ def test_a_rebuild_replaces_the_publication(project, rebuild):
     assert set(loads) == ({"1"} if rebuild == "raw" else {"1", "2"})
 
 
-def test_many_small_files_of_a_month_are_put_together(project):
-    for day in range(1, 11):
+@slow
+def test_many_small_files_of_a_month_are_put_together(project, monkeypatch):
+    monkeypatch.setattr("lingokids.datasets.publication._UNFULL_FILES", 3)
+    for day in range(1, 6):
         deliver_a_day(project, day)
         project.run()
 
     assert_published(project)
     files = [path for path in paths(project, "02_bronze") if path.startswith("bronze_events")]
     assert sorted(path.rpartition("-")[0] for path in files) == [
-        "bronze_events/2021-02/2021-02-01_2021-02-09-load-1_9",
-        "bronze_events/2021-02/2021-02-10-load-10",
+        "bronze_events/2021-02/2021-02-01_2021-02-04-load-1_4",
+        "bronze_events/2021-02/2021-02-05-load-5",
     ]
 
 
+@slow
 def test_a_superseded_file_stays_for_the_grace_and_goes_after_it(project):
     deliver_a_day(project, 5)
     project.run()
@@ -197,6 +156,7 @@ def test_a_superseded_file_stays_for_the_grace_and_goes_after_it(project):
     assert_published(project)
 
 
+@slow
 def test_a_file_that_a_killed_run_left_is_removed(project):
     deliver_a_day(project, 5)
     project.run()
@@ -225,6 +185,7 @@ def test_a_lake_that_cannot_be_written_fails_the_run_but_not_its_tables(project)
     assert_published(project)
 
 
+@slow
 def test_a_new_warehouse_with_the_same_objects_replaces_the_publication(project):
     deliver_a_day(project, 5)
     project.run()
