@@ -51,10 +51,12 @@ def assert_published(project) -> None:
         assert present == {"manifest.json", *(file["path"] for file in known)}
 
 
-def deliver_a_day(project, day: int, *more: dict[str, Any], month: int = 1) -> None:
+def deliver_a_day(
+    project, day: int, *more: dict[str, Any], month: int = 1, landed_at: str | None = None
+) -> None:
     """A day's events, a broken line, a user and an activity that change."""
     occurred = f"2021-{month:02}-{day:02} 10:00:00.000"
-    landed = f"2021-{month + 1:02}-{day:02} 00:00:00"
+    landed = landed_at or f"2021-{month + 1:02}-{day:02} 00:00:00"
     number = 100 * month + day
     events = [an_event_record(number, occurred_at=occurred), *more]
     project.deliver("events", f"{number}.jsonl", events, landed)

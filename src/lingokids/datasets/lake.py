@@ -97,8 +97,8 @@ class Lake:
 
     def _is_broken(self, path: str, how: str) -> str:
         return (
-            f"{self.place}: {path} {how}, so nothing was restored from there: bring the file back "
-            f"(it is named in {MANIFEST}), or restore from another copy of the lake."
+            f"{self.place}: {path} {how}: bring the file back that {MANIFEST} names, or use "
+            "another copy of the lake."
         )
 
 
