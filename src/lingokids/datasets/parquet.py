@@ -63,7 +63,7 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         warehouse: dict[str, Any],
         unit: str | None = None,
         day: str = "date",
-        rows_a_file: int = 1_500_000,
+        rows_a_file: int = 2_500_000,
         grace_minutes: float = 60,
         credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
