@@ -214,3 +214,41 @@ def test_a_new_warehouse_with_fewer_objects_leaves_the_publication(project):
     project.run()
     for table in BRONZE:
         assert the_rows(project.folder / "02_bronze", table) == project.table(table)
+
+
+@slow
+def test_a_publication_with_other_columns_is_replaced(project):
+    deliver_a_day(project, 5)
+    project.run()
+    manifest = project.folder / "03_gold" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"completion_rate": "float64"', '"x": "int8"'))
+
+    project.run()
+
+    assert "completion_rate" in the_manifest(manifest.parent)["tables"][GOLD[0]]
+    assert_published(project)
+
+
+def test_a_manifest_that_cannot_be_read_is_named(project):
+    deliver_a_day(project, 5)
+    (project.folder / "03_gold").mkdir()
+    (project.folder / "03_gold" / "manifest.json").write_text("{")
+
+    with pytest.raises(Exception, match=r"03_gold/manifest.json is not a manifest that this"):
+        project.run()
+
+    assert project.rows("SELECT status FROM runs") == [("succeeded",)]
+
+
+def test_a_published_table_is_read_through_the_catalog(project):
+    from kedro.framework.session import KedroSession
+
+    deliver_a_day(project, 5)
+    project.run()
+    with KedroSession.create(project_path=project.folder, env="test") as session:
+        catalog = session.load_context().catalog
+        published = catalog.load("published_bronze_events").to_pyarrow()
+        preview = catalog.get("published_bronze_events").preview()
+
+    assert published.num_rows == 1
+    assert preview["data"][0][1] == 1

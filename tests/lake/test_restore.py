@@ -43,6 +43,19 @@ def test_the_warehouse_is_rebuilt_from_published_bronze_alone(project):
 
 
 @pytest.mark.slow
+def test_tables_without_a_row_are_restored_too(project):
+    project.deliver("events", "a.jsonl", [an_event_record()])
+    project.run()
+    before = project.snapshot()
+    lose_everything_but_the_lake(project)
+
+    project.run("restore")
+    project.run()
+
+    assert project.snapshot() == before
+
+
+@pytest.mark.slow
 def test_deliveries_go_on_after_a_restore(project):
     deliver_a_history(project)
     shutil.copytree(project.folder / "raw", project.folder / "kept", copy_function=shutil.copy2)

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ibis.backends.sql.datatypes import DuckDBType
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import ibis.expr.types as ir
+    from ibis.backends.duckdb import Backend
 
     from lingokids.contracts import Contract
     from lingokids.datasets.manifest import Cell
@@ -113,8 +115,9 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         """The files that the manifest names, for kedro-viz."""
         try:
             files = self.lake.manifest().of(self.table)
-        except LingokidsError as error:
-            return TablePreview({"index": [0], "columns": ["notice"], "data": [[error.message]]})
+        except Exception as error:  # each filesystem has errors of its own
+            notice = f"{self.lake.place} cannot be read: {error}"
+            return TablePreview({"index": [0], "columns": ["notice"], "data": [[notice]]})
         cells = [[file.path, file.rows, file.bytes, file.sha256] for file in files[-nrows:]]
         columns = ["path", "rows", "bytes", "sha256"]
         return TablePreview({"index": list(range(len(cells))), "columns": columns, "data": cells})
@@ -224,10 +227,10 @@ def _span(values: list[Any], between: str) -> str:
     return f"{first}" if first == last else f"{first}{between}{last}"
 
 
-def _rows_of(files: list[Path], backend: Any, contract: Contract) -> ir.Table:
-    import ibis
-
-    nullable = {name: dtype.copy(nullable=True) for name, dtype in contract.schema.items()}
-    if not files:
-        return ibis.memtable([], schema=ibis.schema(nullable))
-    return backend.read_parquet([str(file) for file in files]).select(list(nullable))
+def _rows_of(files: list[Path], backend: Backend, contract: Contract) -> ir.Table:
+    if files:
+        return backend.read_parquet([str(file) for file in files]).select(contract.columns)
+    columns = ", ".join(
+        f"NULL::{DuckDBType.to_string(dtype)} AS {name}" for name, dtype in contract.schema.items()
+    )
+    return backend.sql(f"SELECT {columns} WHERE false")

@@ -55,7 +55,8 @@ def publish(warehouse: Warehouse, run_id: str) -> None:
             )
             raise LingokidsError(
                 f"The run is committed and its tables are up to date, but {lake.place} is not, and "
-                f"its readers see the publication before: {reason} Mend that and run again."
+                f"its readers see the publication before: {reason.rstrip('. ')}. Mend that and run "
+                "again."
             ) from error
 
 
@@ -137,14 +138,18 @@ class Publication:
     def _write(self, offer: Offer, owed: set[str], workspace: Path) -> Iterator[PublishedFile]:
         """Write a table's files that are owed; the others stay as they are."""
         before = self._before.of(offer.dataset.table)
-        stale = [file for file in before if self._is_new(offer) or (owed and _has_any(file, owed))]
-        kept = [file for file in before if file not in stale]
+        is_new = self._is_new(offer)
+        stale: list[PublishedFile] = []
+        kept: list[PublishedFile] = []
+        for file in before:
+            is_stale = is_new or (bool(owed) and _has_any(file, owed))
+            (stale if is_stale else kept).append(file)
         cells: dict[Cell, int] = {}
         if offer.dataset.unit is not None:
             cells = self._cells_of(offer, owed, stale)
-            for file in _too_many_unfull(kept, cells, offer.dataset.rows_a_file):
-                cells |= self._cells_of(offer, set(), [file])
-                kept.remove(file)
+            if unfull := _too_many_unfull(kept, cells, offer.dataset.rows_a_file):
+                cells |= self._cells_of(offer, set(), unfull)
+                kept = [file for file in kept if file not in unfull]
         self._after.files.extend(kept)
         if not cells and (offer.dataset.unit is not None or not owed):
             return
