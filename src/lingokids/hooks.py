@@ -70,6 +70,7 @@ class RunHooks:
             if rebuild == "raw":
                 _refuse_part_of_a_raw_rebuild(pipeline)
                 _refuse_to_lose_objects(catalog, pipeline)
+            _refuse_to_restore_over_loads(catalog, pipeline, warehouse)
             if rebuild:
                 outputs = pipeline.all_outputs()
                 _empty(rebuild, [table for name, table in tables.items() if name in outputs])
@@ -92,7 +93,7 @@ class RunHooks:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Commit, publish the gold tables, and say what was done."""
+        """Commit, say what was done, and publish it."""
         if self._run is None:
             return
         run, self._run = self._run, None
@@ -105,6 +106,7 @@ class RunHooks:
             warehouse.publish()
             self._write_statistics()
             _log_outcome(warehouse)
+            _publish_to_lakes(warehouse, run.run_id)
         finally:
             warehouse.close()
 
@@ -200,6 +202,23 @@ def _credentials(context: KedroContext) -> dict[str, Any]:
         return {}
 
 
+def _refuse_to_restore_over_loads(
+    catalog: DataCatalog, pipeline: Pipeline, warehouse: Warehouse
+) -> None:
+    """Loads of two warehouses have the same numbers, and lines of one object would stand twice."""
+    from lingokids.datasets import ParquetDataset
+
+    if not any(isinstance(catalog.get(name), ParquetDataset) for name in pipeline.inputs()):
+        return
+    if "ingested_objects" in warehouse.tables:
+        ledger = warehouse.writer.con.execute("SELECT max(load_id) FROM ingested_objects")
+        if (row := ledger.fetchone()) and row[0] is not None:
+            raise LingokidsError(
+                f"{warehouse.database.name} holds loads (up to number {row[0]:,}), and restore "
+                "fills an empty warehouse only: move the file away and run again."
+            )
+
+
 def _declared_parameters(context: KedroContext) -> dict[str, Any]:
     """The parameters as the files have them, without those given with the run."""
     loader = context.config_loader
@@ -252,6 +271,13 @@ def _refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
             "--only-missing-outputs cannot be used: the tables always exist, so every step would "
             "be skipped. Leave it out; a run does only what is due."
         )
+
+
+def _publish_to_lakes(warehouse: Warehouse, run_id: str) -> None:
+    if warehouse.offers:
+        from lingokids.datasets.publication import publish
+
+        publish(warehouse, run_id)
 
 
 def _log_outcome(warehouse: Warehouse) -> None:

@@ -71,6 +71,8 @@ def test_every_command_of_the_readme_runs_and_prints_what_is_shown(checkout):
         elif language == "text":
             assert _without_times(printed.strip()) == _without_times(text.strip())
             compared += 1
+        elif language == "python" and "manifest.json" in text:
+            assert _run_python(text, checkout).strip()
         elif language == "sql":
             _run(_as_query(text), checkout)
     assert compared == 4
@@ -121,6 +123,11 @@ def _serving(command: str, checkout: Path, address: str) -> Iterator[None]:
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(10)
+
+
+def _run_python(text: str, checkout: Path) -> str:
+    (checkout / "of_the_readme.py").write_text(text)
+    return _run("uv run python of_the_readme.py", checkout)
 
 
 def _as_query(sql: str) -> str:

@@ -306,3 +306,10 @@ RUN_DAYS = Contract(
     ("run_id", "date"),
     ("run_id", "date"),
 )
+
+RUN_LOADS = Contract(
+    "run_loads",
+    "One row per load that a recorded run took in.",
+    ("run_id", "load_id"),
+    ("run_id", "load_id"),
+)

@@ -38,6 +38,11 @@ _CONTRACTS: dict[str, Contract] = {
 }
 
 
+def contract_of(table_name: str) -> Contract:
+    """The contract of a table."""
+    return _CONTRACTS[table_name]
+
+
 class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
     """A DuckDB table as an Ibis table.
 
@@ -86,7 +91,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.survives_rebuild = survives_rebuild
         self.warehouse = Warehouse.at(**warehouse)
         self.metadata = metadata
-        self._contract = _CONTRACTS[contract or table_name]
+        self._contract = contract_of(contract or table_name)
         self._unit = unit or []
         self._replaces = replaces
         self._compiled: tuple[ir.Table, str] | None = None

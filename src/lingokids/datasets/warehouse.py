@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
+    from lingokids.datasets.parquet import Offer
+
 LOCK_WAIT_SECONDS = 10.0
 _LOCK_RETRY_SECONDS = 0.2
 
@@ -58,6 +60,8 @@ class Warehouse:
         tables: The tables there are, as the run in hand sees them.
         run_tables: The tables that end with the run.
         is_emptied: Whether the run in hand emptied tables, to make them anew.
+        offers: What the run in hand offers to be published once it is committed.
+        restored_loads: The loads it restores from a lake, and the runs that took them in.
     """
 
     _known: ClassVar[dict[Path, Warehouse]] = {}
@@ -70,6 +74,8 @@ class Warehouse:
         self.tables: set[str] = set()
         self.run_tables: set[str] = set()
         self.is_emptied = False
+        self.offers: list[Offer] = []
+        self.restored_loads: dict[str, str] = {}
         self._settings = _ENGINE_SETTINGS | {
             name: value for name, value in settings.items() if value is not None
         }
@@ -126,6 +132,8 @@ class Warehouse:
         self.tables = set(self._writer.list_tables(database=(catalog, "main")))
         self.run_tables = set()
         self.is_emptied = False
+        self.offers = []
+        self.restored_loads = {}
 
     def commit(self) -> None:
         """Make everything the run did visible at once."""
