@@ -19,6 +19,8 @@ from published import (
     the_rows,
 )
 
+pytestmark = pytest.mark.slow
+
 slow = pytest.mark.slow
 
 

@@ -10,6 +10,8 @@ import pytest
 from builders import an_event_record
 from published import BRONZE, assert_published, deliver_a_day, the_files
 
+pytestmark = pytest.mark.slow
+
 
 def lose_everything_but_the_lake(project) -> None:
     project.database.unlink()
