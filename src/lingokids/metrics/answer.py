@@ -91,7 +91,8 @@ def choose_rows(groups: ir.Table, question: Question) -> ir.Table:
     if question.top is None:
         return shown.order_by(names) if names else shown
     within = (*question.period, *question.per)
-    greatest_first = [ibis.desc(question.metrics[0]), *names]
+    others = [name for name in names if name not in within]
+    greatest_first = [ibis.desc(question.metrics[0]), *others]
     placed = shown.mutate(place=ibis.row_number().over(group_by=within, order_by=greatest_first))
     chosen = placed.filter(_.place < question.top).drop("place")
     return chosen.order_by([*within, *greatest_first])
@@ -114,7 +115,7 @@ def _measure(days: ir.Table, keys: tuple[str, ...], names: tuple[str, ...]) -> i
         for name, metric in METRICS.items()
         if name in parts and isinstance(metric, Measure | HeadCount)
     }
-    groups = days.group_by(keys).aggregate(users=_.user_id.nunique(), **added_up)
+    grouped = days.group_by(keys) if keys else days
     # without keys there is one row even where there is nothing
-    groups = groups.filter(_.users > 0)
+    groups = grouped.aggregate(users=_.user_id.nunique(), **added_up).filter(_.users > 0)
     return groups.mutate(**{rate.name: rate.of_parts for rate in rates})

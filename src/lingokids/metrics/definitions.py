@@ -175,7 +175,7 @@ RATES: dict[str, Deferred] = {
 DIMENSIONS: dict[str, str] = {
     "country_code": "Of the user's latest record, also for events before it; `unknown` until the "
     "record arrives.",
-    "os_name": "As delivered, unless the parameter `os_names` joins spellings; `unknown` if absent.",
+    "os_name": "Unless the parameter `os_names` joins spellings; `unknown` if absent.",
     "os_version": "Alone it mixes systems: ask for os_name beside it.",
     "app_version": "Text: 5.9 sorts after 5.10.",
     "subscription_status": "At the moment of the event, by the user's latest record.",
