@@ -23,9 +23,10 @@ from ibis import _
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    from ibis.common.deferred import Deferred
 
 #: Hiding one group may leave another line with one hidden group: so often is it looked at again.
-ROUNDS = 3
+ROUNDS = 4
 
 
 def hide_small_groups(groups: ir.Table, keys: tuple[str, ...], smallest_group: int) -> ir.Table:
@@ -42,25 +43,30 @@ def hide_small_groups(groups: ir.Table, keys: tuple[str, ...], smallest_group: i
         The groups with ``is_hidden``.
     """
     judged = groups.mutate(is_hidden=_.users < smallest_group)
-    for _round in range(ROUNDS if len(keys) > 1 else 1):
-        for key in keys:
-            line = tuple(other for other in keys if other != key)
-            judged = _hide_one_more(judged, line, keys, smallest_group)
+    lines = [tuple(other for other in keys if other != key) for key in keys]
+    for _round in range(ROUNDS if len(lines) > 1 else len(lines)):
+        judged = _hide_one_more(judged, lines, keys, smallest_group)
     return judged
 
 
 def _hide_one_more(
-    judged: ir.Table, line: tuple[str, ...], keys: tuple[str, ...], smallest_group: int
+    judged: ir.Table, lines: list[tuple[str, ...]], keys: tuple[str, ...], smallest_group: int
 ) -> ir.Table:
     """Hide the smallest shown group of each line whose hidden ones can be worked out."""
-    counted = judged.mutate(
-        hidden=_.is_hidden.cast("int64").sum().over(group_by=line),
-        most_hidden=ibis.ifelse(_.is_hidden, _.users, 0).max().over(group_by=line),
-        place=ibis.row_number().over(group_by=line, order_by=["is_hidden", "users", *keys]),
+    first_shown = ["is_hidden", "users", *keys]
+    is_next = ibis.or_(
+        *(
+            _is_betrayed(line, smallest_group)
+            & (ibis.row_number().over(group_by=line, order_by=first_shown) == 0)
+            for line in lines
+        )
     )
-    is_betrayed = (counted.hidden == 1) | (
-        (counted.hidden > 1) & (counted.most_hidden < smallest_group)
-    )
-    return counted.mutate(is_hidden=_.is_hidden | (is_betrayed & (_.place == 0))).drop(
-        "hidden", "most_hidden", "place"
-    )
+    # a column of its own first: windows are worked out before they are combined
+    return judged.mutate(is_next=is_next).mutate(is_hidden=_.is_hidden | _.is_next).drop("is_next")
+
+
+def _is_betrayed(line: tuple[str, ...], smallest_group: int) -> Deferred:
+    """Whether a line's hidden groups are one, or all small."""
+    hidden = _.is_hidden.cast("int64").sum().over(group_by=line)
+    most_users = ibis.ifelse(_.is_hidden, _.users, 0).max().over(group_by=line)
+    return (hidden == 1) | ((hidden > 1) & (most_users < smallest_group))
