@@ -81,5 +81,7 @@ def test_no_line_gives_a_small_group_away(users):
 
 @pytest.mark.parametrize("value", [0, -1, "five", True, None, 2.5])
 def test_a_threshold_that_is_no_number_of_users_is_refused(value):
-    with pytest.raises(LingokidsError, match=r"smallest_group is .*: write a whole number of users"):
+    with pytest.raises(
+        LingokidsError, match=r"smallest_group is .*: write a whole number of users"
+    ):
         windows.parse_smallest_group(value)

@@ -11,7 +11,7 @@ import pytest
 from builders import an_event_record
 
 TABLES = (
-    *("activity_engagement_metrics", "activity_popularity_daily"),
+    *("activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily"),
     *("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact"),
 )
 

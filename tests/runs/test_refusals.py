@@ -27,6 +27,7 @@ from lingokids.errors import LingokidsError
         (["--params", "window=5"], "window is a group of parameters"),
         (["--params", "rebuild=all"], "write rebuild=bronze"),
         (["--params", "subscription_impact.month=May"], "write a month as YYYY-MM"),
+        (["--params", "smallest_group=0"], "write a whole number of users, 1 or more"),
         (["--runner", "ThreadRunner"], "ThreadRunner cannot be used"),
         (["--runner", "ParallelRunner"], "ParallelRunner cannot be used"),
         (["--to-nodes", "ingest_events"], "A pipeline runs whole or not at all"),
