@@ -83,9 +83,11 @@ def test_each_user_and_activity_has_a_row_of_its_own_in_a_slice(rows):
     built = rows(build_user_activity(events, due("2021-01-05"), {"iPhone OS": "iOS"}))
 
     assert sorted(
-        (str(row["user_id"]), row["os_name"], row["country_code"], row["collection_id"])
-        + (row["activity_name"], row["activities_played"], row["activities_completed"])
-        + (row["total_time_spent"],)
+        (
+            *(str(row["user_id"]), row["os_name"], row["country_code"], row["collection_id"]),
+            *(row["activity_name"], row["activities_played"], row["activities_completed"]),
+            row["total_time_spent"],
+        )
         for row in built
     ) == [
         (an_id(901), "iOS", "unknown", "none", None, 2, 1, Decimal("3.000")),
