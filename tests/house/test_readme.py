@@ -67,7 +67,7 @@ def test_every_command_of_the_readme_runs_and_prints_what_is_shown(checkout):
             compared += 1
         elif language == "sql":
             _run(_as_query(text), checkout)
-    assert compared == 4
+    assert compared == 5
 
 
 def _as_query(sql: str) -> str:
