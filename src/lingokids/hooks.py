@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
 from lingokids import secrets
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, did_you_mean
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -235,8 +234,7 @@ def _refuse_unknown_parameters(
     for name, value in given.items():
         if name not in declared:
             names = ", ".join(f"{prefix}{known}" for known in declared)
-            close = get_close_matches(name, declared, n=1)
-            hint = f" Did you mean {prefix}{close[0]}?" if close else ""
+            hint = did_you_mean(name, declared, prefix)
             raise LingokidsError(
                 f"There is no parameter {prefix}{name}.{hint} There are: {names}. See "
                 "conf/base/parameters.yml."

@@ -75,7 +75,7 @@ def test_every_command_of_the_readme_runs_and_prints_what_is_shown(checkout):
             assert _run_python(text, checkout).strip()
         elif language == "sql":
             _run(_as_query(text), checkout)
-    assert compared == 4
+    assert compared == 5
 
 
 @pytest.mark.minio

@@ -13,7 +13,7 @@ from builders import an_event_record
 pytestmark = pytest.mark.slow
 
 TABLES = (
-    *("activity_engagement_metrics", "activity_popularity_daily"),
+    *("activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily"),
     *("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact"),
 )
 

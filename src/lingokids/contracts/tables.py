@@ -223,6 +223,16 @@ ACTIVITY_POPULARITY_DAILY = Contract(
     (*MEASURES, "rank_by_count", "rank_by_time"),
 )
 
+USER_ACTIVITY_GRAIN = (*ENGAGEMENT_GRAIN, "activity_id", "user_id")
+
+USER_ACTIVITY_DAILY = Contract(
+    "user_activity_daily",
+    "What each user played on a day, per slice and activity: every metric is answered from it.",
+    USER_ACTIVITY_GRAIN,
+    (*USER_ACTIVITY_GRAIN, "activity_name", *MEASURES),
+    MEASURES,
+)
+
 # The exercise has its own ids ('evt_001', 12345), hence text where the app has uuids.
 _EXERCISE_IDS = (("event_id", "string"), ("user_id", "string"))
 

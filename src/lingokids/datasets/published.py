@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-BY_DAY = ("activity_engagement_metrics", "activity_popularity_daily")
+BY_DAY = ("activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily")
 WHOLE = ("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact", "runs")
 
 _COPY = '".lingokids-copy"'  # no file's name: the engine calls a database as its file
