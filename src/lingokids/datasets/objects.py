@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
+_PAGE_OBJECTS = 10_000
 _ARRIVAL_IN_KEY = re.compile(r"(?:^|/)(\d{4}-\d{2}-\d{2})/(\d{2})/")
 
 
@@ -109,15 +110,16 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             LingokidsError: The folder or bucket is missing, or cannot be listed.
         """
         schema = contracts.RAW_OBJECTS.schema.to_pyarrow()
-        rows = [
-            (found.key, found.etag, found.size_bytes, self._landed_at(found))
-            for found in self._data_objects(since)
-        ]
-        columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
-        arrays = [
-            pa.array(column, field.type) for field, column in zip(schema, columns, strict=True)
-        ]
-        return ibis.memtable(pa.table(arrays, schema=schema))
+        found = self._data_objects(since)
+        pages = []
+        while page := list(itertools.islice(found, _PAGE_OBJECTS)):
+            rows = [(each.key, each.etag, each.size_bytes, self._landed_at(each)) for each in page]
+            pages.append(
+                pa.record_batch(
+                    [pa.array(column) for column in zip(*rows, strict=True)], schema.names
+                ).cast(schema)
+            )
+        return ibis.memtable(pa.Table.from_batches(pages, schema))
 
     def _data_objects(self, since: date | None = None) -> Iterator[StoredObject]:
         return (found for found in self._store().find(since) if _is_data(found.key))
@@ -150,13 +152,10 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def _due(self, objects: ir.Table) -> list[RawObject]:
         """The objects of this dataset, in order of arrival."""
-        rows = objects.filter(objects.dataset == self.dataset).select(
-            "object_key", "etag", "size_bytes", "landed_at", "load_id"
-        )
-        return sorted(
-            (RawObject(*row.values()) for row in rows.to_pyarrow().to_pylist()),
-            key=lambda item: (item.landed_at, item.key),
-        )
+        mine = objects.filter(objects.dataset == self.dataset).order_by("landed_at", "object_key")
+        columns = mine.select("object_key", "etag", "size_bytes", "landed_at", "load_id")
+        values = (column.to_pylist() for column in columns.to_pyarrow().columns)
+        return [RawObject(*row) for row in zip(*values, strict=True)]
 
     def _landed_at(self, found: StoredObject) -> datetime:
         by_key = self._arrival == "key"
