@@ -29,6 +29,7 @@ from kedro_datasets._typing import TablePreview
 
 from lingokids import contracts
 from lingokids.datasets import lines as line_cutting
+from lingokids.datasets import memory
 from lingokids.datasets.progress import progress_bar
 from lingokids.datasets.records import RawObject, RecordReader
 from lingokids.datasets.stores import StoredObject, open_store
@@ -64,6 +65,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             git checkout).
         batch_mebibytes: How much text the engine is given at a time; three times as much is
             held.
+        engine_mebibytes: How much the engine holds at most while it reads: see
+            ``memory.bounded``.
         credentials: Of the bucket's server: see ``buckets.BucketStore``.
         s3: How the bucket's server is asked: see ``buckets.Asking``.
         metadata: For plugins, such as kedro-viz.
@@ -80,6 +83,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         warehouse: dict[str, Any],
         arrival: str = "modified",
         batch_mebibytes: int = 64,
+        engine_mebibytes: int | None = None,
         credentials: dict[str, Any] | None = None,
         s3: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
@@ -93,6 +97,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self._warehouse = Warehouse.at(**warehouse)
         self._arrival = arrival
         self._batch_bytes = batch_mebibytes << 20
+        self._engine_mebibytes = engine_mebibytes
         self._store = functools.partial(open_store, self.path, credentials, s3)
 
     def load(self) -> RawSource:
@@ -136,7 +141,10 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         """Read objects once, in batches: see ``contracts.RawSource``."""
         due = self._due(objects)
         engine = RecordReader(self._warehouse, self.dataset, self._fields, due, judge)
-        with progress_bar(self.dataset, len(due)) as advance:
+        with (
+            memory.bounded(self._warehouse.writer.con, self._engine_mebibytes),
+            progress_bar(self.dataset, len(due)) as advance,
+        ):
             for batch in _ahead(self._batches(due)):
                 yield engine.read(batch)
                 advance(len({piece.object_index for piece in batch}))
