@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ClientConfig
 
-PART_BYTES = 1 << 23
+PART_BYTES = 1 << 22
 _TOGETHER_OBJECTS = 8
 _TOGETHER_BYTES = 1 << 20
-_UNDER_WAY_BYTES = 1 << 25
+_UNDER_WAY_BYTES = 1 << 24
 _PAGE_KEYS = 1_000
 
 
@@ -50,7 +50,7 @@ class Asking:
         concurrency: Requests at a time.
         connect_seconds: For a connection to be made.
         stall_seconds: For the next byte of an answer.
-        request_seconds: For the whole answer to one request, of at most 8 MiB.
+        request_seconds: For the whole answer to one request, of at most 4 MiB.
         retries: How often a request is made again after a 5xx answer, a cut connection or a
             time that ran out; the waits between grow from 0.1 s to 10 s, with jitter.
         retry_seconds: After so long, it is not made again.

@@ -29,6 +29,7 @@ from kedro_datasets._typing import TablePreview
 
 from lingokids import contracts
 from lingokids.datasets import lines as line_cutting
+from lingokids.datasets import memory
 from lingokids.datasets.progress import progress_bar
 from lingokids.datasets.records import RawObject, RecordReader
 from lingokids.datasets.stores import StoredObject, open_store
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
+_PAGE_OBJECTS = 10_000
 _ARRIVAL_IN_KEY = re.compile(r"(?:^|/)(\d{4}-\d{2}-\d{2})/(\d{2})/")
 
 
@@ -63,6 +65,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             git checkout).
         batch_mebibytes: How much text the engine is given at a time; three times as much is
             held.
+        engine_mebibytes: How much the engine holds at most while it reads: see
+            ``memory.bounded``.
         credentials: Of the bucket's server: see ``buckets.BucketStore``.
         s3: How the bucket's server is asked: see ``buckets.Asking``.
         metadata: For plugins, such as kedro-viz.
@@ -79,6 +83,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         warehouse: dict[str, Any],
         arrival: str = "modified",
         batch_mebibytes: int = 64,
+        engine_mebibytes: int | None = None,
         credentials: dict[str, Any] | None = None,
         s3: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
@@ -92,6 +97,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self._warehouse = Warehouse.at(**warehouse)
         self._arrival = arrival
         self._batch_bytes = batch_mebibytes << 20
+        self._engine_mebibytes = engine_mebibytes
         self._store = functools.partial(open_store, self.path, credentials, s3)
 
     def load(self) -> RawSource:
@@ -109,15 +115,16 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             LingokidsError: The folder or bucket is missing, or cannot be listed.
         """
         schema = contracts.RAW_OBJECTS.schema.to_pyarrow()
-        rows = [
-            (found.key, found.etag, found.size_bytes, self._landed_at(found))
-            for found in self._data_objects(since)
-        ]
-        columns = zip(*rows, strict=True) if rows else ([] for _ in schema)
-        arrays = [
-            pa.array(column, field.type) for field, column in zip(schema, columns, strict=True)
-        ]
-        return ibis.memtable(pa.table(arrays, schema=schema))
+        found = self._data_objects(since)
+        pages = []
+        while page := list(itertools.islice(found, _PAGE_OBJECTS)):
+            rows = [(each.key, each.etag, each.size_bytes, self._landed_at(each)) for each in page]
+            pages.append(
+                pa.record_batch(
+                    [pa.array(column) for column in zip(*rows, strict=True)], schema.names
+                ).cast(schema)
+            )
+        return ibis.memtable(pa.Table.from_batches(pages, schema))
 
     def _data_objects(self, since: date | None = None) -> Iterator[StoredObject]:
         return (found for found in self._store().find(since) if _is_data(found.key))
@@ -134,7 +141,10 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         """Read objects once, in batches: see ``contracts.RawSource``."""
         due = self._due(objects)
         engine = RecordReader(self._warehouse, self.dataset, self._fields, due, judge)
-        with progress_bar(self.dataset, len(due)) as advance:
+        with (
+            memory.bounded(self._warehouse.writer.con, self._engine_mebibytes),
+            progress_bar(self.dataset, len(due)) as advance,
+        ):
             for batch in _ahead(self._batches(due)):
                 yield engine.read(batch)
                 advance(len({piece.object_index for piece in batch}))
@@ -150,13 +160,10 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def _due(self, objects: ir.Table) -> list[RawObject]:
         """The objects of this dataset, in order of arrival."""
-        rows = objects.filter(objects.dataset == self.dataset).select(
-            "object_key", "etag", "size_bytes", "landed_at", "load_id"
-        )
-        return sorted(
-            (RawObject(*row.values()) for row in rows.to_pyarrow().to_pylist()),
-            key=lambda item: (item.landed_at, item.key),
-        )
+        mine = objects.filter(objects.dataset == self.dataset).order_by("landed_at", "object_key")
+        columns = mine.select("object_key", "etag", "size_bytes", "landed_at", "load_id")
+        values = (column.to_pylist() for column in columns.to_pyarrow().columns)
+        return [RawObject(*row) for row in zip(*values, strict=True)]
 
     def _landed_at(self, found: StoredObject) -> datetime:
         by_key = self._arrival == "key"
