@@ -91,5 +91,6 @@ class Manifest:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise LingokidsError(
                 f"{place}/{MANIFEST} is not a manifest that this version can read: put back the "
-                "right one; or delete it, and the next run publishes everything anew."
+                "right one. Delete it only if the warehouse file is there and whole: the next run "
+                "then publishes everything anew, and without it nothing could be restored."
             ) from error
