@@ -283,7 +283,7 @@ def test_an_object_of_a_gigabyte_is_read_in_bounded_memory(taken_in):
         for _ in range(blocks):
             file.write(block)
 
-    run = taken_in.command("run")
+    run = taken_in.command("run", "--pipeline", "ingestion")
 
     assert run.returncode == 0, run.stdout + run.stderr
     peak_mebibytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10

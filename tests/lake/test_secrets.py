@@ -55,7 +55,7 @@ def test_a_run_that_fails_while_all_is_logged_shows_no_secret(talkative, wrong):
 
 
 def test_a_run_that_succeeds_while_all_is_logged_shows_no_secret(talkative):
-    run = talkative.command("run")
+    run = talkative.command("run", "--pipeline", "ingestion")
 
     assert run.returncode == 0, run.stderr
     assert leaks(run.stdout + run.stderr, talkative.server.user, talkative.server.password) == []
