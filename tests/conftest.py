@@ -24,7 +24,7 @@ from kedro.framework.session import KedroSession
 
 from builders import EXERCISE_FILES
 
-pytest_plugins = ["minio_server"]
+pytest_plugins = ["minio_server", "sample_deliveries"]
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
@@ -99,7 +99,7 @@ class Project:
         with_load = {"ingested_objects", "quarantined_lines", "stg_events", "stg_users"}
         with_load |= {"bronze_events", "bronze_users", "bronze_activities", "stg_activities"}
         with_load |= {"intermediate_activity_events_enriched"}
-        gold = {"activity_engagement_metrics", "activity_popularity_daily"}
+        gold = {"activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily"}
         gold |= {"q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact"}
         return {
             name: self.table(

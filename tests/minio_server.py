@@ -83,10 +83,15 @@ class MinioProject(Project):
         return self.folder / "lingokids-minio.duckdb"
 
 
+def go_program(name: str) -> str | None:
+    """A program on PATH or in Go's bin folder, if there is one."""
+    go_path = Path(os.environ.get("GOPATH", Path.home() / "go"))
+    return shutil.which(name) or shutil.which(name, path=str(go_path / "bin"))
+
+
 def binary() -> str | None:
     """The MinIO program, if there is one."""
-    go_path = Path(os.environ.get("GOPATH", Path.home() / "go"))
-    return shutil.which("minio") or shutil.which("minio", path=str(go_path / "bin"))
+    return go_program("minio")
 
 
 def start_server(folder: Path, *options: str, scheme: str = "http") -> Iterator[Server]:
@@ -94,9 +99,7 @@ def start_server(folder: Path, *options: str, scheme: str = "http") -> Iterator[
     program = binary()
     if program is None:
         pytest.skip("no MinIO: set MINIO_ENDPOINT, or go install github.com/minio/minio@latest")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     server = Server(f"{scheme}://{address}", "tests-root", "tests-root-secret")
     log = (folder / "minio.log").open("w")
     process = subprocess.Popen(
@@ -111,7 +114,7 @@ def start_server(folder: Path, *options: str, scheme: str = "http") -> Iterator[
         stderr=log,
     )
     try:
-        _wait_until_ready(address, process)
+        wait_until_ready(address, process)
         yield server
     finally:
         process.terminate()
@@ -119,7 +122,15 @@ def start_server(folder: Path, *options: str, scheme: str = "http") -> Iterator[
         log.close()
 
 
-def _wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
+def free_address() -> str:
+    """A port of the loopback interface that nobody listens to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the server listens."""
     host, port = address.split(":")
     for _ in range(300):
         assert process.poll() is None, "MinIO ended at its start"

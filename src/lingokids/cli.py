@@ -1,7 +1,10 @@
-"""Commands of the project beside Kedro's own: ``kedro run`` that stops cleanly, ``kedro sample``.
+"""Commands of the project beside Kedro's own.
+
+``kedro run`` that stops cleanly, ``kedro sample``, ``kedro lake``, ``kedro metrics``.
 
 Here: what the command line adds. Elsewhere: what a run does (``hooks``), what the sample is
-(``sample``).
+(``sample``), what a server needs (``lake``), how a question about metrics is answered
+(``questions``, ``metrics``).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import env_option
 
 from lingokids.errors import LingokidsError
 
@@ -100,3 +104,63 @@ def next_day(metadata: ProjectMetadata, /) -> None:
 
     day = sample.add_next_day(metadata.project_path / "data" / "01_raw")
     click.echo(f"Delivered {day} into data/01_raw. Take it in with: uv run kedro run")
+
+
+@cli.group(name="lake")
+def lake_group() -> None:
+    """The MinIO server of --env minio."""
+
+
+@lake_group.command(name="init")
+@click.option("--without-sample", is_flag=True, help="Leave the raw buckets as they are.")
+@click.option("--wait", default=10.0, show_default=True, help="Seconds to wait for the server.")
+@click.pass_obj
+def init_lake(metadata: ProjectMetadata, /, without_sample: bool, wait: float) -> None:
+    """Make buckets and the pipeline's user, and deliver the sample; changes only what differs.
+
+    The server and the credentials are those of the environment, or of the file .env.
+    """
+    from lingokids import environment, lake
+
+    sample = None if without_sample else metadata.project_path / "data" / "01_raw"
+    try:
+        for step in lake.initialise(environment.variables(), sample, patience=wait):
+            click.echo(step)
+    except lake.LakeError as refused:
+        raise click.ClickException(str(refused)) from None
+
+
+@cli.command(name="metrics")
+@click.option("--metric", "-m", "metric", multiple=True, help="A metric; give several to see all.")
+@click.option("--by", "-b", multiple=True, help="A dimension to split by; several: all of them.")
+@click.option("--grain", "-g", help="day, week, month or year: one row for each period.")
+@click.option("--where", "-w", multiple=True, help="dimension=value; one given twice: either.")
+@click.option("--since", help="First day that counts, YYYY-MM-DD, UTC.")
+@click.option("--until", help="The day after the last that counts.")
+@click.option("--top", type=int, help="Only so many rows, greatest first metric first, a period.")
+@click.option("--per", multiple=True, help="A dimension of --by: --top within each value of it.")
+@click.option("--format", "-f", "format_name", default="table", help="table, csv or json.")
+@click.option("--glossary", is_flag=True, help="Print what every metric means, and end.")
+@env_option
+@click.pass_obj
+def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
+    """Ask for metrics by dimension and period, from the published copy.
+
+    Say what to count, how to split it, and what to leave out:
+
+        kedro metrics --metric completion_rate --by country_code --grain week --where os_name=iOS
+    """
+    if asked["glossary"]:
+        from lingokids.metrics.glossary import glossary
+
+        click.echo(glossary(), nl=False)
+        return
+    from lingokids import questions
+
+    written = questions.parse_format(asked["format_name"])
+    question = questions.parse_question(asked)
+    answer = questions.ask(*questions.find_copy(metadata.project_path, asked["env"]), question)
+    click.echo(written(answer))
+    if asked["format_name"] != "table":  # a program reads that; a person reads this
+        for note in answer.notes:
+            click.echo(note, err=True)

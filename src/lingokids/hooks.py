@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
 from lingokids import secrets
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, did_you_mean
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -70,11 +69,12 @@ class RunHooks:
             if rebuild == "raw":
                 _refuse_part_of_a_raw_rebuild(pipeline)
                 _refuse_to_lose_objects(catalog, pipeline)
+            _refuse_to_restore_over_loads(catalog, pipeline, warehouse)
             if rebuild:
                 outputs = pipeline.all_outputs()
                 _empty(rebuild, [table for name, table in tables.items() if name in outputs])
         except BaseException:  # Kedro calls no hook for an error in a hook
-            warehouse.rollback()
+            warehouse.close()
             raise
         self._run = Run(
             warehouse=warehouse,
@@ -92,7 +92,7 @@ class RunHooks:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Commit, publish the gold tables, and say what was done."""
+        """Commit, say what was done, and publish it."""
         if self._run is None:
             return
         run, self._run = self._run, None
@@ -102,10 +102,10 @@ class RunHooks:
             if warehouse.has_changed:
                 run.record_success()
             warehouse.commit()
-            if warehouse.has_changed or not warehouse.is_published:
-                warehouse.publish()
+            warehouse.publish()
             self._write_statistics()
             _log_outcome(warehouse)
+            _publish_to_lakes(warehouse, run.run_id)
         finally:
             warehouse.close()
 
@@ -115,7 +115,7 @@ class RunHooks:
         if self._run is None:
             return
         run, self._run = self._run, None
-        run.warehouse.rollback()
+        run.warehouse.close()
         LOGGER.error("The run failed. Every table is as it was before.")
         try:
             run.record_failure(error)
@@ -201,6 +201,23 @@ def _credentials(context: KedroContext) -> dict[str, Any]:
         return {}
 
 
+def _refuse_to_restore_over_loads(
+    catalog: DataCatalog, pipeline: Pipeline, warehouse: Warehouse
+) -> None:
+    """Loads of two warehouses have the same numbers, and lines of one object would stand twice."""
+    from lingokids.datasets import ParquetDataset
+
+    if not any(isinstance(catalog.get(name), ParquetDataset) for name in pipeline.inputs()):
+        return
+    if "ingested_objects" in warehouse.tables:
+        ledger = warehouse.writer.con.execute("SELECT max(load_id) FROM ingested_objects")
+        if (row := ledger.fetchone()) and row[0] is not None:
+            raise LingokidsError(
+                f"{warehouse.database.name} holds loads (up to number {row[0]:,}), and restore "
+                "fills an empty warehouse only: move the file away and run again."
+            )
+
+
 def _declared_parameters(context: KedroContext) -> dict[str, Any]:
     """The parameters as the files have them, without those given with the run."""
     loader = context.config_loader
@@ -217,8 +234,7 @@ def _refuse_unknown_parameters(
     for name, value in given.items():
         if name not in declared:
             names = ", ".join(f"{prefix}{known}" for known in declared)
-            close = get_close_matches(name, declared, n=1)
-            hint = f" Did you mean {prefix}{close[0]}?" if close else ""
+            hint = did_you_mean(name, declared, prefix)
             raise LingokidsError(
                 f"There is no parameter {prefix}{name}.{hint} There are: {names}. See "
                 "conf/base/parameters.yml."
@@ -253,6 +269,13 @@ def _refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
             "--only-missing-outputs cannot be used: the tables always exist, so every step would "
             "be skipped. Leave it out; a run does only what is due."
         )
+
+
+def _publish_to_lakes(warehouse: Warehouse, run_id: str) -> None:
+    if warehouse.offers:
+        from lingokids.datasets.publication import publish
+
+        publish(warehouse, run_id)
 
 
 def _log_outcome(warehouse: Warehouse) -> None:

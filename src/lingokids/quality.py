@@ -61,10 +61,9 @@ def judge(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
         problem="problem",
         line_text="line_text",
     )
-    judged = typed.mutate(reason=_first_broken_rule(typed, fields))
-    return judged.mutate(line_text=ibis.cases((judged.reason.notnull(), judged.line_text))).drop(
-        "problem", *(f"{field.column}_text" for field in fields if _can_fail(field))
-    )
+    kept = (*contracts.DELIVERY, *values, "landed_at", "load_id", "is_blank", "line_text")
+    judged = typed.select(*kept, reason=_first_broken_rule(typed, fields))
+    return judged.mutate(line_text=ibis.cases((judged.reason.notnull(), judged.line_text)))
 
 
 judge_events = partial(judge, fields=contracts.EVENT_FIELDS)

@@ -1,4 +1,4 @@
-"""What a run did, kept in tables: ``runs``, ``run_steps`` and ``run_days``.
+"""What a run did, kept in tables: ``runs``, ``run_steps``, ``run_days`` and ``run_loads``.
 
 Here: measuring the steps of a run and writing them down. Elsewhere: when a run begins, commits
 and ends (``hooks``), what a save does to a table (``datasets``).
@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 from lingokids import contracts
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from lingokids.datasets.tables import TableDataset
     from lingokids.datasets.warehouse import Change, Warehouse
 
 LOGGER = logging.getLogger(__name__)
-RECORDS = (contracts.RUNS, contracts.RUN_STEPS, contracts.RUN_DAYS)
+RECORDS = (contracts.RUNS, contracts.RUN_STEPS, contracts.RUN_DAYS, contracts.RUN_LOADS)
 
 
 @dataclass
@@ -105,10 +107,21 @@ class Run:
                     *(change.rows_deleted, change.rows_inserted, change.seconds),
                 ],
             )
-        if any(change.table_name == "due_days" for _, change in steps):
+        self._write_units(con)
+
+    def _write_units(self, con: DuckDBPyConnection) -> None:
+        """Note the days that the run rebuilt, and the loads that it took in or restored."""
+        if "due_days" in self.warehouse.run_tables:
             con.execute(
                 "INSERT INTO run_days SELECT ?, date FROM temp.main.due_days", [self.run_id]
             )
+        if "new_objects" in self.warehouse.run_tables:
+            con.execute(
+                "INSERT INTO run_loads SELECT DISTINCT ?, load_id FROM temp.main.new_objects",
+                [self.run_id],
+            )
+        for load_id, run_id in self.warehouse.restored_loads.items():
+            con.execute("INSERT INTO run_loads VALUES (?, ?)", [run_id, int(load_id)])
 
     def _table(self, contract: contracts.Contract) -> TableDataset:
         from lingokids.datasets.tables import TableDataset

@@ -4,18 +4,13 @@ Here: hooks, configuration patterns and resolvers. Elsewhere: places (``conf/bas
 tables (``catalog.yml``), what an operator may tune (``parameters.yml``).
 """
 
-from pathlib import Path
-
-from omegaconf.resolvers import oc
-
+from lingokids import environment
 from lingokids.hooks import RunHooks
-
-_PROJECT = Path(__file__).resolve().parents[2]
 
 
 def _in_project(path: str) -> str:
     """A path below the project, wherever the command is given from."""
-    return (_PROJECT / path).as_posix()
+    return (environment.PROJECT / path).as_posix()
 
 
 HOOKS = (RunHooks(),)
@@ -24,5 +19,5 @@ CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     "merge_strategy": {"globals": "soft", "parameters": "soft"},
-    "custom_resolvers": {"project": _in_project, "oc.env": oc.env},
+    "custom_resolvers": {"project": _in_project, "oc.env": environment.variable},
 }

@@ -89,6 +89,7 @@ def check_parameters(parameters: dict[str, Any]) -> str | None:
     parse_spellings(parameters["os_names"])
     parse_month("subscription_impact.month", parameters["subscription_impact"]["month"])
     parse_days("subscription_impact.days", parameters["subscription_impact"]["days"])
+    parse_smallest_group(parameters["smallest_group"])
     rebuild = parse_rebuild(parameters["rebuild"])
     if rebuild == "raw" and since:
         raise LingokidsError(
@@ -120,6 +121,19 @@ def parse_days(name: str, value: object) -> int:
             f"{LONGEST_LOOKBACK_DAYS:,}."
         )
     return value  # type: ignore[return-value]
+
+
+def parse_smallest_group(value: object) -> int:
+    """Read ``smallest_group``: the least number of users behind a metric that is shown.
+
+    Raises:
+        LingokidsError: It is not a whole number of 1 or more.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise LingokidsError(
+        f"smallest_group is {value!r}: write a whole number of users, 1 or more (1 hides nothing)."
+    )
 
 
 def parse_spellings(value: object) -> dict[str, str]:

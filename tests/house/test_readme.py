@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from conftest import ROOT
+from minio_server import binary, free_address, wait_until_ready
 
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 DRIVEN_ELSEWHERE = {
@@ -19,6 +23,8 @@ DRIVEN_ELSEWHERE = {
     "uv run ruff format --check .": ".ci/run",
     "uv run mypy": ".ci/run",
 }
+NEEDS_DOCKER = {"docker compose up -d --wait"}
+WITH_MINIO = re.compile(r"^## With MinIO\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -56,7 +62,7 @@ def _without_times(text: str) -> list[str]:
 
 @pytest.mark.slow
 def test_every_command_of_the_readme_runs_and_prints_what_is_shown(checkout):
-    blocks = BLOCK.findall((ROOT / "README.md").read_text())
+    blocks = BLOCK.findall(WITH_MINIO.sub("", (ROOT / "README.md").read_text()))
     printed, compared = "", 0
     for language, text in blocks:
         if language == "bash":
@@ -65,9 +71,63 @@ def test_every_command_of_the_readme_runs_and_prints_what_is_shown(checkout):
         elif language == "text":
             assert _without_times(printed.strip()) == _without_times(text.strip())
             compared += 1
+        elif language == "python" and "manifest.json" in text:
+            assert _run_python(text, checkout).strip()
         elif language == "sql":
             _run(_as_query(text), checkout)
-    assert compared == 4
+    assert compared == 5
+
+
+@pytest.mark.minio
+def test_every_command_with_minio_runs_and_prints_what_is_shown(checkout, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("MINIO_")]:
+        monkeypatch.delenv(name)  # they come from .env, as they do for a reader
+    folder_of_minio = Path(binary() or pytest.skip("no MinIO")).parent
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{folder_of_minio}")
+    address = free_address()
+    example = checkout / ".env.example"
+    example.write_text(example.read_text().replace("127.0.0.1:9000", address))
+    section = WITH_MINIO.search((ROOT / "README.md").read_text())[0]
+    printed, after_docker, run = "", [], []
+    with ExitStack() as servers:
+        for language, text in BLOCK.findall(section.replace("127.0.0.1:9000", address)):
+            if language == "text":
+                assert printed == text
+                continue
+            commands = text.splitlines()
+            for number, command in enumerate(commands):
+                if command in NEEDS_DOCKER:
+                    after_docker += commands[number + 1 :]
+                    break
+                if "minio server" in command:
+                    servers.enter_context(_serving(command, checkout, address))
+                else:
+                    printed = _run(command, checkout)
+                    run.append(command)
+
+    assert after_docker
+    assert set(after_docker) <= set(run), "run without Docker, further down"
+    assert "+7,447" in printed
+
+
+@contextmanager
+def _serving(command: str, checkout: Path, address: str) -> Iterator[None]:
+    """A command that goes on until it is stopped."""
+    with (checkout / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            command, shell=True, cwd=checkout, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            wait_until_ready(address, process)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(10)
+
+
+def _run_python(text: str, checkout: Path) -> str:
+    (checkout / "of_the_readme.py").write_text(text)
+    return _run("uv run python of_the_readme.py", checkout)
 
 
 def _as_query(sql: str) -> str:

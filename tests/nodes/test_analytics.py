@@ -107,6 +107,101 @@ def test_subscription_impact_by_platform(rows):
     ]
 
 
+def impact(subscribed, *played, month="2025-01", days=7, **values):
+    """The answer for user 1, who subscribed on a day and completed exits at some instants."""
+    subscription = {"user_id": "1", "subscription_date": subscribed, "platform": "apple"}
+    exits = [an_exit(f"e{n}", created_at=at, **values) for n, at in enumerate(played)]
+    return answer_subscription_impact(
+        events(*exits),
+        table_of(contracts.EXERCISE_SUBSCRIPTIONS, subscription),
+        {"month": month, "days": days},
+    )
+
+
+def before_and_after(rows, answer):
+    return [
+        (float(row["average_completed_before"]), float(row["average_completed_after"]))
+        for row in rows(answer)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("at", "counted"),
+    [
+        ("2025-01-07 23:59:59.999", (0, 0)),  # the eighth day before ends
+        ("2025-01-08 00:00:00", (1, 0)),  # the seventh day before begins
+        ("2025-01-14 23:59:59.999", (1, 0)),  # the day before ends
+        ("2025-01-15 00:00:00", (0, 0)),  # the day itself begins
+        ("2025-01-15 23:59:59.999", (0, 0)),  # the day itself ends
+        ("2025-01-16 00:00:00", (0, 1)),  # the day after begins
+        ("2025-01-22 23:59:59.999", (0, 1)),  # the seventh day after ends
+        ("2025-01-23 00:00:00", (0, 0)),  # the eighth day after begins
+    ],
+)
+def test_the_seven_days_before_and_after_are_whole_days_without_the_day_itself(rows, at, counted):
+    assert before_and_after(rows, impact("2025-01-15", at)) == [counted]
+
+
+def test_days_before_and_after_may_lie_in_other_months(rows):
+    first = impact("2025-01-01", "2024-12-31 12:00:00", "2025-01-02 12:00:00")
+    last = impact("2025-01-31", "2025-01-30 12:00:00", "2025-02-01 12:00:00", "2025-02-07 12:00:00")
+
+    assert before_and_after(rows, first) == [(1, 1)]
+    assert before_and_after(rows, last) == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("subscribed", "month", "is_asked"),
+    [
+        ("2025-01-01", "2025-01", True),
+        ("2025-01-31", "2025-01", True),
+        ("2024-12-31", "2025-01", False),
+        ("2025-02-01", "2025-01", False),
+        ("2024-01-15", "2025-01", False),  # the same month of another year
+        ("2024-12-31", "2024-12", True),
+        ("2024-02-29", "2024-02", True),
+    ],
+)
+def test_only_subscriptions_of_the_month_count(rows, subscribed, month, is_asked):
+    assert len(rows(impact(subscribed, month=month))) == is_asked
+
+
+def test_the_number_of_days_is_a_parameter(rows):
+    played = ("2025-01-12 12:00:00", "2025-01-14 12:00:00", "2025-01-16 12:00:00")
+
+    assert before_and_after(rows, impact("2025-01-15", *played, days=1)) == [(1, 1)]
+    assert before_and_after(rows, impact("2025-01-15", *played, days=3)) == [(2, 1)]
+
+
+@pytest.mark.parametrize("left", [{"completed": False}, {"completed": None}])
+def test_an_exit_that_was_not_completed_does_not_count(rows, left):
+    assert before_and_after(rows, impact("2025-01-15", "2025-01-14 12:00:00", **left)) == [(0, 0)]
+
+
+def test_an_enter_does_not_count(rows):
+    entered = impact("2025-01-15", "2025-01-14 12:00:00", event_type="activity_enter")
+
+    assert before_and_after(rows, entered) == [(0, 0)]
+
+
+def test_a_subscriber_without_activity_lowers_the_average_of_his_platform(rows):
+    subscriptions = table_of(
+        contracts.EXERCISE_SUBSCRIPTIONS,
+        *(
+            {"user_id": user, "subscription_date": "2025-01-15", "platform": "apple"}
+            for user in ("1", "idle", "also idle")
+        ),
+    )
+    exits = [an_exit(f"e{n}", created_at="2025-01-16 12:00:00") for n in range(4)]
+
+    (row,) = rows(answer_subscription_impact(events(*exits), subscriptions, JANUARY))
+
+    # 0, 0 and 0 before; 4, 0 and 0 after: 4 / 3
+    assert row["subscribers"] == 3
+    assert row["average_completed_after"] == Decimal("1.33")
+    assert row["change_percentage"] is None
+
+
 def test_a_month_written_otherwise_is_refused():
     with pytest.raises(LingokidsError, match="write a month as YYYY-MM"):
         answer_subscription_impact(

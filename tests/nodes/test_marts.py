@@ -10,6 +10,7 @@ from builders import an_id, table_of
 from lingokids import contracts
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
+    build_user_activity,
     find_due_days,
     rank_activities,
 )
@@ -68,6 +69,30 @@ def test_spellings_of_the_operating_system_are_counted_together_on_request(rows)
 
     assert names({}) == [("iOS", 1), ("iPhone OS", 1)]
     assert names({"iPhone OS": "iOS"}) == [("iOS", 2)]
+
+
+def test_each_user_and_activity_has_a_row_of_its_own_in_a_slice(rows):
+    events = table_of(
+        contracts.ENRICHED_EVENTS,
+        an_event(1, user_id=an_id(901), os_name="iPhone OS", duration_seconds="1"),
+        an_event(2, user_id=an_id(901), os_name="iOS", duration_seconds="2", completed_flag=None),
+        an_event(3, user_id=an_id(902), os_name="iOS", activity_name="Paint a Fish"),
+        an_event(4, user_id=an_id(902), os_name="iOS", date="2021-01-06"),
+    )
+
+    built = rows(build_user_activity(events, due("2021-01-05"), {"iPhone OS": "iOS"}))
+
+    assert sorted(
+        (
+            *(str(row["user_id"]), row["os_name"], row["country_code"], row["collection_id"]),
+            *(row["activity_name"], row["activities_played"], row["activities_completed"]),
+            row["total_time_spent"],
+        )
+        for row in built
+    ) == [
+        (an_id(901), "iOS", "unknown", "none", None, 2, 1, Decimal("3.000")),
+        (an_id(902), "iOS", "unknown", "none", "Paint a Fish", 1, 1, Decimal("60.500")),
+    ]
 
 
 def test_only_due_days_are_built(rows):

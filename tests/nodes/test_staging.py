@@ -7,6 +7,9 @@ import pytest
 from builders import an_id, table_of
 from lingokids import contracts
 from lingokids.pipelines.staging.nodes import (
+    find_earlier_deliveries,
+    find_last_activities,
+    find_last_users,
     find_superseded_deliveries,
     stage_activities,
     stage_events,
@@ -47,6 +50,11 @@ def loads(*numbers):
     return table_of(contracts.STAGED_LOADS, *({"load_id": number} for number in numbers))
 
 
+def superseded_in(bronze, new_loads):
+    earlier = find_earlier_deliveries(bronze, new_loads)
+    return find_superseded_deliveries(bronze, earlier, new_loads)
+
+
 @pytest.fixture
 def staged(rows):
     """Stage deliveries of load 1 and later, all of them new."""
@@ -54,7 +62,7 @@ def staged(rows):
     def stage(*deliveries, window=NO_WINDOW):
         bronze = table_of(contracts.BRONZE_EVENTS, *deliveries)
         new = loads(*{delivery["load_id"] for delivery in deliveries})
-        superseded = find_superseded_deliveries(bronze, new)
+        superseded = superseded_in(bronze, new)
         empty = table_of(contracts.STG_EVENTS)
         _, events = stage_events(bronze, superseded, empty, new, window)
         return rows(events)
@@ -99,7 +107,7 @@ def test_a_delivery_that_landed_before_the_staged_one_changes_nothing(rows):
         a_bronze_event(load_id=2, landed_at="2021-01-04 00:00:00", object_key="late.jsonl"),
     )
 
-    superseded = find_superseded_deliveries(bronze, loads(2))
+    superseded = superseded_in(bronze, loads(2))
     _, events = stage_events(
         bronze, superseded, table_of(contracts.STG_EVENTS), loads(2), NO_WINDOW
     )
@@ -120,9 +128,7 @@ def test_a_delivery_is_superseded_once(rows):
     found = [
         (row["etag"], row["superseded_by_load"])
         for load in (1, 2, 3)
-        for row in rows(
-            find_superseded_deliveries(bronze.filter(bronze.load_id <= load), loads(load))
-        )
+        for row in rows(superseded_in(bronze.filter(bronze.load_id <= load), loads(load)))
     ]
 
     assert found == [("v1", 2), ("v2", 3)]
@@ -138,7 +144,8 @@ def changes(rows):
             contracts.BRONZE_USERS,
             a_user(landed_at="2021-01-09 00:00:00", load_id=2, etag="v2", **new),
         )
-        changed, users = stage_users(bronze, known, loads(2))
+        last = find_last_users(bronze, known, loads(2))
+        changed, users = stage_users(last, known, loads(2))
         assert len(rows(users)) == 1
         return [row["changed_from"] and str(row["changed_from"])[:10] for row in rows(changed)]
 
@@ -203,7 +210,19 @@ def test_an_activity_described_otherwise_is_noted(rows):
 
     def changed_by(delivery):
         bronze = table_of(contracts.BRONZE_ACTIVITIES, delivery)
-        return len(rows(stage_activities(bronze, known, loads(2))[0]))
+        last = find_last_activities(bronze, known, loads(2))
+        return len(rows(stage_activities(last, known, loads(2))[0]))
 
     assert changed_by(again) == 0
     assert changed_by(again | {"activity_type": "video"}) == 1
+
+
+def test_a_record_that_arrived_before_the_known_one_is_not_the_last(rows):
+    known = table_of(
+        contracts.STG_USERS, a_user(landed_at="2021-01-09 00:00:00", load_id=1, etag="v2")
+    )
+    bronze = table_of(
+        contracts.BRONZE_USERS, a_user(landed_at="2021-01-08 00:00:00", load_id=2, etag="v1")
+    )
+
+    assert rows(find_last_users(bronze, known, loads(2))) == []

@@ -29,6 +29,7 @@ from lingokids.errors import LingokidsError
         (["--params", "listing.since=May"], "write a UTC day as YYYY-MM-DD"),
         (["--params", "rebuild=raw,listing.since=2021-01-02"], "leave one of them out"),
         (["--params", "subscription_impact.month=May"], "write a month as YYYY-MM"),
+        (["--params", "smallest_group=0"], "write a whole number of users, 1 or more"),
         (["--runner", "ThreadRunner"], "ThreadRunner cannot be used"),
         (["--runner", "ParallelRunner"], "ParallelRunner cannot be used"),
         (["--to-nodes", "ingest_events"], "A pipeline runs whole or not at all"),
@@ -133,3 +134,25 @@ def test_an_unknown_arrival_is_refused():
 
     with pytest.raises(LingokidsError, match="write modified or key"):
         ObjectsDataset(path="x", dataset="events", fields="EVENT_FIELDS", warehouse={}, arrival="x")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [200, 2_000])
+def test_a_full_disk_ends_in_a_sentence_and_unchanged_tables(sample_project, kilobytes):
+    """A limit on the size of files stands for a disk that is full at some point of the run."""
+    before = sample_project.snapshot()
+    limited = f"ulimit -f {kilobytes}; exec {sys.executable} -m kedro run --params rebuild=bronze"
+
+    run = subprocess.run(
+        ["bash", "-c", limited],
+        cwd=sample_project.folder,
+        env=sample_project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 1
+    assert "Traceback" not in run.stdout + run.stderr
+    assert "free disk space and run again" in run.stderr + run.stdout
+    assert sample_project.snapshot() == before

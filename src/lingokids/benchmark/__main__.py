@@ -12,6 +12,7 @@ import argparse
 import compileall
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -143,6 +144,8 @@ def _project(folder: Path) -> Cost:
 def _forget(folder: Path) -> None:
     for file in folder.glob("*.duckdb*"):
         file.unlink()
+    for lake in ("02_bronze", "03_gold"):
+        shutil.rmtree(folder / lake, ignore_errors=True)
 
 
 def _remove_day(raw: Path, plan: Plan) -> None:

@@ -85,6 +85,14 @@ QUARANTINED_LINES = Contract(
     ("line_text", "reason", *ARRIVAL),
 )
 
+EVENT_DELIVERIES = Contract(
+    "event_deliveries",
+    "One row per delivery of an event, with what orders deliveries.",
+    DELIVERY,
+    (*DELIVERY, "event_id", "occurred_at", *ARRIVAL),
+    ("event_id", "occurred_at", *ARRIVAL),
+)
+
 SUPERSEDED_DELIVERIES = Contract(
     "superseded_deliveries",
     "One row per delivery of an event that a later delivery of it replaces.",
@@ -215,6 +223,16 @@ ACTIVITY_POPULARITY_DAILY = Contract(
     (*MEASURES, "rank_by_count", "rank_by_time"),
 )
 
+USER_ACTIVITY_GRAIN = (*ENGAGEMENT_GRAIN, "activity_id", "user_id")
+
+USER_ACTIVITY_DAILY = Contract(
+    "user_activity_daily",
+    "What each user played on a day, per slice and activity: every metric is answered from it.",
+    USER_ACTIVITY_GRAIN,
+    (*USER_ACTIVITY_GRAIN, "activity_name", *MEASURES),
+    MEASURES,
+)
+
 # The exercise has its own ids ('evt_001', 12345), hence text where the app has uuids.
 _EXERCISE_IDS = (("event_id", "string"), ("user_id", "string"))
 
@@ -297,4 +315,11 @@ RUN_DAYS = Contract(
     "One row per day whose gold rows a recorded run rebuilt.",
     ("run_id", "date"),
     ("run_id", "date"),
+)
+
+RUN_LOADS = Contract(
+    "run_loads",
+    "One row per load that a recorded run took in.",
+    ("run_id", "load_id"),
+    ("run_id", "load_id"),
 )

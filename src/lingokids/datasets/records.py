@@ -11,9 +11,13 @@ import functools
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import ibis
+import ibis.expr.datatypes as dt
 import pyarrow as pa
 from ibis.backends.sql.datatypes import DuckDBType
+from ibis.expr import operations as ops
 
+from lingokids import contracts
 from lingokids.datasets import lines as line_cutting
 
 if TYPE_CHECKING:
@@ -21,8 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import duckdb
-    import ibis
     import ibis.expr.types as ir
+    from ibis.backends.duckdb import Backend
 
     from lingokids.contracts import Field
     from lingokids.datasets.warehouse import Warehouse
@@ -68,21 +72,22 @@ class RecordReader:
         due: list[RawObject],
         judge: Callable[[ir.Table], ir.Table],
     ) -> None:
-        self._con = warehouse.writer.con
+        writer = warehouse.writer
+        self._con = writer.con
         self._due = due
         self._con.register(f"due_{dataset}", _due_table(due))
         self._batch = _Slot(self._con, f"batch_of_{dataset}", line_cutting.to_arrow([]))
         self._con.execute(
             f"CREATE OR REPLACE TEMP VIEW records_of_{dataset} AS {_records_sql(dataset, fields)}"
         )
-        judged = judge(warehouse.writer.table(f"records_of_{dataset}"))
-        self._judging = functools.cache(lambda: warehouse.writer.compile(judged))
+        judged = judge(_table(writer, f"records_of_{dataset}", _record_schema(fields)))
+        self._judging = functools.cache(lambda: writer.compile(judged))
         nothing = self._worked_out(_no_rows(judged.schema()))
         self._judged = _Slot(self._con, f"judged_{dataset}", nothing)
         self._read = _Slot(self._con, f"read_{dataset}", _due_table([]))
         self._tables = (
-            warehouse.writer.table(f"judged_{dataset}"),
-            warehouse.writer.table(f"read_{dataset}"),
+            _table(writer, f"judged_{dataset}", judged.schema()),
+            _table(writer, f"read_{dataset}", ibis.schema(_DUE_COLUMNS)),
         )
 
     def read(self, batch: list[line_cutting.Piece]) -> tuple[ir.Table, ir.Table]:
@@ -101,6 +106,11 @@ class RecordReader:
             return self._con.execute(query).to_arrow_table()
         finally:
             self._con.execute("RESET arrow_lossless_conversion")
+
+
+def _table(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
+    """A table whose columns are known, without asking the engine for them."""
+    return ops.DatabaseTable(name=name, schema=schema, source=backend).to_expr()
 
 
 def _no_rows(schema: ibis.Schema) -> str:
@@ -140,16 +150,37 @@ FROM batch
 """
 
 
+_DUE_COLUMNS = {
+    "object_index": "int32",
+    **{name: contracts.COLUMNS[name].type for name in ("object_key", "etag", *contracts.ARRIVAL)},
+}
+
+
 def _due_table(due: list[RawObject]) -> pa.Table:
-    return pa.table(
-        {
-            "object_index": pa.array(range(len(due)), pa.int32()),
-            "object_key": pa.array([item.key for item in due], pa.string()),
-            "etag": pa.array([item.etag for item in due], pa.string()),
-            "landed_at": pa.array([item.landed_at for item in due], pa.timestamp("us")),
-            "load_id": pa.array([item.load_id for item in due], pa.int32()),
-        }
+    schema = ibis.schema(_DUE_COLUMNS).to_pyarrow()
+    values = {
+        "object_index": range(len(due)),
+        "object_key": [item.key for item in due],
+        "etag": [item.etag for item in due],
+        "landed_at": [item.landed_at for item in due],
+        "load_id": [item.load_id for item in due],
+    }
+    return pa.table({field.name: pa.array(values[field.name], field.type) for field in schema})
+
+
+def _record_schema(fields: tuple[Field, ...]) -> ibis.Schema:
+    """The columns that ``_records_sql`` selects."""
+    return ibis.schema(
+        {name: contracts.COLUMNS[name].type for name in (*contracts.DELIVERY, *contracts.ARRIVAL)}
+        | {"line_text": "string", "problem": "string", "is_blank": "boolean"}
+        | {"record": _type_of(_text_leaves(fields))}
     )
+
+
+def _type_of(shape: dict[str, Any] | str) -> dt.DataType:
+    if isinstance(shape, str):
+        return dt.string
+    return dt.Struct({key: _type_of(value) for key, value in shape.items()})
 
 
 def _text_leaves(fields: tuple[Field, ...]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from lingokids import contracts
-from lingokids.datasets.warehouse import Change, Warehouse
+from lingokids.datasets.warehouse import Change, Warehouse, out_of_room
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ _CONTRACTS: dict[str, Contract] = {
     for contract in vars(contracts).values()
     if isinstance(contract, contracts.Contract)
 }
+
+
+def contract_of(table_name: str) -> Contract:
+    """The contract of a table."""
+    return _CONTRACTS[table_name]
 
 
 class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
@@ -86,7 +91,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.survives_rebuild = survives_rebuild
         self.warehouse = Warehouse.at(**warehouse)
         self.metadata = metadata
-        self._contract = _CONTRACTS[contract or table_name]
+        self._contract = contract_of(contract or table_name)
         self._unit = unit or []
         self._replaces = replaces
         self._compiled: tuple[ir.Table, str] | None = None
@@ -115,6 +120,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
     def clear(self) -> None:
         """Delete every row: for a rebuild on purpose."""
         self.ensure()
+        self.warehouse.is_emptied = True
         self._note(self._run(f"DELETE FROM {self._name}"), 0, 0.0)
 
     @property
@@ -221,11 +227,8 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
                 f"{self.table_name}: {error}. The rows break the contract in contracts.py: mend "
                 "the node, or the contract if the promise changed."
             ) from error
-        except duckdb.OutOfMemoryException as error:
-            raise LingokidsError(
-                f"{self.table_name}: the engine ran out of memory: raise warehouse.memory_limit "
-                f"in conf/base/globals.yml, or free disk space. ({str(error).splitlines()[0]})"
-            ) from error
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise LingokidsError(f"{self.table_name}: {out_of_room(error)}") from error
         return int(row[0]) if row else 0
 
     def _insert(self, data: ir.Table) -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import re
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import duckdb
 from ibis.backends.duckdb import Backend
 
+from lingokids.datasets.published import PublishedCopy
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -28,15 +28,9 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
+    from lingokids.datasets.parquet import Offer
+
 LOCK_WAIT_SECONDS = 10.0
-PUBLISHED_TABLES = (
-    "activity_engagement_metrics",
-    "activity_popularity_daily",
-    "q1_completion_rate",
-    "q2_price_tier_engagement",
-    "q3_subscription_impact",
-    "runs",
-)
 _LOCK_RETRY_SECONDS = 0.2
 
 _ENGINE_SETTINGS: dict[str, Any] = {
@@ -65,6 +59,9 @@ class Warehouse:
         changes: What the run in hand has done so far, in order.
         tables: The tables there are, as the run in hand sees them.
         run_tables: The tables that end with the run.
+        is_emptied: Whether the run in hand emptied tables, to make them anew.
+        offers: What the run in hand offers to be published once it is committed.
+        restored_loads: The loads it restores from a lake, and the runs that took them in.
     """
 
     _known: ClassVar[dict[Path, Warehouse]] = {}
@@ -76,6 +73,9 @@ class Warehouse:
         self.changes: list[Change] = []
         self.tables: set[str] = set()
         self.run_tables: set[str] = set()
+        self.is_emptied = False
+        self.offers: list[Offer] = []
+        self.restored_loads: dict[str, str] = {}
         self._settings = _ENGINE_SETTINGS | {
             name: value for name, value in settings.items() if value is not None
         }
@@ -122,7 +122,7 @@ class Warehouse:
         Raises:
             LingokidsError: Another process holds the file, or it cannot be opened.
         """
-        self.rollback()
+        self.close()
         self.database.parent.mkdir(parents=True, exist_ok=True)
         connection = self._connect_for_writing()
         self._writer = Backend.from_connection(connection)
@@ -131,11 +131,17 @@ class Warehouse:
         catalog = self._writer.current_catalog
         self.tables = set(self._writer.list_tables(database=(catalog, "main")))
         self.run_tables = set()
+        self.is_emptied = False
+        self.offers = []
+        self.restored_loads = {}
 
     def commit(self) -> None:
         """Make everything the run did visible at once."""
         Warehouse.is_committing = True
-        self.writer.con.execute("COMMIT")
+        try:
+            self.writer.con.execute("COMMIT")
+        except duckdb.Error as error:  # an I/O error comes as one of the transaction
+            raise LingokidsError(f"The commit failed: {out_of_room(error)}") from error
 
     def close(self) -> None:
         """End the run: what is not committed is rolled back, and the file is let go."""
@@ -143,10 +149,6 @@ class Warehouse:
         if self._writer is not None:
             self._writer.con.close()
             self._writer = None
-
-    def rollback(self) -> None:
-        """Leave every table as it was before the run."""
-        self.close()
 
     def reader(self) -> ReadingBackend:
         """A connection that holds the file only while it answers.
@@ -163,57 +165,12 @@ class Warehouse:
             return _cannot_open(self.database, error, cure="Read it when that one ends.")
         return f"{table_name} is not there yet: uv run kedro run makes it."
 
-    @property
-    def is_published(self) -> bool:
-        """Whether the published copy is of the last run that changed something.
-
-        It is not if the run was killed between its commit and its publication.
-        """
-        if not self.published.exists():
-            return not self._has_records()
-        try:
-            with duckdb.connect(str(self.published), read_only=True) as con:
-                copied = con.execute("SELECT max(run_id) FROM runs").fetchone()
-        except duckdb.Error:  # not a copy of ours: it is written anew
-            return False
-        return copied == self._last_success()
-
     def publish(self) -> None:
-        """Copy the gold tables into the published file: written aside, then renamed.
-
-        The run's connection is used, after its commit, so the copy is what was committed.
-        """
-        if not self._has_records():
-            return
-        aside = self.published.with_name(f".{self.published.name}.{os.getpid()}")
-        try:
-            aside.unlink(missing_ok=True)
-            self._copy_gold_to(aside)
-            aside.replace(self.published)
-        except (OSError, duckdb.Error) as error:
-            raise LingokidsError(
-                f"The run is committed, but {self.published.name} could not be written "
-                f"({str(error).splitlines()[0]}): mend that and run again."
-            ) from error
-
-    def _copy_gold_to(self, file: Path) -> None:
-        con = self.writer.con
-        con.execute(f"ATTACH '{_quoted(file)}' AS published")
-        try:
-            for name in PUBLISHED_TABLES:
-                if name in self.tables:
-                    con.execute(f'CREATE TABLE published.main."{name}" AS FROM main."{name}"')
-            con.execute("DELETE FROM published.main.runs WHERE status <> 'succeeded'")
-            con.execute("CHECKPOINT published")
-        finally:
-            con.execute("DETACH published")
-
-    def _has_records(self) -> bool:
-        return "runs" in self.tables
-
-    def _last_success(self) -> tuple[Any, ...] | None:
-        sql = "SELECT max(run_id) FROM runs WHERE status = 'succeeded'"
-        return self.writer.con.execute(sql).fetchone() if self._has_records() else None
+        """Bring the published copy up to the run in hand, after its commit, if it is not."""
+        copy = PublishedCopy(self.published, self.writer.con, self.tables)
+        if self.has_changed or not copy.is_current:
+            due_days = "temp.main.due_days" if "due_days" in self.run_tables else None
+            copy.publish(due_days, anew=self.is_emptied or not self.has_changed)
 
     def _connect_for_writing(self) -> duckdb.DuckDBPyConnection:
         give_up_at = time.monotonic() + LOCK_WAIT_SECONDS
@@ -306,6 +263,20 @@ def _connect_for_reading(database: Path, published: Path) -> duckdb.DuckDBPyConn
 _RUN_AGAIN = "Wait until it ends, or stop it, and run again. Nothing was changed."
 
 
+def out_of_room(error: duckdb.Error) -> str:
+    """What to do when the engine ran out of memory or could not write a file."""
+    cause = str(error).splitlines()[0]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return (
+            "the engine ran out of memory: raise warehouse.memory_limit in "
+            f"conf/base/globals.yml, or free disk space. ({cause})"
+        )
+    return (
+        f"a file could not be written or read ({cause}): free disk space and run again. Every "
+        "table is as it was."
+    )
+
+
 def _cannot_open(database: Path, error: duckdb.Error, cure: str = _RUN_AGAIN) -> str:
     if holder := re.search(r"held in (.*?) \(PID (\d+)\)", str(error)):
         process = f" (PID {holder[2]}, {Path(holder[1]).name})"
@@ -313,7 +284,3 @@ def _cannot_open(database: Path, error: duckdb.Error, cure: str = _RUN_AGAIN) ->
     if "lock" in str(error):
         return f"{database.name} is in use by another process. {cure}"
     return f"{database} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

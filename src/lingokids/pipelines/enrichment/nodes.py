@@ -14,6 +14,12 @@ from ibis import _
 
 from lingokids import contracts, windows
 
+MILESTONES = (
+    *("trial_start_at", "trial_end_at"),
+    *("subscription_start_at", "subscription_expire_at"),
+)
+DESCRIPTION = ("activity_name", "activity_type", "activity_subtype")
+
 
 def find_unenriched_loads(staged_loads: ir.Table, known_enriched_loads: ir.Table) -> ir.Table:
     """Find the loads in silver that the enriched events do not reflect yet.
@@ -92,8 +98,8 @@ def enrich_events(
         ``ENRICHED_EVENTS``.
     """
     due = _due_events(stg_events, outdated_events, unenriched_loads, window)
-    users = stg_users.mutate(is_known_user=True).drop(*contracts.DELIVERY, *contracts.ARRIVAL)
-    activities = stg_activities.drop(*contracts.DELIVERY, *contracts.ARRIVAL)
+    users = stg_users.select("user_id", "country_code", *MILESTONES, is_known_user=True)
+    activities = stg_activities.select("activity_id", *DESCRIPTION)
     joined = due.left_join(users, "user_id").left_join(activities, "activity_id")
     return joined.mutate(subscription_status=subscription_status(joined)).select(
         contracts.ENRICHED_EVENTS.columns
@@ -193,9 +199,8 @@ def _outdated_by_users(
         )
     )
     records = since.inner_join(
-        stg_users.drop(*contracts.DELIVERY, *contracts.ARRIVAL), "user_id"
+        stg_users.select("user_id", *MILESTONES, country_code_now=_.country_code), "user_id"
     ).mutate(is_known_user=True)
-    records = records.rename({"country_code_now": "country_code"})
     concerned = known_enriched.select(
         *contracts.EVENT_ROWS.columns,
         "user_id",
@@ -219,17 +224,16 @@ def _outdated_by_activities(
     loads: ir.Table,
 ) -> ir.Table:
     """Rows whose activity is now described otherwise."""
-    described = ("activity_name", "activity_type", "activity_subtype")
     changed = changed_activities.semi_join(
         loads, changed_activities.changed_by_load == loads.load_id
     )
     records = stg_activities.semi_join(changed, "activity_id").select(
-        "activity_id", **{f"{column}_now": column for column in described}
+        "activity_id", **{f"{column}_now": column for column in DESCRIPTION}
     )
     concerned = known_enriched.select(
-        *contracts.EVENT_ROWS.columns, "activity_id", *described
+        *contracts.EVENT_ROWS.columns, "activity_id", *DESCRIPTION
     ).inner_join(records, "activity_id")
     is_outdated = ibis.or_(
-        *(~concerned[column].identical_to(concerned[f"{column}_now"]) for column in described)
+        *(~concerned[column].identical_to(concerned[f"{column}_now"]) for column in DESCRIPTION)
     )
     return concerned.filter(is_outdated).select(contracts.EVENT_ROWS.columns)

@@ -50,16 +50,37 @@ def build_engagement_metrics(
         ``unknown``; the collection of an activity opened outside any is ``none``.
     """
     events = intermediate_activity_events_enriched.semi_join(due_days, "date")
-    sliced = events.mutate(
-        **{
-            column: events[column].fill_null(metrics.UNKNOWN)
-            for column in ("country_code", "os_version", "app_version", "activity_type")
-        },
-        os_name=_respelled(events.os_name, os_names).fill_null(metrics.UNKNOWN),
-        collection_id=events.collection_id.fill_null(metrics.NO_COLLECTION),
-    )
+    sliced = _sliced(events, os_names)
     measured = sliced.group_by(contracts.ENGAGEMENT_GRAIN).aggregate(**metrics.MEASURES)
-    return measured.mutate(**metrics.RATES).select(contracts.ACTIVITY_ENGAGEMENT_METRICS.columns)
+    return measured.mutate(completion_rate=metrics.RATES["completion_rate"]).select(
+        contracts.ACTIVITY_ENGAGEMENT_METRICS.columns
+    )
+
+
+def build_user_activity(
+    intermediate_activity_events_enriched: ir.Table,
+    due_days: ir.Table,
+    os_names: dict[str, str],
+) -> ir.Table:
+    """Count and add up what each user played on the due days, per slice and activity.
+
+    Grain: one row per slice of ``ACTIVITY_ENGAGEMENT_METRICS``, activity_id and user_id.
+
+    Args:
+        intermediate_activity_events_enriched: One row per event.
+        due_days: The days to build.
+        os_names: Spellings of os_name to be counted under another one.
+
+    Returns:
+        ``USER_ACTIVITY_DAILY``: slices as in ``build_engagement_metrics``.
+    """
+    events = intermediate_activity_events_enriched.semi_join(due_days, "date")
+    played = _sliced(events, os_names).group_by(contracts.USER_ACTIVITY_GRAIN)
+    return played.aggregate(
+        # an activity has one name, so any aggregate that ignores NULL finds it
+        activity_name=_.activity_name.max(),
+        **metrics.MEASURES,
+    ).select(contracts.USER_ACTIVITY_DAILY.columns)
 
 
 def rank_activities(
@@ -95,6 +116,18 @@ def record_gold_days(due_days: ir.Table) -> ir.Table:
     Grain: one row per rebuilt day.
     """
     return due_days
+
+
+def _sliced(events: ir.Table, os_names: dict[str, str]) -> ir.Table:
+    """The events with the slice they count in: no column of it is NULL."""
+    return events.mutate(
+        **{
+            column: events[column].fill_null(metrics.UNKNOWN)
+            for column in ("country_code", "os_version", "app_version", "activity_type")
+        },
+        os_name=_respelled(events.os_name, os_names).fill_null(metrics.UNKNOWN),
+        collection_id=events.collection_id.fill_null(metrics.NO_COLLECTION),
+    )
 
 
 def _respelled(name: ir.StringValue, spellings: dict[str, str]) -> ir.StringValue:

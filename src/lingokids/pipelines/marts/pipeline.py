@@ -4,6 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
+    build_user_activity,
     find_due_days,
     rank_activities,
     record_gold_days,
@@ -31,6 +32,12 @@ def create_pipeline() -> Pipeline:
                 inputs=["intermediate_activity_events_enriched", "due_days"],
                 outputs="activity_popularity_daily",
                 name="rank_activities",
+            ),
+            Node(
+                func=build_user_activity,
+                inputs=["intermediate_activity_events_enriched", "due_days", "params:os_names"],
+                outputs="user_activity_daily",
+                name="build_user_activity",
             ),
             Node(
                 func=record_gold_days,

@@ -30,29 +30,44 @@ def find_unstaged_loads(ingested_objects: ir.Table, known_staged_loads: ir.Table
     return windows.find_new_loads(ingested_objects, known_staged_loads)
 
 
-def find_superseded_deliveries(bronze_events: ir.Table, unstaged_loads: ir.Table) -> ir.Table:
+def find_earlier_deliveries(bronze_events: ir.Table, unstaged_loads: ir.Table) -> ir.Table:
+    """Find what earlier loads delivered of the events that the loads being staged deliver again.
+
+    Grain: one row per delivery. This is the one look at the whole of bronze, and a lookup of the
+    new ids: its rows are few, however long the history.
+
+    Args:
+        bronze_events: Every delivery.
+        unstaged_loads: The loads being staged: later than all that are staged.
+    """
+    first_load = unstaged_loads.load_id.min().as_scalar()
+    new = bronze_events.semi_join(unstaged_loads, "load_id")
+    old = bronze_events.filter(bronze_events.load_id < first_load)
+    return old.semi_join(new, "event_id").select(contracts.EVENT_DELIVERIES.columns)
+
+
+def find_superseded_deliveries(
+    bronze_events: ir.Table, earlier_deliveries: ir.Table, unstaged_loads: ir.Table
+) -> ir.Table:
     """Find the deliveries of events that stop being, or never were, the last one.
 
     Grain: one row per delivery. Each is found once: by the staging that superseded it.
 
     Args:
         bronze_events: Every delivery.
+        earlier_deliveries: Those of earlier loads, of events delivered again.
         unstaged_loads: The loads whose deliveries are new to staging.
 
     Returns:
         ``SUPERSEDED_DELIVERIES``: the new deliveries that are not the last of their event, and
         the old last one where a new delivery follows it.
     """
-    columns = ["event_id", "occurred_at", "load_id", *ARRIVAL_ORDER]
-    new = bronze_events.semi_join(unstaged_loads, "load_id").select(columns)
-    old = bronze_events.anti_join(unstaged_loads, "load_id").select(columns)
-
+    new = bronze_events.semi_join(unstaged_loads, "load_id").select(earlier_deliveries.columns)
     repeated = new.group_by("event_id").having(_.count() > 1).aggregate().select("event_id")
-    old = old.semi_join(new, "event_id")
-    redelivered = ibis.union(repeated, old.select("event_id"), distinct=True)
-
+    redelivered = ibis.union(repeated, earlier_deliveries.select("event_id"), distinct=True)
     deliveries = ibis.union(
-        new.semi_join(redelivered, "event_id").mutate(is_new=True), old.mutate(is_new=False)
+        new.semi_join(redelivered, "event_id").mutate(is_new=True),
+        earlier_deliveries.mutate(is_new=False),
     )
     arrival = [ibis.desc(column) for column in ARRIVAL_ORDER]
     ranked = deliveries.mutate(
@@ -107,13 +122,43 @@ def stage_events(
     return replaced, exits.select(contracts.STG_EVENTS.columns)
 
 
-def stage_users(
+def find_last_users(
     bronze_users: ir.Table, known_users: ir.Table, unstaged_loads: ir.Table
+) -> ir.Table:
+    """Find the users whose last record the loads brought.
+
+    Grain: one row per ``user_id``, with that record.
+
+    Args:
+        bronze_users: Every delivery.
+        known_users: ``STG_USERS`` before this run: a record that arrived later stays.
+        unstaged_loads: The loads being staged.
+    """
+    return _last_records(bronze_users, known_users, unstaged_loads, "user_id")
+
+
+def find_last_activities(
+    bronze_activities: ir.Table, known_activities: ir.Table, unstaged_loads: ir.Table
+) -> ir.Table:
+    """Find the activities whose last record the loads brought.
+
+    Grain: one row per ``activity_id``, with that record.
+
+    Args:
+        bronze_activities: Every delivery.
+        known_activities: ``STG_ACTIVITIES`` before this run: a record that arrived later stays.
+        unstaged_loads: The loads being staged.
+    """
+    return _last_records(bronze_activities, known_activities, unstaged_loads, "activity_id")
+
+
+def stage_users(
+    last_users: ir.Table, known_users: ir.Table, unstaged_loads: ir.Table
 ) -> tuple[ir.Table, ir.Table]:
     """Keep the last record of each user, and note whose record says something new.
 
     Args:
-        bronze_users: Every delivery.
+        last_users: The users whose last record is new.
         known_users: ``STG_USERS`` before this run.
         unstaged_loads: The loads being staged.
 
@@ -122,28 +167,25 @@ def stage_users(
         no event before ``changed_from`` is enriched otherwise than before; it is NULL where any
         may be (a new user, another country). And ``STG_USERS``, one row per ``user_id``.
     """
-    last = _last_records(bronze_users, known_users, unstaged_loads, "user_id")
-    old = known_users.view()
-    is_new = old["user_id"].isnull()
-    changed_from = ibis.cases(
-        (is_new | _differs(last, old, "country_code"), ibis.null(contracts.INSTANT)),
-        else_=_earliest_change(last, old),
-    )
-    changed = (
-        last.left_join(old, "user_id")
-        .select(user_id=last.user_id, changed_from=changed_from)
-        .filter(_.changed_from.isnull() | (_.changed_from < _NEVER))
-    )
-    return _by_newest_load(changed, unstaged_loads), last
+    both = last_users.left_join(known_users, "user_id", rname=_KNOWN)
+    is_new = both["user_id_known"].isnull()
+    changed = both.select(
+        "user_id",
+        changed_from=ibis.cases(
+            (is_new | _differs(both, "country_code"), ibis.null(contracts.INSTANT)),
+            else_=_earliest_change(both),
+        ),
+    ).filter(_.changed_from.isnull() | (_.changed_from < _NEVER))
+    return _by_newest_load(changed, unstaged_loads), last_users
 
 
 def stage_activities(
-    bronze_activities: ir.Table, known_activities: ir.Table, unstaged_loads: ir.Table
+    last_activities: ir.Table, known_activities: ir.Table, unstaged_loads: ir.Table
 ) -> tuple[ir.Table, ir.Table]:
     """Keep the last record of each activity, and note whose record says something new.
 
     Args:
-        bronze_activities: Every delivery.
+        last_activities: The activities whose last record is new.
         known_activities: ``STG_ACTIVITIES`` before this run.
         unstaged_loads: The loads being staged.
 
@@ -151,17 +193,13 @@ def stage_activities(
         ``CHANGED_ACTIVITIES``, one row per activity that is new or whose name, type or subtype
         changed; and ``STG_ACTIVITIES``, one row per ``activity_id``.
     """
-    last = _last_records(bronze_activities, known_activities, unstaged_loads, "activity_id")
-    old = known_activities.view()
+    both = last_activities.left_join(known_activities, "activity_id", rname=_KNOWN)
+    described = ("activity_name", "activity_type", "activity_subtype")
     is_changed = ibis.or_(
-        old["activity_id"].isnull(),
-        *(
-            _differs(last, old, column)
-            for column in ("activity_name", "activity_type", "activity_subtype")
-        ),
+        both["activity_id_known"].isnull(), *(_differs(both, column) for column in described)
     )
-    changed = last.left_join(old, "activity_id").filter(is_changed).select(last.activity_id)
-    return _by_newest_load(changed, unstaged_loads), last
+    changed = both.filter(is_changed).select("activity_id")
+    return _by_newest_load(changed, unstaged_loads), last_activities
 
 
 def record_staged_loads(unstaged_loads: ir.Table) -> ir.Table:
@@ -172,6 +210,7 @@ def record_staged_loads(unstaged_loads: ir.Table) -> ir.Table:
     return unstaged_loads
 
 
+_KNOWN = "{name}_known"
 _NEVER = ibis.timestamp("9999-12-31 00:00:00").cast(contracts.INSTANT)
 
 
@@ -193,11 +232,11 @@ def _last_records(
     return last.filter(_.is_new).select(columns)
 
 
-def _differs(new: ir.Table, old: ir.Table, column: str) -> ir.BooleanValue:
-    return ~new[column].identical_to(old[column])
+def _differs(both: ir.Table, column: str) -> ir.BooleanValue:
+    return ~both[column].identical_to(both[f"{column}_known"])
 
 
-def _earliest_change(new: ir.Table, old: ir.Table) -> ir.TimestampValue:
+def _earliest_change(both: ir.Table) -> ir.TimestampValue:
     """The first instant at which the subscription status may differ; ``_NEVER`` if at none.
 
     It is the earlier of the old and the new value of the earliest milestone that changed. A
@@ -205,11 +244,10 @@ def _earliest_change(new: ir.Table, old: ir.Table) -> ir.TimestampValue:
     """
 
     def earlier(column: str) -> ir.TimestampValue:
-        return ibis.least(
-            ibis.coalesce(new[column], old[column]), ibis.coalesce(old[column], new[column])
-        )
+        new, old = both[column], both[f"{column}_known"]
+        return ibis.least(ibis.coalesce(new, old), ibis.coalesce(old, new))
 
-    trial_end_is_missing = new.trial_end_at.isnull() | old.trial_end_at.isnull()
+    trial_end_is_missing = both.trial_end_at.isnull() | both.trial_end_at_known.isnull()
     changes = {
         "trial_start_at": earlier("trial_start_at"),
         "trial_end_at": ibis.ifelse(
@@ -220,7 +258,7 @@ def _earliest_change(new: ir.Table, old: ir.Table) -> ir.TimestampValue:
     }
     return ibis.least(
         *(
-            ibis.ifelse(_differs(new, old, column), since.fill_null(_NEVER), _NEVER)
+            ibis.ifelse(_differs(both, column), since.fill_null(_NEVER), _NEVER)
             for column, since in changes.items()
         )
     )

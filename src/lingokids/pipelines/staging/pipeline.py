@@ -3,6 +3,9 @@
 from kedro.pipeline import Node, Pipeline
 
 from lingokids.pipelines.staging.nodes import (
+    find_earlier_deliveries,
+    find_last_activities,
+    find_last_users,
     find_superseded_deliveries,
     find_unstaged_loads,
     record_staged_loads,
@@ -23,8 +26,14 @@ def create_pipeline() -> Pipeline:
                 name="find_unstaged_loads",
             ),
             Node(
-                func=find_superseded_deliveries,
+                func=find_earlier_deliveries,
                 inputs=["bronze_events", "unstaged_loads"],
+                outputs="earlier_deliveries",
+                name="find_earlier_deliveries",
+            ),
+            Node(
+                func=find_superseded_deliveries,
+                inputs=["bronze_events", "earlier_deliveries", "unstaged_loads"],
                 outputs="superseded_deliveries",
                 name="find_superseded_deliveries",
             ),
@@ -41,14 +50,26 @@ def create_pipeline() -> Pipeline:
                 name="stage_events",
             ),
             Node(
-                func=stage_users,
+                func=find_last_users,
                 inputs=["bronze_users", "known_users", "unstaged_loads"],
+                outputs="last_users",
+                name="find_last_users",
+            ),
+            Node(
+                func=stage_users,
+                inputs=["last_users", "known_users", "unstaged_loads"],
                 outputs=["changed_users", "stg_users"],
                 name="stage_users",
             ),
             Node(
-                func=stage_activities,
+                func=find_last_activities,
                 inputs=["bronze_activities", "known_activities", "unstaged_loads"],
+                outputs="last_activities",
+                name="find_last_activities",
+            ),
+            Node(
+                func=stage_activities,
+                inputs=["last_activities", "known_activities", "unstaged_loads"],
                 outputs=["changed_activities", "stg_activities"],
                 name="stage_activities",
             ),

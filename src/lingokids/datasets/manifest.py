@@ -1,0 +1,95 @@
+"""The manifest: the one object that says which files a publication consists of.
+
+Here: its form, reading and writing it. Elsewhere: when it is replaced (``lake``).
+
+Readers take the files it names and no others, so replacing it is publishing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lingokids.errors import LingokidsError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+#: What of a table is written whole: a day, ``(day,)``, or a day of a load, ``(day, load_id)``.
+Cell = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One file of a publication.
+
+    Attributes:
+        table: The table whose rows it holds.
+        path: Its name below the lake; it says the days, the loads and the content.
+        rows: How many rows.
+        bytes: How many bytes.
+        sha256: Of its bytes.
+        cells: What of the table it holds whole: days, as ``[day]``, or days of loads, as
+            ``[day, load_id]``; none: all of the table.
+    """
+
+    table: str
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    cells: list[list[Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A publication.
+
+    Attributes:
+        published_at: The instant, UTC.
+        run_id: The run that published it.
+        tables: The columns of each table and their types.
+        reflects: For each kind of unit (``load_id``, ``date``, or a table that is published
+            whole) the run that last wrote each unit.
+        files: The files, by table and path.
+        superseded: Files of earlier publications that are not removed yet: path and since
+            when, UTC.
+    """
+
+    published_at: str = ""
+    run_id: str = ""
+    tables: dict[str, dict[str, str]] = field(default_factory=dict)
+    reflects: dict[str, dict[str, str]] = field(default_factory=dict)
+    files: list[PublishedFile] = field(default_factory=list)
+    superseded: list[dict[str, str]] = field(default_factory=list)
+
+    def of(self, table: str) -> list[PublishedFile]:
+        """The files of one table."""
+        return [file for file in self.files if file.table == table]
+
+    def to_json(self) -> bytes:
+        """The manifest as it is stored: one file a line."""
+        head = {"format": FORMAT, **asdict(self)}
+        files = [json.dumps(file) for file in head.pop("files")]
+        text = json.dumps(head)[:-1] + ', "files": [\n' + ",\n".join(files) + "\n]}\n"
+        return text.encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, place: str) -> Manifest:
+        """Read a manifest.
+
+        Raises:
+            LingokidsError: It is none, or of a format that this version does not know.
+        """
+        try:
+            found = json.loads(content)
+            if found.pop("format") != FORMAT:
+                raise ValueError
+            found["files"] = [PublishedFile(**file) for file in found["files"]]
+            return cls(**found)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise LingokidsError(
+                f"{place}/{MANIFEST} is not a manifest that this version can read: put back the "
+                "right one; or delete it, and the next run publishes everything anew."
+            ) from error

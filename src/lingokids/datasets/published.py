@@ -1,0 +1,116 @@
+"""The published copy: the gold tables in a file of their own, for readers who never wait.
+
+Here: bringing the copy up to the run that has just been committed. Elsewhere: the warehouse it
+is copied from (``warehouse``), when it is published (``hooks``).
+
+The copy is written aside and renamed, so a reader has a whole one, old or new. If it is of the
+run before, a new one is made from it by replacing the days that the run made due: the cost
+follows what is new. Any other copy is made anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from lingokids.errors import LingokidsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+BY_DAY = ("activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily")
+WHOLE = ("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact", "runs")
+
+_COPY = '".lingokids-copy"'  # no file's name: the engine calls a database as its file
+_SUCCESSES = "SELECT run_id FROM main.runs WHERE status = 'succeeded' ORDER BY run_id DESC LIMIT 2"
+
+
+class PublishedCopy:
+    """The read-only copy of the gold tables of one warehouse.
+
+    Args:
+        file: Where readers find it.
+        connection: The run's connection, after its commit.
+        tables: The tables of the warehouse.
+    """
+
+    def __init__(self, file: Path, connection: duckdb.DuckDBPyConnection, tables: set[str]) -> None:
+        self._file = file
+        self._con = connection
+        self._tables = [name for name in (*BY_DAY, *WHOLE) if name in tables]
+        runs = connection.execute(_SUCCESSES).fetchall() if "runs" in tables else []
+        self._runs = [run_id for (run_id,) in runs]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is of the last run that changed something.
+
+        It is not if the run was killed between its commit and its publication.
+        """
+        return self._copied_run() == self._runs[0] if self._runs else True
+
+    def publish(self, due_days: str | None, *, anew: bool) -> None:
+        """Bring it up to date.
+
+        Args:
+            due_days: The table of the days that the run replaced in gold; None if none.
+            anew: Whether more than those days may have changed, so that every row is copied.
+
+        Raises:
+            LingokidsError: The file cannot be written; the run itself is committed.
+        """
+        if not self._runs:
+            return
+        aside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        try:
+            aside.unlink(missing_ok=True)
+            if anew or self._runs[1:] != [self._copied_run()]:
+                self._write(aside, self._copy_rows)
+            else:
+                shutil.copyfile(self._file, aside)
+                self._write(aside, functools.partial(self._replace_days, due_days=due_days))
+            aside.replace(self._file)
+        except (OSError, duckdb.Error) as error:
+            raise LingokidsError(
+                f"The run is committed, but {self._file.name} could not be written "
+                f"({str(error).splitlines()[0]}): mend that and run again."
+            ) from error
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def _copied_run(self) -> str | None:
+        """The last run the copy is of; None if there is no copy of ours."""
+        if not self._file.exists():
+            return None
+        try:
+            with duckdb.connect(str(self._file), read_only=True) as con:
+                row = con.execute("SELECT max(run_id) FROM runs").fetchone()
+        except duckdb.Error:
+            return None
+        return row[0] if row else None
+
+    def _write(self, file: Path, write_days: Callable[[str], None]) -> None:
+        self._con.execute(f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS {_COPY}")
+        try:
+            for name in self._tables:
+                (write_days if name in BY_DAY else self._copy_rows)(name)
+            self._con.execute(f"DELETE FROM {_COPY}.main.runs WHERE status <> 'succeeded'")
+            self._con.execute(f"CHECKPOINT {_COPY}")
+        finally:
+            self._con.execute(f"DETACH {_COPY}")
+
+    def _copy_rows(self, name: str) -> None:
+        self._con.execute(f"CREATE OR REPLACE TABLE {_COPY}.main.{name} AS FROM main.{name}")
+
+    def _replace_days(self, name: str, due_days: str | None) -> None:
+        copy = f"{_COPY}.main.{name}"
+        self._con.execute(f"CREATE TABLE IF NOT EXISTS {copy} AS FROM main.{name} LIMIT 0")
+        if due_days:
+            is_due = f"date IN (SELECT date FROM {due_days})"
+            self._con.execute(f"DELETE FROM {copy} WHERE {is_due}")
+            self._con.execute(f"INSERT INTO {copy} FROM main.{name} WHERE {is_due}")

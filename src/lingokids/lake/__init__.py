@@ -1,0 +1,48 @@
+"""What a MinIO server needs before the project runs from it: buckets, sample, the pipeline's user.
+
+Here: ``initialise``, which may be run again at any time and changes only what differs;
+``variables`` (which server, whose credentials), ``server`` (the connection, and its failures in
+a sentence), ``buckets`` (buckets and sample), ``access`` (the pipeline's user and its policy,
+``pipeline-policy.json``). Elsewhere: how objects are read and tables written (``datasets``).
+
+It needs Python and the ``minio`` package alone, so that a container runs it as it is:
+``python -m lingokids.lake``. ``kedro lake init`` is the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lingokids.lake.access import ensure_policy, ensure_user
+from lingokids.lake.buckets import deliver_sample, ensure_buckets
+from lingokids.lake.server import connect, in_a_sentence
+from lingokids.lake.variables import VARIABLES, Lake, LakeError
+
+__all__ = ["VARIABLES", "Lake", "LakeError", "initialise"]
+
+
+def initialise(
+    variables: Mapping[str, str], sample: Path | None, *, patience: float = 10
+) -> Iterator[str]:
+    """Bring the server to what the project needs, step by step.
+
+    Args:
+        variables: The environment: ``VARIABLES``, and ``MINIO_CA_FILE`` where it is needed.
+        sample: The folder with the raw folders ``events``, ``users`` and ``activities``; None
+            delivers nothing.
+        patience: Seconds to wait for the server.
+
+    Yields:
+        One line a step: what was done, or that nothing was to do.
+
+    Raises:
+        LakeError: It cannot be done; the message says why and what to do.
+    """
+    lake = Lake.of(variables)
+    with in_a_sentence(lake):
+        server = connect(lake, patience)
+        yield f"server: {lake.endpoint} is ready"
+        yield ensure_buckets(server)
+        if sample is not None:
+            yield from deliver_sample(server, sample)
+        yield ensure_policy(server)
+        yield ensure_user(server)

@@ -1,0 +1,80 @@
+"""The pipeline's user, and the policy that says what it may do.
+
+Here: making both as they should be. Elsewhere: the policy's text (``pipeline-policy.json``), the
+user's credentials (``variables``).
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from minio.error import MinioAdminException, S3Error
+
+from lingokids.lake.server import Server, error_code
+
+POLICY = "lingokids-pipeline"
+
+
+def ensure_policy(server: Server) -> str:
+    """Make the policy, or bring it to the text of the file."""
+    wanted = json.loads(files(__package__).joinpath("pipeline-policy.json").read_text("utf-8"))
+    present = _present_policy(server)
+    if present is not None and _comparable(present) == _comparable(wanted):
+        return f"policy: {POLICY} is there, unchanged"
+    server.admin.policy_add(POLICY, policy=wanted)
+    return f"policy: {POLICY} {'made' if present is None else 'brought up to date'}"
+
+
+def ensure_user(server: Server) -> str:
+    """Make the user, or give it the secret and the one policy that it should have."""
+    user, secret = server.lake.pipeline.user, server.lake.pipeline.secret
+    present = _present_user(server)
+    done = []
+    if present is None:
+        server.admin.user_add(user, secret)
+        done.append("made")
+    elif present.get("status") != "enabled" or not _secret_holds(server):
+        server.admin.user_add(user, secret)
+        done.append("secret set anew")
+    if present is None or present.get("policyName") != POLICY:
+        server.admin.policy_set(POLICY, user=user)  # in place of any other it may have
+        done.append(f"bound to {POLICY}")
+    return f"user: {user} {', '.join(done) or 'is there, unchanged'}"
+
+
+def _present_policy(server: Server) -> dict[str, Any] | None:
+    try:
+        return json.loads(server.admin.policy_info(POLICY))
+    except MinioAdminException as error:
+        if error_code(error) == "XMinioAdminNoSuchPolicy":
+            return None
+        raise
+
+
+def _present_user(server: Server) -> dict[str, Any] | None:
+    try:
+        return json.loads(server.admin.user_info(server.lake.pipeline.user))
+    except MinioAdminException as error:
+        if error_code(error) == "XMinioAdminNoSuchUser":
+            return None
+        raise
+
+
+def _secret_holds(server: Server) -> bool:
+    """Whether the server takes the secret; a refusal for want of rights says that it does."""
+    try:
+        server.as_user(server.lake.pipeline).bucket_exists("gold")
+    except S3Error as error:
+        return error.code == "AccessDenied"
+    return True
+
+
+def _comparable(policy: Any) -> Any:
+    """A policy without the order of its lists, which servers do not keep."""
+    if isinstance(policy, dict):
+        return {name: _comparable(value) for name, value in policy.items()}
+    if isinstance(policy, list):
+        return sorted((_comparable(value) for value in policy), key=repr)
+    return policy

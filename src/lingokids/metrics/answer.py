@@ -1,0 +1,121 @@
+"""The query that answers a question, in Ibis, over one gold table.
+
+Here: grouping, counting and choosing rows. Elsewhere: what may be asked (``question``), what a
+metric is (``definitions``), which groups are not shown (``small_groups``).
+
+Every answer comes from ``user_activity_daily``, the finest gold table: it alone has the activity
+beside all slices, and the users, so that head counts and small groups are exact for any
+combination of dimensions and any period.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ibis
+from ibis import _
+
+from lingokids.metrics.definitions import GRAINS, METRICS, UNKNOWN, HeadCount, Measure, Rate
+from lingokids.metrics.small_groups import hide_small_groups
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from lingokids.metrics.question import Question
+
+
+def answer(user_activity_daily: ir.Table, question: Question, *, smallest_group: int) -> ir.Table:
+    """Answer a question: only groups that may be shown, in order.
+
+    Grain: one row per period and combination of the dimensions asked for.
+
+    Args:
+        user_activity_daily: ``USER_ACTIVITY_DAILY``.
+        question: What is asked.
+        smallest_group: The parameter: groups of fewer users are not shown.
+
+    Returns:
+        The period (named as its grain, by its first day), the dimensions, the metrics.
+    """
+    return choose_rows(work_out(user_activity_daily, question, smallest_group), question)
+
+
+def work_out(user_activity_daily: ir.Table, question: Question, smallest_group: int) -> ir.Table:
+    """Work out every group that the question names, hidden ones too.
+
+    A dimension that must have one value is worked out for all its values first, so that a group
+    is hidden in ``where`` if and only if it is hidden in ``by``.
+
+    Grain: one row per period and combination of the dimensions asked for.
+
+    Returns:
+        The period, the dimensions, the metrics (NULL where hidden), ``is_hidden``.
+    """
+    single = tuple(
+        name
+        for name, values in question.where.items()
+        if len(values) == 1 and name not in question.by
+    )
+    several = {name: values for name, values in question.where.items() if len(values) > 1}
+    memberships = tuple(f"is_among_{name}" for name in several if name not in question.by)
+    keys = (*question.period, *question.by, *single, *memberships)
+
+    days = _in_span(user_activity_daily, question)
+    days = days.mutate(
+        activity_name=_.activity_name.fill_null(UNKNOWN),
+        **{name: GRAINS[name].first_day(days["date"]) for name in question.period},
+        **{f"is_among_{name}": _[name].isin(values) for name, values in several.items()},
+    )
+    groups = _measure(days, keys, question.metrics)
+    judged = hide_small_groups(groups, keys, smallest_group)
+    for name in memberships:
+        judged = judged.filter(_[name])
+    for name, values in question.where.items():
+        if name in judged.columns:
+            judged = judged.filter(_[name].isin(values))
+    return judged.select(
+        *question.period,
+        *question.by,
+        **{name: ibis.cases((~judged.is_hidden, judged[name])) for name in question.metrics},
+        is_hidden=judged.is_hidden,
+    )
+
+
+def choose_rows(groups: ir.Table, question: Question) -> ir.Table:
+    """Keep the rows that are shown, the greatest first if ``top`` is asked for.
+
+    Grain: as ``groups``, less those that are hidden or not among the top.
+    """
+    shown = groups.filter(~_.is_hidden).drop("is_hidden")
+    names = (*question.period, *question.by)
+    if question.top is None:
+        return shown.order_by(names) if names else shown
+    within = (*question.period, *question.per)
+    others = [name for name in names if name not in within]
+    greatest_first = [ibis.desc(question.metrics[0]), *others]
+    placed = shown.mutate(place=ibis.row_number().over(group_by=within, order_by=greatest_first))
+    chosen = placed.filter(_.place < question.top).drop("place")
+    return chosen.order_by([*within, *greatest_first])
+
+
+def _in_span(days: ir.Table, question: Question) -> ir.Table:
+    if question.since is not None:
+        days = days.filter(_["date"] >= ibis.literal(question.since))
+    if question.until is not None:
+        days = days.filter(_["date"] < ibis.literal(question.until))
+    return days
+
+
+def _measure(days: ir.Table, keys: tuple[str, ...], names: tuple[str, ...]) -> ir.Table:
+    """Add up what the metrics are made of, count the users, and take the rates last."""
+    rates = [metric for name in names if isinstance(metric := METRICS[name], Rate)]
+    parts = {*names, *(part for rate in rates for part in (rate.numerator, rate.denominator))}
+    added_up = {
+        name: metric.of_days
+        for name, metric in METRICS.items()
+        if name in parts and isinstance(metric, Measure | HeadCount)
+    }
+    grouped = days.group_by(keys) if keys else days
+    # without keys there is one row even where there is nothing
+    groups = grouped.aggregate(users=_.user_id.nunique(), **added_up).filter(_.users > 0)
+    return groups.mutate(**{rate.name: rate.of_parts for rate in rates})

@@ -1,0 +1,118 @@
+"""A question about metrics: what is asked, and the sentence that refuses a wrong name.
+
+Here: names, days and numbers of a question and their checks. Elsewhere: what the names mean
+(``definitions``), how the question is answered (``answer``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import date
+
+from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.metrics.definitions import DIMENSIONS, GRAINS, METRICS
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about the metrics.
+
+    Attributes:
+        metrics: Names of ``METRICS``, in the order of the answer's columns.
+        by: Names of ``DIMENSIONS``: one row for each combination of their values.
+        grain: A name of ``GRAINS``: one row for each period; None: the whole span in one.
+        where: For a dimension, the values that count: any of them.
+        since: First day that counts; None: the first there is.
+        until: The day after the last that counts; None: the last there is.
+        top: Only the so many rows with the greatest first metric, of each period.
+        per: Dimensions out of ``by``: ``top`` counts within each of their values.
+
+    Raises:
+        LingokidsError: A name is not defined, or a value is not of its kind.
+    """
+
+    metrics: tuple[str, ...]
+    by: tuple[str, ...] = ()
+    grain: str | None = None
+    where: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    since: date | None = None
+    until: date | None = None
+    top: int | None = None
+    per: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.metrics:
+            raise LingokidsError(f"No metric is asked for: name one of {', '.join(METRICS)}.")
+        _refuse_unknown("metric", self.metrics, METRICS)
+        _refuse_unknown("dimension", self.by, DIMENSIONS)
+        _refuse_unknown("dimension", self.where, DIMENSIONS)
+        _refuse_unknown("grain", [self.grain] if self.grain is not None else [], GRAINS)
+        _refuse_twice(self.metrics)
+        _refuse_twice(self.by)
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise LingokidsError(
+                f"until is {self.until}, not after since, {self.since}: it is the day after the "
+                "last one that counts."
+            )
+        if self.top is not None and self.top < 1:
+            raise LingokidsError(f"top is {self.top}: write a whole number of 1 or more.")
+        for name in self.per:
+            if name not in self.by:
+                raise LingokidsError(
+                    f"per is {name}, which the answer is not split by: add it to by"
+                    + (f" ({', '.join(self.by)})." if self.by else ".")
+                )
+        if self.per and self.top is None:
+            raise LingokidsError("per says within what top counts: give top as well.")
+
+    @property
+    def period(self) -> tuple[str, ...]:
+        """The column that names the period, if any: it is called as the grain."""
+        return (self.grain,) if self.grain else ()
+
+
+def parse_where(conditions: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Read conditions written ``dimension=value``; one named twice may have either value.
+
+    Raises:
+        LingokidsError: One is written otherwise.
+    """
+    where: dict[str, tuple[str, ...]] = {}
+    for condition in conditions:
+        name, equals, value = (part.strip() for part in condition.partition("="))
+        if not (name and equals and value):
+            raise LingokidsError(
+                f"where is {condition!r}: write dimension=value, such as os_name=iOS."
+            )
+        where[name] = (*where.get(name, ()), value)
+    return where
+
+
+def parse_day(name: str, value: str | date | None) -> date | None:
+    """Read a day written YYYY-MM-DD.
+
+    Raises:
+        LingokidsError: It is written otherwise.
+    """
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise LingokidsError(f"{name} is {value!r}: write a UTC day as YYYY-MM-DD.") from None
+
+
+def _refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise LingokidsError(
+                f"There is no {kind} {name}.{did_you_mean(name, known)} There are: "
+                f"{', '.join(known)}."
+            )
+
+
+def _refuse_twice(names: tuple[str, ...]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise LingokidsError(f"{name} is asked for twice: leave one out.")

@@ -1,0 +1,71 @@
+"""Who is too few to be shown: metrics about people are hidden for small groups.
+
+Here: which rows of an answer are hidden. Elsewhere: how small is too small (the parameter
+``smallest_group``), what a row is (``answer``).
+
+A group is small if fewer than ``smallest_group`` different users stand behind it. Hiding it alone
+would not do: the total, which is another question, less the groups that are shown would give it
+away. So along each dimension a line of groups (the others held fast) that hides only small ones,
+or only one, hides its next smallest too: what can be worked out from a total is then about
+``smallest_group`` users or more, and about two groups or more.
+
+What it does not do: answers to different spans of days, or to several lists of values, can still
+be set against each other. It keeps small groups out of reports; it is no defence against someone
+who is out to find a person and may ask what he likes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import ibis
+from ibis import _
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    from ibis.common.deferred import Deferred
+
+#: Hiding one group may leave a line along another dimension with one hidden group, so the
+#: dimensions take turns, so many times in all.
+STEPS = 12
+
+
+def hide_small_groups(groups: ir.Table, keys: tuple[str, ...], smallest_group: int) -> ir.Table:
+    """Say which groups are not shown.
+
+    Grain: as ``groups``.
+
+    Args:
+        groups: One row per group: ``keys`` and ``users``, the number of different users.
+        keys: The columns that name a group; never NULL.
+        smallest_group: The least number of users that is shown.
+
+    Returns:
+        The groups with ``is_hidden``.
+    """
+    judged = groups.mutate(is_hidden=_.users < smallest_group)
+    if smallest_group == 1:  # no group is small
+        return judged
+    lines = [tuple(other for other in keys if other != key) for key in keys]
+    steps = max(STEPS, len(lines)) if len(lines) > 1 else len(lines)
+    for line in itertools.islice(itertools.cycle(lines), steps):
+        judged = _hide_one_more(judged, line, keys, smallest_group)
+    return judged
+
+
+def _hide_one_more(
+    judged: ir.Table, line: tuple[str, ...], keys: tuple[str, ...], smallest_group: int
+) -> ir.Table:
+    """Hide the smallest shown group of each line whose hidden ones can be worked out."""
+    place = ibis.row_number().over(group_by=line, order_by=["is_hidden", "users", *keys])
+    is_next = _is_betrayed(line, smallest_group) & (place == 0)
+    # a column of its own first: windows are worked out before they are combined
+    return judged.mutate(is_next=is_next).mutate(is_hidden=_.is_hidden | _.is_next).drop("is_next")
+
+
+def _is_betrayed(line: tuple[str, ...], smallest_group: int) -> Deferred:
+    """Whether a line's hidden groups are one, or all small."""
+    hidden = _.is_hidden.cast("int64").sum().over(group_by=line)
+    most_users = ibis.ifelse(_.is_hidden, _.users, 0).max().over(group_by=line)
+    return (hidden == 1) | ((hidden > 1) & (most_users < smallest_group))

@@ -1,0 +1,52 @@
+"""Publication: what of the warehouse is offered to readers as files.
+
+Here: which tables and rows are offered, and the day by which a file is cut. Elsewhere: which of
+them the lake has not got yet, and the files (``datasets``).
+"""
+
+from __future__ import annotations
+
+import ibis.expr.types as ir
+from ibis import _
+
+
+def publish_bronze(
+    bronze_events: ir.Table,
+    bronze_users: ir.Table,
+    bronze_activities: ir.Table,
+    quarantined_lines: ir.Table,
+    ingested_objects: ir.Table,
+) -> tuple[ir.Table, ir.Table, ir.Table, ir.Table, ir.Table]:
+    """Offer bronze whole, by arrival day: all that is needed to make it again without raw.
+
+    Returns:
+        The tables as they are, each with ``arrival_date``, the UTC day of ``landed_at``.
+    """
+    return (
+        _by_arrival_day(bronze_events),
+        _by_arrival_day(bronze_users),
+        _by_arrival_day(bronze_activities),
+        _by_arrival_day(quarantined_lines),
+        _by_arrival_day(ingested_objects),
+    )
+
+
+def publish_gold(
+    activity_engagement_metrics: ir.Table,
+    activity_popularity_daily: ir.Table,
+    q1_completion_rate: ir.Table,
+    q2_price_tier_engagement: ir.Table,
+    q3_subscription_impact: ir.Table,
+) -> tuple[ir.Table, ir.Table, ir.Table, ir.Table, ir.Table]:
+    """Offer the gold tables as they are."""
+    return (
+        activity_engagement_metrics,
+        activity_popularity_daily,
+        q1_completion_rate,
+        q2_price_tier_engagement,
+        q3_subscription_impact,
+    )
+
+
+def _by_arrival_day(delivered: ir.Table) -> ir.Table:
+    return delivered.mutate(arrival_date=_.landed_at.date())

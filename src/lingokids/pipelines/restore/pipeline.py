@@ -1,0 +1,31 @@
+"""The restore pipeline: published files to bronze."""
+
+from kedro.pipeline import Node, Pipeline
+
+from lingokids.pipelines.restore.nodes import restore_bronze
+
+
+def create_pipeline() -> Pipeline:
+    """Published files to bronze tables, quarantine and ledger."""
+    return Pipeline(
+        [
+            Node(
+                func=restore_bronze,
+                inputs=[
+                    "published_bronze_events",
+                    "published_bronze_users",
+                    "published_bronze_activities",
+                    "published_quarantined_lines",
+                    "published_ingested_objects",
+                ],
+                outputs=[
+                    "bronze_events",
+                    "bronze_users",
+                    "bronze_activities",
+                    "quarantined_lines",
+                    "ingested_objects",
+                ],
+                name="restore_bronze",
+            )
+        ]
+    )

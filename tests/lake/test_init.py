@@ -1,0 +1,426 @@
+"""``kedro lake init``: a server that is empty, set up, or astray becomes what the project needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from minio import Minio, MinioAdmin
+from minio.credentials import StaticProvider
+from minio.error import MinioAdminException, S3Error
+
+from conftest import ROOT
+from lingokids.lake import LakeError, initialise
+from minio_server import BUCKETS, Server, start_server
+
+pytestmark = pytest.mark.minio
+
+SAMPLE = ROOT / "data" / "01_raw"
+PIPELINE = {"MINIO_ACCESS_KEY": "the-pipeline", "MINIO_SECRET_KEY": "the-pipelines-secret"}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Iterator[Server]:
+    """A server of this module alone, set up with the sample."""
+    servers = start_server(tmp_path_factory.mktemp("lake"))
+    server = next(servers)
+    _init(server, SAMPLE)
+    yield server
+    servers.close()
+
+
+@pytest.fixture
+def new_server(tmp_path) -> Iterator[Server]:
+    yield from start_server(tmp_path)
+
+
+def _variables(server: Server, **others: str) -> dict[str, str]:
+    root = {"MINIO_ROOT_USER": server.user, "MINIO_ROOT_PASSWORD": server.password}
+    return {"MINIO_ENDPOINT": server.endpoint} | root | PIPELINE | others
+
+
+def _init(server: Server, sample=None, **others: str) -> list[str]:
+    return list(initialise(_variables(server, **others), sample))
+
+
+def _admin(server: Server, user: str, secret: str) -> MinioAdmin:
+    address = server.endpoint.removeprefix("http://")
+    return MinioAdmin(endpoint=address, credentials=StaticProvider(user, secret), secure=False)
+
+
+def _root(server: Server) -> MinioAdmin:
+    return _admin(server, server.user, server.password)
+
+
+def _objects(server: Server, user: str | None = None, secret: str | None = None) -> Minio:
+    address = server.endpoint.removeprefix("http://")
+    return Minio(address, user or server.user, secret or server.password, secure=False)
+
+
+def _pipeline(server: Server) -> Minio:
+    return _objects(server, *PIPELINE.values())
+
+
+def _listing(server: Server) -> list[tuple]:
+    return [
+        (found.bucket_name, found.object_name, found.etag, found.last_modified)
+        for bucket in BUCKETS
+        for found in _objects(server).list_objects(bucket, recursive=True)
+    ]
+
+
+# -- init
+
+
+def test_an_empty_server_gets_buckets_sample_policy_and_user(new_server):
+    steps = _init(new_server, SAMPLE)
+
+    assert steps == [
+        f"server: {new_server.endpoint} is ready",
+        "buckets: made raw-events, raw-users, raw-activities, bronze, gold",
+        "raw-events: 301 objects delivered, 0 there already",
+        "raw-users: 31 objects delivered, 0 there already",
+        "raw-activities: 3 objects delivered, 0 there already",
+        "policy: lingokids-pipeline made",
+        "user: the-pipeline made, bound to lingokids-pipeline",
+    ]
+    keys = {
+        found.object_name for found in _objects(new_server).list_objects("raw-events", "", True)
+    }
+    assert keys == {
+        path.relative_to(SAMPLE / "events").as_posix()
+        for path in (SAMPLE / "events").rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_second_time_changes_nothing_and_says_so(lake):
+    before = _listing(lake)
+
+    steps = _init(lake, SAMPLE)
+
+    assert steps[1:] == [
+        "buckets: all there",
+        "raw-events: 0 objects delivered, 301 there already",
+        "raw-users: 0 objects delivered, 31 there already",
+        "raw-activities: 0 objects delivered, 3 there already",
+        "policy: lingokids-pipeline is there, unchanged",
+        "user: the-pipeline is there, unchanged",
+    ]
+    assert _listing(lake) == before
+
+
+def test_objects_land_in_the_order_of_their_keys(lake):
+    landed = [found[3] for found in _listing(lake) if found[0] == "raw-events"]
+
+    assert landed == sorted(landed)
+
+
+def test_an_object_with_new_content_is_delivered_anew(lake, tmp_path):
+    for dataset in ("events", "users", "activities"):
+        (tmp_path / dataset / "2021-02-09").mkdir(parents=True)
+    (tmp_path / "events" / "2021-02-09" / "a b+c.jsonl").write_text("{}\n")
+    assert "raw-events: 1 objects delivered, 0 there already" in _init(lake, tmp_path)
+    (tmp_path / "events" / "2021-02-09" / "a b+c.jsonl").write_text("{} \n")
+
+    assert "raw-events: 1 objects delivered, 0 there already" in _init(lake, tmp_path)
+    assert "raw-events: 0 objects delivered, 1 there already" in _init(lake, tmp_path)
+    _objects(lake).remove_object("raw-events", "2021-02-09/a b+c.jsonl")
+
+
+def test_a_changed_secret_is_set_on_the_server(new_server):
+    _init(new_server)
+
+    steps = _init(new_server, MINIO_SECRET_KEY="a-later-secret")
+
+    assert steps[-1] == "user: the-pipeline secret set anew"
+    assert _objects(new_server, "the-pipeline", "a-later-secret").bucket_exists("gold")
+    with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
+        _pipeline(new_server).list_buckets()
+
+
+def test_what_went_astray_is_put_right(new_server):
+    _init(new_server)
+    root = _root(new_server)
+    anything = {"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}
+    root.policy_add("lingokids-pipeline", policy={"Version": "2012-10-17", "Statement": [anything]})
+    root.policy_set("readwrite", user="the-pipeline")
+    root.user_disable("the-pipeline")
+    _objects(new_server).remove_bucket("gold")
+
+    steps = _init(new_server)
+
+    assert steps[1:] == [
+        "buckets: made gold",
+        "policy: lingokids-pipeline brought up to date",
+        "user: the-pipeline secret set anew, bound to lingokids-pipeline",
+    ]
+    user = json.loads(root.user_info("the-pipeline"))
+    assert (user["status"], user["policyName"]) == ("enabled", "lingokids-pipeline")
+    assert _init(new_server)[1:] == [
+        "buckets: all there",
+        "policy: lingokids-pipeline is there, unchanged",
+        "user: the-pipeline is there, unchanged",
+    ]
+
+
+# -- the policy, proven by attempts
+
+
+@pytest.fixture
+def other_bucket(lake):
+    _objects(lake).make_bucket("payroll")
+    _objects(lake).put_object("payroll", "a", _content(), 2)
+    yield "payroll"
+    _objects(lake).remove_object("payroll", "a")
+    _objects(lake).remove_bucket("payroll")
+
+
+def _content() -> BytesIO:
+    return BytesIO(b"{}")
+
+
+@pytest.mark.parametrize("bucket", ["raw-events", "raw-users", "raw-activities"])
+def test_the_pipeline_lists_and_reads_raw_and_changes_nothing_there(lake, bucket):
+    pipeline = _pipeline(lake)
+    key = next(pipeline.list_objects(bucket, recursive=True)).object_name
+
+    assert pipeline.get_object(bucket, key).read()
+    with pytest.raises(S3Error, match="AccessDenied"):
+        pipeline.put_object(bucket, "a", _content(), 2)
+    with pytest.raises(S3Error, match="AccessDenied"):
+        pipeline.put_object(bucket, key, _content(), 2)
+    with pytest.raises(S3Error, match="AccessDenied"):
+        pipeline.remove_object(bucket, key)
+    with pytest.raises(S3Error, match="AccessDenied"):
+        pipeline.remove_bucket(bucket)
+
+
+@pytest.mark.parametrize("bucket", ["bronze", "gold"])
+def test_the_pipeline_writes_reads_lists_and_deletes_tables(lake, bucket):
+    pipeline = _pipeline(lake)
+
+    pipeline.put_object(bucket, "a/b", _content(), 2)
+    assert pipeline.get_object(bucket, "a/b").read() == b"{}"
+    assert [found.object_name for found in pipeline.list_objects(bucket, recursive=True)] == ["a/b"]
+    pipeline.remove_object(bucket, "a/b")
+    assert list(pipeline.list_objects(bucket, recursive=True)) == []
+    with pytest.raises(S3Error, match="AccessDenied"):
+        pipeline.remove_bucket(bucket)
+
+
+def test_a_large_table_is_written_in_parts(lake):
+    size = 6 * 1024**2
+    _pipeline(lake).put_object("bronze", "large", BytesIO(bytes(size)), size, part_size=5 * 1024**2)
+
+    assert _pipeline(lake).stat_object("bronze", "large").size == size
+    _pipeline(lake).remove_object("bronze", "large")
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda pipeline: pipeline.make_bucket("another"),
+        lambda pipeline: list(pipeline.list_objects("payroll")),
+        lambda pipeline: pipeline.get_object("payroll", "a"),
+        lambda pipeline: pipeline.put_object("payroll", "b", _content(), 2),
+        lambda pipeline: pipeline.remove_object("payroll", "a"),
+        lambda pipeline: pipeline.set_bucket_policy("gold", "{}"),
+        lambda pipeline: pipeline.delete_bucket_policy("raw-events"),
+    ],
+)
+def test_the_pipeline_can_do_nothing_else(lake, other_bucket, attempt):
+    with pytest.raises(S3Error, match="AccessDenied"):
+        attempt(_pipeline(lake))
+    assert other_bucket not in {bucket.name for bucket in _pipeline(lake).list_buckets()}
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda admin: admin.info(),
+        lambda admin: admin.user_list(),
+        lambda admin: admin.user_add("another", "anothers-secret"),
+        lambda admin: admin.policy_set("consoleAdmin", user="the-pipeline"),
+        lambda admin: admin.policy_remove("lingokids-pipeline"),
+    ],
+)
+def test_the_pipeline_is_no_administrator(lake, attempt):
+    with pytest.raises(MinioAdminException, match="AccessDenied"):
+        attempt(_admin(lake, *PIPELINE.values()))
+
+
+# -- the main job, as the pipeline's user
+
+
+def test_the_main_job_as_the_pipelines_user_gives_the_tables_of_the_embedded_run(
+    lake, new_project, minio_project, monkeypatch
+):
+    embedded = new_project()
+    for dataset in ("events", "users", "activities"):
+        shutil.copytree(SAMPLE / dataset, embedded.folder / "raw" / dataset, dirs_exist_ok=True)
+    monkeypatch.setenv("LINGOKIDS_TEST_ARRIVAL", "key")
+    embedded.run()
+
+    run = minio_project.command("run", MINIO_ENDPOINT=lake.endpoint, **PIPELINE)
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    tables = [name for (name,) in embedded.rows("SELECT table_name FROM duckdb_tables()")]
+    compared = [name for name in tables if name.startswith(("stg_", "activity_", "q"))]
+    compared = [name for name in compared if name != "quarantined_lines"]
+    compared.append("intermediate_activity_events_enriched")
+    assert len(compared) == 9
+    for name in compared:
+        columns = {
+            column for (column,) in embedded.rows(f"SELECT column_name FROM (DESCRIBE {name})")
+        }
+        by_run = tuple(sorted(columns & {"landed_at", "load_id", "etag"}))
+        assert minio_project.table(name, without=by_run) == embedded.table(name, without=by_run), (
+            name
+        )
+    again = minio_project.command("run", MINIO_ENDPOINT=lake.endpoint, **PIPELINE)
+    assert "Nothing new: 0 objects read, 0 rows written." in again.stdout
+
+
+# -- refusals: one sentence, exit code 1, no secret
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        (
+            {"MINIO_ENDPOINT": "http://127.0.0.1:1"},
+            "No MinIO server is ready at http://127.0.0.1:1",
+        ),
+        ({"MINIO_ROOT_PASSWORD": "wrong-secret"}, "(SignatureDoesNotMatch): set those that the"),
+        ({"MINIO_ROOT_USER": "nobody"}, "refuses MINIO_ROOT_USER and MINIO_ROOT_PASSWORD (Inv"),
+        ({"MINIO_ROOT_USER": ""}, "MINIO_ROOT_USER is not set: copy .env.example to .env"),
+    ],
+)
+def test_the_command_refuses_in_a_sentence(lake, minio_project, variables, sentence):
+    _copy_sample_folder(minio_project)
+
+    refused = minio_project.command(
+        "lake", "init", "--wait", "0.5", **(_variables(lake) | variables)
+    )
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: ")
+    assert refused.stderr.count("\n") == 1
+    assert sentence in refused.stderr
+    assert_no_secrets(refused.stdout + refused.stderr, lake)
+
+
+def test_the_command_and_the_module_do_the_same(lake, minio_project):
+    _copy_sample_folder(minio_project)
+
+    command = minio_project.command("lake", "init", **_variables(lake))
+    module = subprocess.run(
+        [sys.executable, "-m", "lingokids.lake", "--sample", str(SAMPLE)],
+        env=os.environ | _variables(lake),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    without = minio_project.command("lake", "init", "--without-sample", **_variables(lake))
+
+    assert command.stdout == module.stdout
+    assert "raw-events: 0 objects delivered, 301 there already" in command.stdout
+    assert "objects delivered" not in without.stdout
+    assert_no_secrets(command.stdout + command.stderr + module.stderr, lake)
+
+
+def test_the_module_refuses_in_a_sentence(lake):
+    refused = subprocess.run(
+        [sys.executable, "-m", "lingokids.lake"],
+        env=os.environ | _variables(lake, MINIO_ROOT_PASSWORD="wrong-secret"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: ")
+    assert refused.stderr.count("\n") == 1
+    assert "wrong-secret" not in refused.stderr
+
+
+def test_what_the_server_refuses_is_said_in_its_words(lake):
+    with pytest.raises(LakeError, match="refuses a step: XMinio"):
+        _init(lake, MINIO_ACCESS_KEY="with=sign")
+
+
+@pytest.fixture(scope="module")
+def https_server(tmp_path_factory) -> Iterator[tuple[Server, Path]]:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("https")
+    certificates = folder / "certs"
+    certificates.mkdir()
+    subprocess.run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=a "
+        "-addext subjectAltName=IP:127.0.0.1 -keyout private.key -out public.crt",
+        shell=True,
+        cwd=certificates,
+        check=True,
+        capture_output=True,
+    )
+    for server in start_server(folder, "--certs-dir", str(certificates), scheme="https"):
+        yield server, certificates / "public.crt"
+
+
+def test_a_certificate_is_verified_against_the_authority_that_is_named(https_server, tmp_path):
+    server, authority = https_server
+
+    assert _init(server, MINIO_CA_FILE=str(authority))[0] == f"server: {server.endpoint} is ready"
+    with pytest.raises(LakeError, match="shows no certificate that is trusted: set MINIO_CA_FILE"):
+        _init(server)
+    with pytest.raises(LakeError, match="is not there: MINIO_CA_FILE names it"):
+        _init(server, MINIO_CA_FILE=str(tmp_path / "missing.crt"))
+    (tmp_path / "text").write_text("no certificate")
+    with pytest.raises(LakeError, match="shows no certificate that is trusted: set MINIO_CA_FILE"):
+        _init(server, MINIO_CA_FILE=str(tmp_path / "text"))
+
+
+def test_a_server_that_speaks_the_other_scheme_is_named(lake, https_server):
+    secure, _ = https_server
+    with pytest.raises(LakeError, match="or write http if it does not speak TLS"):
+        _init(replace(lake, endpoint=lake.endpoint.replace("http:", "https:")))
+    with pytest.raises(LakeError, match=r"answers, but not as MinIO does \(status 400\)"):
+        _init(replace(secure, endpoint=secure.endpoint.replace("https:", "http:")))
+
+
+def test_a_server_that_is_no_minio_is_named(tmp_path):
+    class Forbidding(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(403)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Forbidding) as other:
+        Thread(target=other.handle_request, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{other.server_port}"
+        with pytest.raises(LakeError, match=r"answers, but not as MinIO does \(status 403\)"):
+            list(initialise(_variables(Server(endpoint, "root", "root-secret")), None))
+
+
+def _copy_sample_folder(project) -> None:
+    (project.folder / "data").mkdir()
+    (project.folder / "data" / "01_raw").symlink_to(SAMPLE)
+
+
+def assert_no_secrets(text: str, server: Server) -> None:
+    for secret in (server.password, PIPELINE["MINIO_SECRET_KEY"], "wrong-secret"):
+        assert secret not in text
+    assert "Traceback" not in text

@@ -1,0 +1,98 @@
+"""Bronze and gold in buckets: published, restored, and refused in one sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import an_event_record
+from published import BRONZE, GOLD, deliver_a_day, the_manifest, the_rows
+
+pytestmark = pytest.mark.minio
+
+
+def _assert_published(project, folder) -> None:
+    """The buckets hold the rows of the tables."""
+    folder.mkdir()
+    for bucket, tables in (("bronze", BRONZE), ("gold", GOLD)):
+        filesystem = project.server.filesystem
+        filesystem.get(f"{bucket}/", f"{folder / bucket}/", recursive=True)
+        for table in tables:
+            assert the_rows(folder / bucket, table) == project.table(table), table
+        files = {str(p.relative_to(folder / bucket)) for p in (folder / bucket).rglob("*.parquet")}
+        manifest = the_manifest(folder / bucket)
+        assert files == {file["path"] for file in manifest["files"] + manifest["superseded"]}
+
+
+def _run(project, *arguments: str) -> str:
+    run = project.command("run", *arguments)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_buckets_are_published_to_and_the_warehouse_restored_from_them(minio_project, tmp_path):
+    deliver_a_day(minio_project, 5, landed_at="now")
+    _run(minio_project)
+    deliver_a_day(minio_project, 6, an_event_record(105), landed_at="now")
+    assert "Published: " in _run(minio_project)
+    _assert_published(minio_project, tmp_path / "first")
+    assert "Published" not in _run(minio_project)
+    before = minio_project.snapshot()
+
+    minio_project.database.unlink()
+    filesystem = minio_project.server.filesystem
+    for dataset in ("events", "users", "activities"):
+        filesystem.rm(f"raw-{dataset}", recursive=True)
+        filesystem.mkdir(f"raw-{dataset}")
+    _run(minio_project, "--pipeline", "restore")
+    _run(minio_project)
+
+    assert minio_project.snapshot() == before
+    _assert_published(minio_project, tmp_path / "second")
+    deliver_a_day(minio_project, 7, landed_at="now")
+    _run(minio_project)
+    assert minio_project.rows("SELECT max(load_id) FROM ingested_objects") == [(3,)]
+    _assert_published(minio_project, tmp_path / "third")
+
+
+@pytest.mark.parametrize("bucket", ["bronze", "gold"])
+def test_a_missing_bucket_is_named_and_the_next_run_makes_up_for_it(
+    minio_project, tmp_path, bucket
+):
+    deliver_a_day(minio_project, 5, landed_at="now")
+    minio_project.server.filesystem.rmdir(bucket)
+
+    run = minio_project.command("run")
+
+    _assert_refused(run, f"tables are up to date, but s3://{bucket} is not")
+    assert len(minio_project.table("stg_events")) == 1
+    minio_project.server.filesystem.mkdir(bucket)
+    assert "Nothing new: 0 objects read" in _run(minio_project)
+    _assert_published(minio_project, tmp_path / "cured")
+
+
+def test_a_denied_bucket_is_named_without_its_secret(minio_project, tmp_path):
+    deliver_a_day(minio_project, 5, landed_at="now")
+    places = tmp_path / "conf" / "minio" / "globals.yml"
+    right = places.read_text()
+    lake = right.index("lake:")
+    places.write_text(right[:lake] + right[lake:].replace("minio", "stranger"))
+    (tmp_path / "conf" / "minio" / "credentials.yml").write_text(
+        "stranger:\n  key: nobody\n  secret: not-to-be-shown\n"
+        "  client_kwargs: {endpoint_url: '${oc.env:MINIO_ENDPOINT}'}\n"
+    )
+
+    run = minio_project.command("run")
+
+    _assert_refused(run, "tables are up to date, but s3://bronze is not")
+    assert "not-to-be-shown" not in run.stdout + run.stderr
+    places.write_text(right)
+    _run(minio_project)
+    _assert_published(minio_project, tmp_path / "cured")
+
+
+def _assert_refused(run, sentence: str) -> None:
+    assert run.returncode == 1
+    assert sentence in run.stderr
+    assert "Committed" in run.stdout
+    assert "Traceback" not in run.stdout + run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1, run.stderr

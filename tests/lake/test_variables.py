@@ -1,0 +1,84 @@
+"""Which server and whose credentials: what is unsafe is refused before anything is asked."""
+
+from __future__ import annotations
+
+import pytest
+from dotenv import dotenv_values
+
+from conftest import ROOT
+from lingokids import environment
+from lingokids.lake import VARIABLES, Lake, LakeError
+
+GOOD = {
+    "MINIO_ENDPOINT": "https://s3.example.org",
+    "MINIO_ROOT_USER": "root-user",
+    "MINIO_ROOT_PASSWORD": "root-secret",
+    "MINIO_ACCESS_KEY": "pipeline",
+    "MINIO_SECRET_KEY": "pipeline-secret",
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"MINIO_ENDPOINT": ""}, "MINIO_ENDPOINT is not set: copy .env.example to .env"),
+        (
+            {"MINIO_ACCESS_KEY": "", "MINIO_SECRET_KEY": ""},
+            "MINIO_ACCESS_KEY, MINIO_SECRET_KEY are not set",
+        ),
+        ({"MINIO_ENDPOINT": "127.0.0.1:9000"}, "MINIO_ENDPOINT is not the URL of a server"),
+        ({"MINIO_ENDPOINT": "http://a/bucket"}, "MINIO_ENDPOINT is not the URL of a server"),
+        ({"MINIO_ENDPOINT": "http://u:p@a"}, "MINIO_ENDPOINT is not the URL of a server"),
+        ({"MINIO_ENDPOINT": "http://a:port"}, "MINIO_ENDPOINT is not the URL of a server"),
+        ({"MINIO_ACCESS_KEY": "root-user"}, "the pipeline must not be root"),
+        ({"MINIO_SECRET_KEY": "root-secret"}, "must not hold root's secret"),
+        ({"MINIO_SECRET_KEY": "short"}, "needs at least 3 characters and"),
+        ({"MINIO_SECRET_KEY": "example-only-x"}, "the secrets of .env.example are known to every"),
+        ({"MINIO_ROOT_PASSWORD": "example-only-x"}, "is another machine"),
+    ],
+)
+def test_a_wrong_value_is_refused_without_being_shown(variables, sentence):
+    with pytest.raises(LakeError) as refused:
+        Lake.of(GOOD | variables)
+
+    assert sentence in str(refused.value)
+    for secret in ("root-secret", "pipeline-secret", "example-only-x"):
+        assert secret not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9000", "localhost:9000", "[::1]:9000", "minio:9000"])
+def test_the_example_serves_on_this_machine(host):
+    example = dotenv_values(ROOT / ".env.example") | {"MINIO_ENDPOINT": f"http://{host}"}
+
+    assert Lake.of(example).address == host
+
+
+def test_the_example_has_every_variable_and_its_secrets_say_that_they_are_examples():
+    example = dotenv_values(ROOT / ".env.example")
+
+    assert set(example) == set(VARIABLES)
+    assert example["MINIO_ROOT_PASSWORD"].startswith("example-only-")
+    assert example["MINIO_SECRET_KEY"].startswith("example-only-")
+
+
+def test_secrets_are_not_in_the_representation():
+    shown = repr(Lake.of(GOOD))
+
+    assert "root-secret" not in shown
+    assert "pipeline-secret" not in shown
+
+
+def test_the_shell_comes_before_the_file(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("MINIO_ENDPOINT=http://file\nMINIO_SECRET_KEY='of $file'\n")
+    monkeypatch.setattr(environment, "PROJECT", tmp_path)
+    monkeypatch.setenv("MINIO_ENDPOINT", "http://shell")
+    monkeypatch.delenv("MINIO_SECRET_KEY", raising=False)
+    monkeypatch.delenv("MINIO_ROOT_USER", raising=False)
+    environment._of_file.cache_clear()
+
+    assert environment.variable("MINIO_ENDPOINT") == "http://shell"
+    assert environment.variable("MINIO_SECRET_KEY", None) == "of $file"
+    assert environment.variable("MINIO_ROOT_USER", None) is None
+    assert environment.variables()["MINIO_SECRET_KEY"] == "of $file"
+    monkeypatch.undo()
+    environment._of_file.cache_clear()

@@ -1,0 +1,206 @@
+"""The command answers in three formats, and refuses a wrong name in one sentence."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+
+import duckdb
+import pytest
+
+from builders import a_user_record, an_event_record, an_id
+from conftest import ROOT
+from lingokids import contracts, questions
+from lingokids.errors import LingokidsError
+from lingokids.metrics import METRICS, Question
+from lingokids.metrics.glossary import glossary
+
+
+def parse(**asked):
+    nothing = {"metric": ("activities_played",), "by": (), "grain": None, "where": ()}
+    return questions.parse_question(
+        nothing | {"since": None, "until": None, "top": None, "per": ()} | asked
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"metric": ()}, "No metric is asked for: name one of activities_played"),
+        ({"metric": ("completion",)}, "no metric completion. Did you mean completion_rate?"),
+        ({"by": ("contry_code",)}, "no dimension contry_code. Did you mean country_code?"),
+        ({"where": ("os_nam=iOS",)}, "no dimension os_nam. Did you mean os_name?"),
+        ({"where": ("os_name",)}, "write dimension=value, such as os_name=iOS"),
+        ({"grain": "weekly"}, "no grain weekly. Did you mean week?"),
+        ({"grain": ""}, "There is no grain"),
+        ({"since": "1/2/2021"}, "since is '1/2/2021': write a UTC day as YYYY-MM-DD"),
+        ({"since": "2021-01-02", "until": "2021-01-02"}, "not after since"),
+        ({"top": 0}, "top is 0: write a whole number of 1 or more"),
+        ({"top": 1, "per": ("os_name",)}, "per is os_name, which the answer is not split by"),
+        ({"by": ("os_name",), "per": ("os_name",)}, "give top as well"),
+        ({"by": ("os_name", "os_name")}, "os_name is asked for twice"),
+    ],
+)
+def test_a_wrong_question_is_refused_in_a_sentence(asked, sentence):
+    with pytest.raises(LingokidsError) as refused:
+        parse(**asked)
+
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_names_are_given_one_by_one_or_with_commas_between():
+    asked = parse(metric=("activities_played,completion_rate", "active_users"), by=("os_name",))
+
+    assert asked.metrics == ("activities_played", "completion_rate", "active_users")
+
+
+def test_a_format_that_is_none_is_refused():
+    with pytest.raises(LingokidsError, match=r"no format jsn\. Did you mean json\?"):
+        questions.parse_format("jsn")
+
+
+@pytest.fixture
+def played(project):
+    """Six users in Spain, of whom five completed; two in France."""
+    users = [a_user_record(900 + n, country_code="fr" if n > 6 else "es") for n in range(1, 9)]
+    project.deliver("users", "u", users)
+    exits = [
+        an_event_record(
+            n,
+            user_id=an_id(900 + n),
+            data={"activity_id": "fish", "duration": 0.1, "completed": n != 1},
+        )
+        for n in range(1, 9)
+    ]
+    project.deliver("events", "e", exits)
+    project.run()
+    return project
+
+
+def ask(project, smallest_group=5, **asked):
+    copy = project.folder / "lingokids-gold.duckdb"
+    return questions.ask(copy, smallest_group, parse(**asked))
+
+
+def test_an_answer_is_printed_as_table_csv_and_json(played):
+    answer = ask(
+        played,
+        metric=("total_time_spent", "completion_rate"),
+        grain="week",
+        where=("os_name=iOS",),
+    )
+
+    assert questions.as_table(answer).splitlines() == [
+        "week        total_time_spent  completion_rate",
+        "----------  ----------------  ---------------",
+        "2021-01-04             0.800           0.8750",
+    ]
+    (row,) = csv.DictReader(questions.as_csv(answer).splitlines())
+    assert row == {"week": "2021-01-04", "total_time_spent": "0.800", "completion_rate": "0.875"}
+    assert json.loads(questions.as_json(answer)) == {
+        "rows": [{"week": "2021-01-04", "total_time_spent": 0.8, "completion_rate": 0.875}],
+        "groups_not_shown": 0,
+    }
+
+
+@pytest.mark.parametrize("written", questions.FORMATS)
+def test_small_groups_are_in_no_format(played, written):
+    answer = ask(played, by=("country_code",), smallest_group=3)
+
+    printed = questions.FORMATS[written](answer)
+
+    # two users in France; and Spain, or the total would tell
+    assert "fr" not in printed.replace("from", "")
+    assert answer.rows.num_rows == 0
+    assert answer.hidden == 2
+    assert "of 2 groups: 2 with fewer than 3 users" in answer.notes[0]
+
+
+def test_a_filter_hides_what_a_split_hides(played):
+    for country in ("es", "fr"):
+        assert ask(played, where=(f"country_code={country}",)).rows.num_rows == 0
+
+
+def test_a_value_that_does_not_occur_is_noted(played):
+    answer = ask(played, where=("os_name=ios",))
+
+    assert answer.rows.num_rows == 0
+    assert answer.notes[-1].endswith("os_name=ios does not occur, or too seldom. Did you mean iOS?")
+
+
+def test_days_without_activity_are_noted(played):
+    (note,) = ask(played, since="2022-01-01").notes
+
+    assert note.startswith("Nothing to show: no activity meets")
+
+
+def test_a_copy_that_is_not_there_or_not_ours_is_said_to_be_so(tmp_path):
+    copy = tmp_path / "gold.duckdb"
+    with pytest.raises(LingokidsError, match=r"gold.duckdb is not there yet: uv run kedro run"):
+        questions.ask(copy, 5, parse())
+    copy.write_bytes(b"nonsense" * 1000)
+    with pytest.raises(LingokidsError, match=r"gold.duckdb cannot be read"):
+        questions.ask(copy, 5, parse())
+    copy.unlink()
+    duckdb.connect(str(copy)).close()
+    with pytest.raises(LingokidsError, match=r"has no user_activity_daily yet"):
+        questions.ask(copy, 5, parse())
+
+
+@pytest.mark.slow
+def test_the_command_answers_while_a_run_holds_the_warehouse(played):
+    hold = f"import duckdb; con = duckdb.connect({str(played.database)!r}); print(1); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-u", "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        holder.stdout.readline()
+        asked = played.command(
+            *("metrics", "-m", "active_users", "--by", "os_name", "--env", "test", "-f", "csv")
+        )
+    finally:
+        holder.communicate(b"\n")
+
+    assert (asked.returncode, asked.stdout) == (0, "os_name,active_users\niOS,8\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-m", "completion"], "Error: There is no metric completion. Did you mean"),
+        (["-m", "active_users", "--env", "tset"], "no environment tset. Did you mean test?"),
+        (["-m", "active_users"], "is not there yet: uv run kedro run"),
+    ],
+)
+def test_the_command_refuses_in_a_sentence_with_exit_code_1(project, arguments, sentence):
+    refused = project.command("metrics", *arguments)
+
+    assert refused.returncode == 1
+    assert sentence in refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+
+
+# --- the glossary -----------------------------------------------------------------------------
+
+
+def test_the_page_of_the_glossary_is_what_the_command_prints():
+    assert (ROOT / "src/lingokids/metrics/README.md").read_text() == glossary()
+
+
+def test_a_metric_that_is_a_column_has_its_unit():
+    for name, metric in METRICS.items():
+        if name in contracts.COLUMNS and contracts.COLUMNS[name].unit:
+            assert metric.unit == contracts.COLUMNS[name].unit
+
+
+def test_a_metric_says_all_that_a_reader_needs():
+    for metric in METRICS.values():
+        assert all((metric.formula, metric.unit, metric.owner, metric.caveat)), metric.name
+
+
+def test_a_question_can_be_put_together_by_hand():
+    assert Question(("active_users",), grain="week").period == ("week",)

@@ -1,0 +1,87 @@
+"""Groups of few users are not shown, nor can they be worked out from what is."""
+
+from __future__ import annotations
+
+import itertools
+
+import ibis
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lingokids import windows
+from lingokids.errors import LingokidsError
+from lingokids.metrics import hide_small_groups
+
+FEWEST = 5
+
+
+def hidden(*groups, keys=("country",)):
+    """The keys of the groups that are hidden; a group is its keys and its users."""
+    columns = dict(zip((*keys, "users"), map(list, zip(*groups, strict=True)), strict=True))
+    table = ibis.memtable(pa.table(columns))
+    judged = hide_small_groups(table, keys, FEWEST)
+    rows = ibis.duckdb.connect().to_pyarrow(judged).to_pylist()
+    return {tuple(row[key] for key in keys) for row in rows if row["is_hidden"]}
+
+
+def test_a_group_is_small_below_the_threshold_not_at_it():
+    assert hidden(("es", 5), ("fr", 6), ("it", 5)) == set()
+
+
+def test_the_only_small_group_takes_the_next_smallest_with_it():
+    # or the total less es and it would be fr
+    assert hidden(("es", 90), ("fr", 4), ("it", 7)) == {("fr",), ("it",)}
+
+
+def test_several_small_groups_take_one_more_with_them():
+    # or the total less es would be fr and it together: 2 users
+    assert hidden(("es", 90), ("fr", 1), ("it", 1)) == {("es",), ("fr",), ("it",)}
+
+
+def test_equals_are_chosen_between_by_name():
+    assert hidden(("es", 9), ("fr", 1), ("it", 9)) == {("es",), ("fr",)}
+
+
+def test_each_row_and_each_column_is_looked_at():
+    groups = [("es", "iOS", 1), ("es", "Android", 8), ("fr", "iOS", 9), ("fr", "Android", 10)]
+
+    # Android in es by its row, iOS in fr by its column, and then Android in fr by both
+    assert len(hidden(*groups, keys=("country", "system"))) == 4
+
+
+def test_without_a_small_group_nothing_is_hidden():
+    groups = [("es", "iOS", 6), ("es", "Android", 8), ("fr", "iOS", 9)]
+
+    assert hidden(*groups, keys=("country", "system")) == set()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz")), st.integers(1, 12), min_size=1
+    )
+)
+def test_no_line_gives_a_small_group_away(users):
+    keys = ("country", "system")
+    out_of_sight = hidden(*((*key, count) for key, count in users.items()), keys=keys)
+
+    assert {key for key, count in users.items() if count < FEWEST} <= out_of_sight
+    for place, value in itertools.chain(((0, c) for c in "abcd"), ((1, s) for s in "xyz")):
+        line = {key for key in users if key[place] == value}
+        missing = line & out_of_sight
+        # a total less what is shown: all of it unshown, or two groups, one of them not small
+        assert (
+            not missing
+            or missing == line
+            or (len(missing) > 1 and max(users[key] for key in missing) >= FEWEST)
+        )
+
+
+@pytest.mark.parametrize("value", [0, -1, "five", True, None, 2.5])
+def test_a_threshold_that_is_no_number_of_users_is_refused(value):
+    with pytest.raises(
+        LingokidsError, match=r"smallest_group is .*: write a whole number of users"
+    ):
+        windows.parse_smallest_group(value)

@@ -1,0 +1,116 @@
+"""The published copy is the gold tables of the last run, however it was brought there."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date, timedelta
+
+import duckdb
+import pytest
+
+from builders import an_event_record
+
+pytestmark = pytest.mark.slow
+
+TABLES = (
+    *("activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily"),
+    *("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact"),
+)
+
+
+def published(project):
+    with duckdb.connect(str(project.folder / "lingokids-gold.duckdb"), read_only=True) as con:
+        return {name: con.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in TABLES}
+
+
+def committed(project):
+    return {name: project.table(name) for name in TABLES}
+
+
+@pytest.fixture
+def history(project):
+    """Thirty days of one event each, taken in."""
+    for n in range(1, 31):
+        day = date(2021, 1, 1) + timedelta(days=n)
+        event = an_event_record(n, occurred_at=f"{day} 10:00:00.000")
+        project.deliver("events", f"{n}.json", [event])
+    project.run()
+    return project
+
+
+def test_a_late_event_replaces_its_day_in_the_copy(history):
+    history.deliver("events", "late", [an_event_record(99, occurred_at="2021-01-05 09:00:00.000")])
+    history.run()
+
+    assert published(history) == committed(history)
+
+
+def test_an_event_that_moves_leaves_no_trace_in_the_copy(history):
+    moved = an_event_record(3, occurred_at="2021-03-03 09:00:00.000")
+    history.deliver("events", "moved", [moved], landed_at="2021-05-01 00:00:00")
+    history.run()
+
+    assert published(history) == committed(history)
+    assert "2021-01-04" not in {str(row[0]) for row in published(history)[TABLES[0]]}
+
+
+def test_pipelines_run_one_by_one_bring_the_copy_up_to_date(history):
+    history.deliver("events", "late", [an_event_record(99, occurred_at="2021-01-05 09:00:00.000")])
+    for pipeline in ("ingestion", "staging", "enrichment", "marts"):
+        history.run(pipeline)
+
+    assert published(history) == committed(history)
+
+
+@pytest.mark.parametrize("parameters", [{"rebuild": "bronze"}, {"window": {"start": "2021-01-03"}}])
+def test_a_rebuild_with_another_spelling_reaches_the_copy(history, parameters):
+    history.run(os_names={"iOS": "Robot"}, **parameters)
+
+    assert published(history) == committed(history)
+    assert "Robot" in str(published(history))
+
+
+def test_a_copy_that_missed_a_run_is_made_anew(history):
+    copy = history.folder / "lingokids-gold.duckdb"
+    shutil.copy(copy, history.folder / "older")
+    for n, day in ((98, "2021-01-07"), (99, "2021-01-09")):
+        late = an_event_record(n, occurred_at=f"{day} 09:00:00.000")
+        history.deliver("events", f"late-{n}", [late])
+        history.run()
+        shutil.copy(history.folder / "older", copy)
+
+    history.run()
+
+    assert published(history) == committed(history)
+
+
+def test_a_copy_that_missed_the_last_run_is_made_anew_by_a_run_of_nothing_new(history):
+    copy = history.folder / "lingokids-gold.duckdb"
+    shutil.copy(copy, history.folder / "older")
+    history.deliver("events", "late", [an_event_record(99, occurred_at="2021-01-05 09:00:00.000")])
+    history.run()
+    shutil.copy(history.folder / "older", copy)
+
+    history.run()
+
+    assert published(history) == committed(history)
+
+
+def test_a_copy_that_is_not_ours_or_gone_is_made_anew(history):
+    copy = history.folder / "lingokids-gold.duckdb"
+    for spoil in (copy.unlink, lambda: copy.write_bytes(b"nonsense" * 1000)):
+        spoil()
+        history.run()
+
+        assert published(history) == committed(history)
+
+
+def test_the_copy_costs_what_is_new(history):
+    """The file is copied; of its rows only those of the due days are written."""
+    late = an_event_record(99, occurred_at="2021-01-05 09:00:00.000")
+    history.deliver("events", "late", [late])
+    history.run()
+
+    with duckdb.connect(str(history.folder / "lingokids-gold.duckdb"), read_only=True) as con:
+        last = con.execute("SELECT date FROM activity_engagement_metrics ORDER BY rowid DESC")
+        assert str(last.fetchone()[0]) == "2021-01-05"
