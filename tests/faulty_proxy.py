@@ -1,4 +1,4 @@
-"""A proxy in front of a server, that misbehaves on request."""
+"""A proxy in front of a server, that misbehaves when it is read from, on request."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def proxy(endpoint: str, *faults: Fault) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            fault = next((fault for fault in faults if fault.meets(self.path)), None)
+            is_reading = self.command == "GET"
+            fault = next((each for each in faults if is_reading and each.meets(self.path)), None)
             kind = fault.kind if fault else "none"
             if kind == "stall":
                 is_over.wait(60)
@@ -63,14 +64,18 @@ def proxy(endpoint: str, *faults: Fault) -> Iterator[str]:
                 self.answer(503, {"Content-Type": "application/xml"}, SLOW_DOWN)
                 return
             connection = http.client.HTTPConnection(upstream, timeout=60)
-            connection.putrequest("GET", self.path, skip_host=True, skip_accept_encoding=True)
+            connection.putrequest(
+                self.command, self.path, skip_host=True, skip_accept_encoding=True
+            )
             for name, value in self.headers.items():
                 connection.putheader(name, value)
-            connection.endheaders()
+            connection.endheaders(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             response = connection.getresponse()
             body = response.read()
             connection.close()
             self.answer(response.status, dict(response.getheaders()), body, is_cut=kind == "cut")
+
+        do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815
 
         def answer(
             self, status: int, headers: dict[str, str], body: bytes, *, is_cut: bool = False
@@ -79,7 +84,8 @@ def proxy(endpoint: str, *faults: Fault) -> Iterator[str]:
             for name, value in headers.items():
                 if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
                     self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
+            length = headers.get("Content-Length", "0") if self.command == "HEAD" else len(body)
+            self.send_header("Content-Length", str(length))
             self.end_headers()
             self.wfile.write(body[: len(body) // 2] if is_cut else body)
             self.wfile.flush()

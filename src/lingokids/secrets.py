@@ -10,6 +10,7 @@ the headers they sign.
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 HIDDEN = "[hidden]"
 _SECRET_NAMES = {"key", "secret", "token", "password"}
+# of a request or a signed URL: whoever has it may repeat the request
+_SIGNATURE = re.compile(r"(signature[=:]\s*)[0-9a-f]{32,}", re.IGNORECASE)
 _SHORTEST_HIDDEN_ANYWHERE = 8  # a shorter one may be a word of the log: hidden in quotes only
 
 
 class _Hiding(logging.Filter):
-    """Replaces the values in each record that has one."""
+    """Replaces the values, and signatures, in each record that has one."""
 
     def __init__(self, values: set[str]) -> None:
         super().__init__()
@@ -34,11 +37,12 @@ class _Hiding(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass, without the values."""
-        message = record.getMessage()
-        if any(value in message for value in self._found):
-            for value in self._found:
-                message = message.replace(value, HIDDEN)
-            record.msg, record.args = message, None
+        said = record.getMessage()
+        hidden = _SIGNATURE.sub(rf"\1{HIDDEN}", said)
+        for value in self._found:
+            hidden = hidden.replace(value, HIDDEN)
+        if hidden != said:
+            record.msg, record.args = hidden, None
         return True
 
 
