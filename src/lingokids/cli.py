@@ -3,7 +3,7 @@
 ``kedro run`` that stops cleanly, ``kedro sample``, ``kedro lake``, ``kedro metrics``.
 
 Here: what the command line adds. Elsewhere: what a run does (``hooks``), what the sample is
-(``sample``), what a server needs (``lake``), how a question about metrics is answered
+(``sample``), what a server needs (``minio_setup``), how a question about metrics is answered
 (``questions``, ``metrics``).
 """
 
@@ -120,13 +120,13 @@ def init_lake(metadata: ProjectMetadata, /, without_sample: bool, wait: float) -
 
     The server and the credentials are those of the environment, or of the file .env.
     """
-    from lingokids import environment, lake
+    from lingokids import environment, minio_setup
 
     sample = None if without_sample else metadata.project_path / "data" / "01_raw"
     try:
-        for step in lake.initialise(environment.variables(), sample, patience=wait):
+        for step in minio_setup.initialise(environment.variables(), sample, patience=wait):
             click.echo(step)
-    except lake.LakeError as refused:
+    except minio_setup.SetupError as refused:
         raise click.ClickException(str(refused)) from None
 
 

@@ -12,7 +12,7 @@ import yaml
 from dotenv import dotenv_values
 
 from conftest import ROOT
-from lingokids.lake import VARIABLES
+from lingokids.minio_setup import VARIABLES
 from minio_server import go_program
 
 TEXT = (ROOT / "docker-compose.yml").read_text()

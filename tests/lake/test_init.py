@@ -10,33 +10,25 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from io import BytesIO
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from minio import Minio, MinioAdmin
-from minio.credentials import StaticProvider
-from minio.error import MinioAdminException, S3Error
+from minio.error import S3Error
 
-from conftest import ROOT
-from lingokids.lake import LakeError, initialise
+from lingokids.minio_setup import SetupError, initialise
 from minio_server import BUCKETS, Server, start_server
+from set_up_server import (
+    PIPELINE,
+    SAMPLE,
+    admin,
+    init,
+    objects_as,
+    pipeline_objects,
+    variables_of,
+)
 
 pytestmark = pytest.mark.minio
-
-SAMPLE = ROOT / "data" / "01_raw"
-PIPELINE = {"MINIO_ACCESS_KEY": "the-pipeline", "MINIO_SECRET_KEY": "the-pipelines-secret"}
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory) -> Iterator[Server]:
-    """A server of this module alone, set up with the sample."""
-    servers = start_server(tmp_path_factory.mktemp("lake"))
-    server = next(servers)
-    _init(server, SAMPLE)
-    yield server
-    servers.close()
 
 
 @pytest.fixture
@@ -44,38 +36,11 @@ def new_server(tmp_path) -> Iterator[Server]:
     yield from start_server(tmp_path)
 
 
-def _variables(server: Server, **others: str) -> dict[str, str]:
-    root = {"MINIO_ROOT_USER": server.user, "MINIO_ROOT_PASSWORD": server.password}
-    return {"MINIO_ENDPOINT": server.endpoint} | root | PIPELINE | others
-
-
-def _init(server: Server, sample=None, **others: str) -> list[str]:
-    return list(initialise(_variables(server, **others), sample))
-
-
-def _admin(server: Server, user: str, secret: str) -> MinioAdmin:
-    address = server.endpoint.removeprefix("http://")
-    return MinioAdmin(endpoint=address, credentials=StaticProvider(user, secret), secure=False)
-
-
-def _root(server: Server) -> MinioAdmin:
-    return _admin(server, server.user, server.password)
-
-
-def _objects(server: Server, user: str | None = None, secret: str | None = None) -> Minio:
-    address = server.endpoint.removeprefix("http://")
-    return Minio(address, user or server.user, secret or server.password, secure=False)
-
-
-def _pipeline(server: Server) -> Minio:
-    return _objects(server, *PIPELINE.values())
-
-
 def _listing(server: Server) -> list[tuple]:
     return [
         (found.bucket_name, found.object_name, found.etag, found.last_modified)
         for bucket in BUCKETS
-        for found in _objects(server).list_objects(bucket, recursive=True)
+        for found in objects_as(server).list_objects(bucket, recursive=True)
     ]
 
 
@@ -83,7 +48,7 @@ def _listing(server: Server) -> list[tuple]:
 
 
 def test_an_empty_server_gets_buckets_sample_policy_and_user(new_server):
-    steps = _init(new_server, SAMPLE)
+    steps = init(new_server, SAMPLE)
 
     assert steps == [
         f"server: {new_server.endpoint} is ready",
@@ -95,7 +60,7 @@ def test_an_empty_server_gets_buckets_sample_policy_and_user(new_server):
         "user: the-pipeline made, bound to lingokids-pipeline",
     ]
     keys = {
-        found.object_name for found in _objects(new_server).list_objects("raw-events", "", True)
+        found.object_name for found in objects_as(new_server).list_objects("raw-events", "", True)
     }
     assert keys == {
         path.relative_to(SAMPLE / "events").as_posix()
@@ -107,7 +72,7 @@ def test_an_empty_server_gets_buckets_sample_policy_and_user(new_server):
 def test_a_second_time_changes_nothing_and_says_so(lake):
     before = _listing(lake)
 
-    steps = _init(lake, SAMPLE)
+    steps = init(lake, SAMPLE)
 
     assert steps[1:] == [
         "buckets: all there",
@@ -130,35 +95,35 @@ def test_an_object_with_new_content_is_delivered_anew(lake, tmp_path):
     for dataset in ("events", "users", "activities"):
         (tmp_path / dataset / "2021-02-09").mkdir(parents=True)
     (tmp_path / "events" / "2021-02-09" / "a b+c.jsonl").write_text("{}\n")
-    assert "raw-events: 1 objects delivered, 0 there already" in _init(lake, tmp_path)
+    assert "raw-events: 1 objects delivered, 0 there already" in init(lake, tmp_path)
     (tmp_path / "events" / "2021-02-09" / "a b+c.jsonl").write_text("{} \n")
 
-    assert "raw-events: 1 objects delivered, 0 there already" in _init(lake, tmp_path)
-    assert "raw-events: 0 objects delivered, 1 there already" in _init(lake, tmp_path)
-    _objects(lake).remove_object("raw-events", "2021-02-09/a b+c.jsonl")
+    assert "raw-events: 1 objects delivered, 0 there already" in init(lake, tmp_path)
+    assert "raw-events: 0 objects delivered, 1 there already" in init(lake, tmp_path)
+    objects_as(lake).remove_object("raw-events", "2021-02-09/a b+c.jsonl")
 
 
 def test_a_changed_secret_is_set_on_the_server(new_server):
-    _init(new_server)
+    init(new_server)
 
-    steps = _init(new_server, MINIO_SECRET_KEY="a-later-secret")
+    steps = init(new_server, MINIO_SECRET_KEY="a-later-secret")
 
     assert steps[-1] == "user: the-pipeline secret set anew"
-    assert _objects(new_server, "the-pipeline", "a-later-secret").bucket_exists("gold")
+    assert objects_as(new_server, "the-pipeline", "a-later-secret").bucket_exists("gold")
     with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
-        _pipeline(new_server).list_buckets()
+        pipeline_objects(new_server).list_buckets()
 
 
 def test_what_went_astray_is_put_right(new_server):
-    _init(new_server)
-    root = _root(new_server)
+    init(new_server)
+    root = admin(new_server)
     anything = {"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}
     root.policy_add("lingokids-pipeline", policy={"Version": "2012-10-17", "Statement": [anything]})
     root.policy_set("readwrite", user="the-pipeline")
     root.user_disable("the-pipeline")
-    _objects(new_server).remove_bucket("gold")
+    objects_as(new_server).remove_bucket("gold")
 
-    steps = _init(new_server)
+    steps = init(new_server)
 
     assert steps[1:] == [
         "buckets: made gold",
@@ -167,7 +132,7 @@ def test_what_went_astray_is_put_right(new_server):
     ]
     user = json.loads(root.user_info("the-pipeline"))
     assert (user["status"], user["policyName"]) == ("enabled", "lingokids-pipeline")
-    assert _init(new_server)[1:] == [
+    assert init(new_server)[1:] == [
         "buckets: all there",
         "policy: lingokids-pipeline is there, unchanged",
         "user: the-pipeline is there, unchanged",
@@ -175,92 +140,6 @@ def test_what_went_astray_is_put_right(new_server):
 
 
 # -- the policy, proven by attempts
-
-
-@pytest.fixture
-def other_bucket(lake):
-    _objects(lake).make_bucket("payroll")
-    _objects(lake).put_object("payroll", "a", _content(), 2)
-    yield "payroll"
-    _objects(lake).remove_object("payroll", "a")
-    _objects(lake).remove_bucket("payroll")
-
-
-def _content() -> BytesIO:
-    return BytesIO(b"{}")
-
-
-@pytest.mark.parametrize("bucket", ["raw-events", "raw-users", "raw-activities"])
-def test_the_pipeline_lists_and_reads_raw_and_changes_nothing_there(lake, bucket):
-    pipeline = _pipeline(lake)
-    key = next(pipeline.list_objects(bucket, recursive=True)).object_name
-
-    assert pipeline.get_object(bucket, key).read()
-    with pytest.raises(S3Error, match="AccessDenied"):
-        pipeline.put_object(bucket, "a", _content(), 2)
-    with pytest.raises(S3Error, match="AccessDenied"):
-        pipeline.put_object(bucket, key, _content(), 2)
-    with pytest.raises(S3Error, match="AccessDenied"):
-        pipeline.remove_object(bucket, key)
-    with pytest.raises(S3Error, match="AccessDenied"):
-        pipeline.remove_bucket(bucket)
-
-
-@pytest.mark.parametrize("bucket", ["bronze", "gold"])
-def test_the_pipeline_writes_reads_lists_and_deletes_tables(lake, bucket):
-    pipeline = _pipeline(lake)
-
-    pipeline.put_object(bucket, "a/b", _content(), 2)
-    assert pipeline.get_object(bucket, "a/b").read() == b"{}"
-    assert [found.object_name for found in pipeline.list_objects(bucket, recursive=True)] == ["a/b"]
-    pipeline.remove_object(bucket, "a/b")
-    assert list(pipeline.list_objects(bucket, recursive=True)) == []
-    with pytest.raises(S3Error, match="AccessDenied"):
-        pipeline.remove_bucket(bucket)
-
-
-def test_a_large_table_is_written_in_parts(lake):
-    size = 6 * 1024**2
-    _pipeline(lake).put_object("bronze", "large", BytesIO(bytes(size)), size, part_size=5 * 1024**2)
-
-    assert _pipeline(lake).stat_object("bronze", "large").size == size
-    _pipeline(lake).remove_object("bronze", "large")
-
-
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        lambda pipeline: pipeline.make_bucket("another"),
-        lambda pipeline: list(pipeline.list_objects("payroll")),
-        lambda pipeline: pipeline.get_object("payroll", "a"),
-        lambda pipeline: pipeline.put_object("payroll", "b", _content(), 2),
-        lambda pipeline: pipeline.remove_object("payroll", "a"),
-        lambda pipeline: pipeline.set_bucket_policy("gold", "{}"),
-        lambda pipeline: pipeline.delete_bucket_policy("raw-events"),
-    ],
-)
-def test_the_pipeline_can_do_nothing_else(lake, other_bucket, attempt):
-    with pytest.raises(S3Error, match="AccessDenied"):
-        attempt(_pipeline(lake))
-    assert other_bucket not in {bucket.name for bucket in _pipeline(lake).list_buckets()}
-
-
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        lambda admin: admin.info(),
-        lambda admin: admin.user_list(),
-        lambda admin: admin.user_add("another", "anothers-secret"),
-        lambda admin: admin.policy_set("consoleAdmin", user="the-pipeline"),
-        lambda admin: admin.policy_remove("lingokids-pipeline"),
-    ],
-)
-def test_the_pipeline_is_no_administrator(lake, attempt):
-    with pytest.raises(MinioAdminException, match="AccessDenied"):
-        attempt(_admin(lake, *PIPELINE.values()))
-
-
-# -- the main job, as the pipeline's user
 
 
 def test_the_main_job_as_the_pipelines_user_gives_the_tables_of_the_embedded_run(
@@ -311,7 +190,7 @@ def test_the_command_refuses_in_a_sentence(lake, minio_project, variables, sente
     _copy_sample_folder(minio_project)
 
     refused = minio_project.command(
-        "lake", "init", "--wait", "0.5", **(_variables(lake) | variables)
+        "lake", "init", "--wait", "0.5", **(variables_of(lake) | variables)
     )
 
     assert refused.returncode == 1
@@ -324,15 +203,15 @@ def test_the_command_refuses_in_a_sentence(lake, minio_project, variables, sente
 def test_the_command_and_the_module_do_the_same(lake, minio_project):
     _copy_sample_folder(minio_project)
 
-    command = minio_project.command("lake", "init", **_variables(lake))
+    command = minio_project.command("lake", "init", **variables_of(lake))
     module = subprocess.run(
-        [sys.executable, "-m", "lingokids.lake", "--sample", str(SAMPLE)],
-        env=os.environ | _variables(lake),
+        [sys.executable, "-m", "lingokids.minio_setup", "--sample", str(SAMPLE)],
+        env=os.environ | variables_of(lake),
         capture_output=True,
         text=True,
         check=True,
     )
-    without = minio_project.command("lake", "init", "--without-sample", **_variables(lake))
+    without = minio_project.command("lake", "init", "--without-sample", **variables_of(lake))
 
     assert command.stdout == module.stdout
     assert "raw-events: 0 objects delivered, 301 there already" in command.stdout
@@ -342,8 +221,8 @@ def test_the_command_and_the_module_do_the_same(lake, minio_project):
 
 def test_the_module_refuses_in_a_sentence(lake):
     refused = subprocess.run(
-        [sys.executable, "-m", "lingokids.lake"],
-        env=os.environ | _variables(lake, MINIO_ROOT_PASSWORD="wrong-secret"),
+        [sys.executable, "-m", "lingokids.minio_setup"],
+        env=os.environ | variables_of(lake, MINIO_ROOT_PASSWORD="wrong-secret"),
         capture_output=True,
         text=True,
         check=False,
@@ -356,8 +235,8 @@ def test_the_module_refuses_in_a_sentence(lake):
 
 
 def test_what_the_server_refuses_is_said_in_its_words(lake):
-    with pytest.raises(LakeError, match="refuses a step: XMinio"):
-        _init(lake, MINIO_ACCESS_KEY="with=sign")
+    with pytest.raises(SetupError, match="refuses a step: XMinio"):
+        init(lake, MINIO_ACCESS_KEY="with=sign")
 
 
 @pytest.fixture(scope="module")
@@ -382,22 +261,22 @@ def https_server(tmp_path_factory) -> Iterator[tuple[Server, Path]]:
 def test_a_certificate_is_verified_against_the_authority_that_is_named(https_server, tmp_path):
     server, authority = https_server
 
-    assert _init(server, MINIO_CA_FILE=str(authority))[0] == f"server: {server.endpoint} is ready"
-    with pytest.raises(LakeError, match="shows no certificate that is trusted: set MINIO_CA_FILE"):
-        _init(server)
-    with pytest.raises(LakeError, match="is not there: MINIO_CA_FILE names it"):
-        _init(server, MINIO_CA_FILE=str(tmp_path / "missing.crt"))
+    assert init(server, MINIO_CA_FILE=str(authority))[0] == f"server: {server.endpoint} is ready"
+    with pytest.raises(SetupError, match="shows no certificate that is trusted: set MINIO_CA_FILE"):
+        init(server)
+    with pytest.raises(SetupError, match="is not there: MINIO_CA_FILE names it"):
+        init(server, MINIO_CA_FILE=str(tmp_path / "missing.crt"))
     (tmp_path / "text").write_text("no certificate")
-    with pytest.raises(LakeError, match="shows no certificate that is trusted: set MINIO_CA_FILE"):
-        _init(server, MINIO_CA_FILE=str(tmp_path / "text"))
+    with pytest.raises(SetupError, match="shows no certificate that is trusted: set MINIO_CA_FILE"):
+        init(server, MINIO_CA_FILE=str(tmp_path / "text"))
 
 
 def test_a_server_that_speaks_the_other_scheme_is_named(lake, https_server):
     secure, _ = https_server
-    with pytest.raises(LakeError, match="or write http if it does not speak TLS"):
-        _init(replace(lake, endpoint=lake.endpoint.replace("http:", "https:")))
-    with pytest.raises(LakeError, match=r"answers, but not as MinIO does \(status 400\)"):
-        _init(replace(secure, endpoint=secure.endpoint.replace("https:", "http:")))
+    with pytest.raises(SetupError, match="or write http if it does not speak TLS"):
+        init(replace(lake, endpoint=lake.endpoint.replace("http:", "https:")))
+    with pytest.raises(SetupError, match=r"answers, but not as MinIO does \(status 400\)"):
+        init(replace(secure, endpoint=secure.endpoint.replace("https:", "http:")))
 
 
 def test_a_server_that_is_no_minio_is_named(tmp_path):
@@ -411,8 +290,8 @@ def test_a_server_that_is_no_minio_is_named(tmp_path):
     with HTTPServer(("127.0.0.1", 0), Forbidding) as other:
         Thread(target=other.handle_request, daemon=True).start()
         endpoint = f"http://127.0.0.1:{other.server_port}"
-        with pytest.raises(LakeError, match=r"answers, but not as MinIO does \(status 403\)"):
-            list(initialise(_variables(Server(endpoint, "root", "root-secret")), None))
+        with pytest.raises(SetupError, match=r"answers, but not as MinIO does \(status 403\)"):
+            list(initialise(variables_of(Server(endpoint, "root", "root-secret")), None))
 
 
 def _copy_sample_folder(project) -> None:

@@ -7,7 +7,7 @@ from dotenv import dotenv_values
 
 from conftest import ROOT
 from lingokids import environment
-from lingokids.lake import VARIABLES, Lake, LakeError
+from lingokids.minio_setup import VARIABLES, SetupError, Target
 
 GOOD = {
     "MINIO_ENDPOINT": "https://s3.example.org",
@@ -38,8 +38,8 @@ GOOD = {
     ],
 )
 def test_a_wrong_value_is_refused_without_being_shown(variables, sentence):
-    with pytest.raises(LakeError) as refused:
-        Lake.of(GOOD | variables)
+    with pytest.raises(SetupError) as refused:
+        Target.of(GOOD | variables)
 
     assert sentence in str(refused.value)
     for secret in ("root-secret", "pipeline-secret", "example-only-x"):
@@ -50,7 +50,7 @@ def test_a_wrong_value_is_refused_without_being_shown(variables, sentence):
 def test_the_example_serves_on_this_machine(host):
     example = dotenv_values(ROOT / ".env.example") | {"MINIO_ENDPOINT": f"http://{host}"}
 
-    assert Lake.of(example).address == host
+    assert Target.of(example).address == host
 
 
 def test_the_example_has_every_variable_and_its_secrets_say_that_they_are_examples():
@@ -62,7 +62,7 @@ def test_the_example_has_every_variable_and_its_secrets_say_that_they_are_exampl
 
 
 def test_secrets_are_not_in_the_representation():
-    shown = repr(Lake.of(GOOD))
+    shown = repr(Target.of(GOOD))
 
     assert "root-secret" not in shown
     assert "pipeline-secret" not in shown

@@ -11,8 +11,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from lingokids.lake.server import Server
-from lingokids.lake.variables import LakeError
+from lingokids.minio_setup.server import Server
+from lingokids.minio_setup.variables import SetupError
 
 RAW_DATASETS = ("events", "users", "activities")
 BUCKETS = (*(f"raw-{dataset}" for dataset in RAW_DATASETS), "bronze", "gold")
@@ -37,12 +37,12 @@ def deliver_sample(server: Server, sample: Path) -> Iterator[str]:
     last delivery of an event is the same as in the folder.
 
     Raises:
-        LakeError: A raw folder is missing.
+        SetupError: A raw folder is missing.
     """
     for dataset in RAW_DATASETS:
         folder = sample / dataset
         if not folder.is_dir():
-            raise LakeError(
+            raise SetupError(
                 f"{folder} is not there: give the folder of the raw data, or leave the sample out."
             )
         yield _deliver(server, folder, f"raw-{dataset}")

@@ -26,7 +26,7 @@ EXAMPLE = "example-only-"
 _COMPOSE_HOST = "minio"
 
 
-class LakeError(Exception):
+class SetupError(Exception):
     """An expected failure; its text is the one sentence to show."""
 
 
@@ -39,7 +39,7 @@ class Credentials:
 
 
 @dataclass(frozen=True)
-class Lake:
+class Target:
     """A server, its root, and the user that the pipeline runs as."""
 
     endpoint: str
@@ -49,27 +49,27 @@ class Lake:
     """Certificates of the authority to trust; None: those of the usual authorities."""
 
     @classmethod
-    def of(cls, variables: Mapping[str, str]) -> Lake:
-        """The lake that the environment names.
+    def of(cls, variables: Mapping[str, str]) -> Target:
+        """The target that the environment names.
 
         Raises:
-            LakeError: A variable is missing, or its value is of no use or unsafe.
+            SetupError: A variable is missing, or its value is of no use or unsafe.
         """
         missing = [name for name in VARIABLES if not variables.get(name)]
         if missing:
-            raise LakeError(
+            raise SetupError(
                 f"{_listed(missing)} not set: copy .env.example to .env and fill it in."
             )
         endpoint, root_user, root_password, user, secret = (variables[name] for name in VARIABLES)
-        lake = cls(
+        target = cls(
             endpoint.rstrip("/"),
             Credentials(root_user, root_password),
             Credentials(user, secret),
             variables.get("MINIO_CA_FILE") or None,
         )
-        lake._refuse_a_wrong_endpoint()
-        lake._refuse_unsafe_credentials()
-        return lake
+        target._refuse_a_wrong_endpoint()
+        target._refuse_unsafe_credentials()
+        return target
 
     @property
     def is_secure(self) -> bool:
@@ -87,29 +87,29 @@ class Lake:
             parts.path or parts.query or parts.fragment or "@" in parts.netloc
         )
         if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
-            raise LakeError(
+            raise SetupError(
                 "MINIO_ENDPOINT is not the URL of a server: write it as http://127.0.0.1:9000."
             )
 
     def _refuse_unsafe_credentials(self) -> None:
         if self.pipeline.user == self.root.user:
-            raise LakeError(
+            raise SetupError(
                 "MINIO_ACCESS_KEY is MINIO_ROOT_USER: the pipeline must not be root, give it "
                 "another name."
             )
         if self.pipeline.secret == self.root.secret:
-            raise LakeError(
+            raise SetupError(
                 "MINIO_SECRET_KEY is MINIO_ROOT_PASSWORD: the pipeline must not hold root's "
                 "secret, give it another."
             )
         if len(self.pipeline.user) < 3 or len(self.pipeline.secret) < 8:
-            raise LakeError(
+            raise SetupError(
                 "MINIO_ACCESS_KEY needs at least 3 characters and MINIO_SECRET_KEY at least 8: "
                 "MinIO takes no shorter ones."
             )
         secrets = (self.root.secret, self.pipeline.secret)
         if any(secret.startswith(EXAMPLE) for secret in secrets) and not self._is_on_this_machine:
-            raise LakeError(
+            raise SetupError(
                 f"{self.endpoint} is another machine, and the secrets of .env.example are known "
                 "to everyone: set MINIO_ROOT_PASSWORD and MINIO_SECRET_KEY to your own."
             )

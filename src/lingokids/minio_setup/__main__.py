@@ -1,4 +1,4 @@
-"""``python -m lingokids.lake``: ``kedro lake init`` where Kedro is not installed."""
+"""``python -m lingokids.minio_setup``: ``kedro lake init`` where Kedro is not installed."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import os
 import sys
 from pathlib import Path
 
-from lingokids.lake import LakeError, initialise
+from lingokids.minio_setup import SetupError, initialise
 
 
 def main() -> int:
     """Print one line a step; a failure is one line too."""
-    parser = argparse.ArgumentParser(prog="python -m lingokids.lake", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lingokids.minio_setup", description=__doc__)
     parser.add_argument("--sample", type=Path, help="folder of the raw data to deliver")
     parser.add_argument("--wait", type=float, default=10, help="seconds to wait for the server")
     options = parser.parse_args()
     try:
         for step in initialise(os.environ, options.sample, patience=options.wait):
             print(step, flush=True)
-    except LakeError as error:
+    except SetupError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -20,7 +20,7 @@ from minio.error import InvalidResponseError, MinioAdminException, S3Error, Serv
 from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError, SSLError
 
-from lingokids.lake.variables import Credentials, Lake, LakeError
+from lingokids.minio_setup.variables import Credentials, SetupError, Target
 
 _REFUSED = {
     "InvalidAccessKeyId",
@@ -34,49 +34,49 @@ _REFUSED = {
 class Server:
     """A server that answers, spoken to as root."""
 
-    lake: Lake
+    target: Target
     admin: MinioAdmin
     objects: Minio
 
     def as_user(self, credentials: Credentials) -> Minio:
         """The server's objects, as another user sees them."""
-        return _objects(self.lake, credentials)
+        return _objects(self.target, credentials)
 
 
-def connect(lake: Lake, patience: float) -> Server:
+def connect(target: Target, patience: float) -> Server:
     """Wait until the server is ready and takes root's credentials.
 
     Raises:
-        LakeError: It was not ready in ``patience`` seconds, or is no MinIO.
+        SetupError: It was not ready in ``patience`` seconds, or is no MinIO.
         MinioAdminException: It refuses the credentials.
     """
-    _wait(lake, patience)
+    _wait(target, patience)
     admin = MinioAdmin(
-        endpoint=lake.address,
-        credentials=StaticProvider(lake.root.user, lake.root.secret),
-        secure=lake.is_secure,
-        http_client=_connections(lake),
+        endpoint=target.address,
+        credentials=StaticProvider(target.root.user, target.root.secret),
+        secure=target.is_secure,
+        http_client=_connections(target),
     )
     admin.policy_list()  # root alone may; asked first, so that nothing is half done
-    return Server(lake, admin, _objects(lake, lake.root))
+    return Server(target, admin, _objects(target, target.root))
 
 
-def _objects(lake: Lake, credentials: Credentials) -> Minio:
+def _objects(target: Target, credentials: Credentials) -> Minio:
     return Minio(
-        lake.address,
+        target.address,
         credentials.user,
         credentials.secret,
-        secure=lake.is_secure,
-        http_client=_connections(lake),
+        secure=target.is_secure,
+        http_client=_connections(target),
     )
 
 
-def _wait(lake: Lake, patience: float) -> None:
-    connections = _connections(lake, Retry(0, redirect=0))
+def _wait(target: Target, patience: float) -> None:
+    connections = _connections(target, Retry(0, redirect=0))
     deadline = time.monotonic() + patience
     while True:
         try:
-            status = connections.request("GET", f"{lake.endpoint}/minio/health/ready").status
+            status = connections.request("GET", f"{target.endpoint}/minio/health/ready").status
         except HTTPError as error:
             if _is_distrust(error):  # waiting does not help
                 raise
@@ -84,57 +84,57 @@ def _wait(lake: Lake, patience: float) -> None:
         if status == 200:
             return
         if status is not None and status < 500:
-            raise LakeError(
-                f"{lake.endpoint} answers, but not as MinIO does (status {status}): mend "
+            raise SetupError(
+                f"{target.endpoint} answers, but not as MinIO does (status {status}): mend "
                 "MINIO_ENDPOINT; on another S3 make buckets, user and policy by its own tools."
             )
         if time.monotonic() >= deadline:
-            raise LakeError(
-                f"No MinIO server is ready at {lake.endpoint} after {patience:g} s: start it, or "
+            raise SetupError(
+                f"No MinIO server is ready at {target.endpoint} after {patience:g} s: start it, or "
                 "mend MINIO_ENDPOINT."
             )
         time.sleep(0.2)
 
 
-def _connections(lake: Lake, retries: Retry | None = None) -> PoolManager:
+def _connections(target: Target, retries: Retry | None = None) -> PoolManager:
     """Connections that verify certificates."""
-    if lake.ca_file and not Path(lake.ca_file).is_file():
-        raise LakeError(f"{lake.ca_file} is not there: MINIO_CA_FILE names it, mend that.")
+    if target.ca_file and not Path(target.ca_file).is_file():
+        raise SetupError(f"{target.ca_file} is not there: MINIO_CA_FILE names it, mend that.")
     return PoolManager(
         timeout=Timeout(connect=5, read=60),
         retries=retries
         or Retry(total=5, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
         cert_reqs="CERT_REQUIRED",
-        ca_certs=lake.ca_file or certifi.where(),
+        ca_certs=target.ca_file or certifi.where(),
     )
 
 
 @contextmanager
-def in_a_sentence(lake: Lake) -> Iterator[None]:
+def in_a_sentence(target: Target) -> Iterator[None]:
     """Say what the server or the network refused; never with a secret, never with a trace.
 
     Raises:
-        LakeError: In place of what the libraries raise.
+        SetupError: In place of what the libraries raise.
     """
     try:
         yield
     except HTTPError as error:
         if _is_distrust(error):
-            raise LakeError(
-                f"{lake.endpoint} shows no certificate that is trusted: set MINIO_CA_FILE to the "
+            raise SetupError(
+                f"{target.endpoint} shows no certificate that is trusted: set MINIO_CA_FILE to the "
                 "file of the authority's certificate, or write http if it does not speak TLS."
             ) from error
-        raise LakeError(
-            f"The connection to {lake.endpoint} broke ({type(error).__name__}): run it again."
+        raise SetupError(
+            f"The connection to {target.endpoint} broke ({type(error).__name__}): run it again."
         ) from error
     except (MinioAdminException, S3Error, InvalidResponseError, ServerError) as error:
         code, message = _answer(error)
         if code in _REFUSED:
-            raise LakeError(
-                f"{lake.endpoint} refuses MINIO_ROOT_USER and MINIO_ROOT_PASSWORD ({code}): set "
+            raise SetupError(
+                f"{target.endpoint} refuses MINIO_ROOT_USER and MINIO_ROOT_PASSWORD ({code}): set "
                 "those that the server was started with."
             ) from error
-        raise LakeError(f"{lake.endpoint} refuses a step: {code}: {message}") from error
+        raise SetupError(f"{target.endpoint} refuses a step: {code}: {message}") from error
 
 
 def _is_distrust(error: HTTPError) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from minio.error import MinioAdminException, S3Error
 
-from lingokids.lake.server import Server, error_code
+from lingokids.minio_setup.server import Server, error_code
 
 POLICY = "lingokids-pipeline"
 
@@ -29,7 +29,7 @@ def ensure_policy(server: Server) -> str:
 
 def ensure_user(server: Server) -> str:
     """Make the user, or give it the secret and the one policy that it should have."""
-    user, secret = server.lake.pipeline.user, server.lake.pipeline.secret
+    user, secret = server.target.pipeline.user, server.target.pipeline.secret
     present = _present_user(server)
     done = []
     if present is None:
@@ -55,7 +55,7 @@ def _present_policy(server: Server) -> dict[str, Any] | None:
 
 def _present_user(server: Server) -> dict[str, Any] | None:
     try:
-        return json.loads(server.admin.user_info(server.lake.pipeline.user))
+        return json.loads(server.admin.user_info(server.target.pipeline.user))
     except MinioAdminException as error:
         if error_code(error) == "XMinioAdminNoSuchUser":
             return None
@@ -65,7 +65,7 @@ def _present_user(server: Server) -> dict[str, Any] | None:
 def _secret_holds(server: Server) -> bool:
     """Whether the server takes the secret; a refusal for want of rights says that it does."""
     try:
-        server.as_user(server.lake.pipeline).bucket_exists("gold")
+        server.as_user(server.target.pipeline).bucket_exists("gold")
     except S3Error as error:
         return error.code == "AccessDenied"
     return True

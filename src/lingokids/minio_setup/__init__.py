@@ -6,18 +6,18 @@ a sentence), ``buckets`` (buckets and sample), ``access`` (the pipeline's user a
 ``pipeline-policy.json``). Elsewhere: how objects are read and tables written (``datasets``).
 
 It needs Python and the ``minio`` package alone, so that a container runs it as it is:
-``python -m lingokids.lake``. ``kedro lake init`` is the same.
+``python -m lingokids.minio_setup``. ``kedro lake init`` is the same.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lingokids.lake.access import ensure_policy, ensure_user
-from lingokids.lake.buckets import deliver_sample, ensure_buckets
-from lingokids.lake.server import connect, in_a_sentence
-from lingokids.lake.variables import VARIABLES, Lake, LakeError
+from lingokids.minio_setup.access import ensure_policy, ensure_user
+from lingokids.minio_setup.buckets import deliver_sample, ensure_buckets
+from lingokids.minio_setup.server import connect, in_a_sentence
+from lingokids.minio_setup.variables import VARIABLES, SetupError, Target
 
-__all__ = ["VARIABLES", "Lake", "LakeError", "initialise"]
+__all__ = ["VARIABLES", "SetupError", "Target", "initialise"]
 
 
 def initialise(
@@ -35,12 +35,12 @@ def initialise(
         One line a step: what was done, or that nothing was to do.
 
     Raises:
-        LakeError: It cannot be done; the message says why and what to do.
+        SetupError: It cannot be done; the message says why and what to do.
     """
-    lake = Lake.of(variables)
-    with in_a_sentence(lake):
-        server = connect(lake, patience)
-        yield f"server: {lake.endpoint} is ready"
+    target = Target.of(variables)
+    with in_a_sentence(target):
+        server = connect(target, patience)
+        yield f"server: {target.endpoint} is ready"
         yield ensure_buckets(server)
         if sample is not None:
             yield from deliver_sample(server, sample)
