@@ -98,14 +98,14 @@ class Project:
         """Every table that is a function of what was delivered."""
         with_load = {"ingested_objects", "quarantined_lines", "stg_events", "stg_users"}
         with_load |= {"bronze_events", "bronze_users", "bronze_activities", "stg_activities"}
-        with_load |= {"intermediate_activity_events_enriched"}
+        with_load |= {"intermediate_activity_events_enriched", "superseded_deliveries"}
         gold = {"activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily"}
         gold |= {"q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact"}
+        loads = {name: ("load_id",) for name in with_load if without_loads}
+        if without_loads:
+            loads["superseded_deliveries"] = ("load_id", "superseded_by_load")
         return {
-            name: self.table(
-                name, without=("load_id",) if without_loads and name in with_load else ()
-            )
-            for name in sorted(with_load | gold)
+            name: self.table(name, without=loads.get(name, ())) for name in sorted(with_load | gold)
         }
 
 

@@ -134,6 +134,28 @@ def test_a_delivery_is_superseded_once(rows):
     assert found == [("v1", 2), ("v2", 3)]
 
 
+def test_the_load_that_superseded_a_delivery_is_the_same_whichever_run_staged_it(rows):
+    at_noon, at_one, at_two = (f"2021-01-05 {hour}:00:00" for hour in (12, 13, 14))
+    bronze = table_of(
+        contracts.BRONZE_EVENTS,
+        a_bronze_event(load_id=1, landed_at=at_noon, etag="first"),
+        a_bronze_event(load_id=2, landed_at=at_two, etag="last"),
+        a_bronze_event(load_id=3, landed_at=at_one, etag="between"),
+    )
+
+    def found(*stagings):
+        return sorted(
+            (row["etag"], row["superseded_by_load"])
+            for together in stagings
+            for row in rows(
+                superseded_in(bronze.filter(bronze.load_id <= max(together)), loads(*together))
+            )
+        )
+
+    assert found((1,), (2,), (3,)) == [("between", 3), ("first", 2)]
+    assert found((1,), (2, 3)) == found((1, 2, 3)) == found((1,), (2,), (3,))
+
+
 @pytest.fixture
 def changes(rows):
     """What ``stage_users`` says of a user whose record goes from ``old`` to ``new``."""

@@ -77,7 +77,7 @@ COLUMNS: dict[str, Column] = {
     "subscription_start_at": Column(INSTANT, "when the subscription began", "UTC"),
     "subscription_expire_at": Column(INSTANT, "when the subscription ends", "UTC"),
     # what the layers keep about each other
-    "superseded_by_load": Column("int32", "the load whose staging superseded the delivery"),
+    "superseded_by_load": Column("int32", "the first load that had it and a later delivery"),
     "changed_from": Column(
         INSTANT, "events before it keep their status; NULL: every event may change", "UTC"
     ),

@@ -60,7 +60,8 @@ def find_superseded_deliveries(
 
     Returns:
         ``SUPERSEDED_DELIVERIES``: the new deliveries that are not the last of their event, and
-        the old last one where a new delivery follows it.
+        the old last one where a new delivery follows it. The load that superseded one is the
+        first that had both it and a later one, whichever runs staged them.
     """
     new = bronze_events.semi_join(unstaged_loads, "load_id").select(earlier_deliveries.columns)
     repeated = new.group_by("event_id").having(_.count() > 1).aggregate().select("event_id")
@@ -69,18 +70,19 @@ def find_superseded_deliveries(
         new.semi_join(redelivered, "event_id").mutate(is_new=True),
         earlier_deliveries.mutate(is_new=False),
     )
-    arrival = [ibis.desc(column) for column in ARRIVAL_ORDER]
+    arrival = [ibis.asc(column) for column in ARRIVAL_ORDER]
+    later = ibis.window(group_by="event_id", order_by=arrival, rows=(1, None))
+    later_of_its_age = ibis.window(
+        group_by=["event_id", "is_new"], order_by=arrival, rows=(1, None)
+    )
     ranked = deliveries.mutate(
-        deliveries_after=ibis.row_number().over(group_by="event_id", order_by=arrival),
-        of_its_age_after=ibis.row_number().over(group_by=["event_id", "is_new"], order_by=arrival),
+        next_load=_.load_id.min().over(later),
+        next_load_of_its_age=_.load_id.min().over(later_of_its_age),
     )
-    superseded = ranked.filter((_.deliveries_after > 0) & (_.is_new | (_.of_its_age_after == 0)))
-    newest = unstaged_loads.aggregate(superseded_by_load=_.load_id.max())
-    return (
-        superseded.cross_join(newest)
-        .mutate(date=_.occurred_at.date())
-        .select(contracts.SUPERSEDED_DELIVERIES.columns)
-    )
+    superseded = ranked.filter(_.next_load.notnull() & (_.is_new | _.next_load_of_its_age.isnull()))
+    return superseded.mutate(
+        date=_.occurred_at.date(), superseded_by_load=ibis.greatest(_.load_id, _.next_load)
+    ).select(contracts.SUPERSEDED_DELIVERIES.columns)
 
 
 def stage_events(
