@@ -197,6 +197,20 @@ def test_a_server_that_hangs_ends_the_run_in_a_bounded_time(taken_in, part, done
     assert_cured(taken_in)
 
 
+def test_a_server_that_hangs_when_it_is_published_to_ends_the_run_in_a_bounded_time(taken_in):
+    ask(taken_in, retries=1, stall_seconds=1, retry_seconds=5)
+    stopwatch = Stopwatch()
+    with proxy(taken_in.server.endpoint, Fault("manifest.json", "stall")) as endpoint:
+        run = taken_in.command("run", MINIO_ENDPOINT=endpoint)
+
+    assert run.returncode == 1
+    assert stopwatch.seconds < 30
+    assert "The run is committed" in run.stderr
+    assert "is too slow and sent nothing for 1 s" in run.stderr
+    assert "Nothing was changed" not in run.stderr
+    assert_cured(taken_in)
+
+
 def test_a_server_that_is_busy_for_a_while_is_waited_for(taken_in):
     storms = [Fault("list-type", "busy", times=3), Fault(KEY, "busy", times=4)]
     with proxy(taken_in.server.endpoint, *storms) as endpoint:

@@ -64,6 +64,9 @@ def test_a_missing_bucket_is_named_and_the_next_run_makes_up_for_it(
     run = minio_project.command("run")
 
     _assert_refused(run, f"tables are up to date, but s3://{bucket} is not")
+    assert (
+        f"s3://{bucket}/manifest.json is not there (NoSuchBucket): create the bucket" in run.stderr
+    )
     assert len(minio_project.table("stg_events")) == 1
     minio_project.server.filesystem.mkdir(bucket)
     assert "Nothing new: 0 objects read" in _run(minio_project)
@@ -84,10 +87,40 @@ def test_a_denied_bucket_is_named_without_its_secret(minio_project, tmp_path):
     run = minio_project.command("run")
 
     _assert_refused(run, "tables are up to date, but s3://bronze is not")
+    assert "does not accept the credentials (InvalidAccessKeyId)" in run.stderr
     assert "not-to-be-shown" not in run.stdout + run.stderr
     places.write_text(right)
     _run(minio_project)
     _assert_published(minio_project, tmp_path / "cured")
+
+
+@pytest.fixture
+def to_restore(minio_project):
+    """A project whose warehouse is gone and whose lake is whole."""
+    deliver_a_day(minio_project, 5, landed_at="now")
+    _run(minio_project)
+    minio_project.database.unlink()
+    return minio_project
+
+
+def test_a_restore_with_wrong_credentials_is_refused_in_a_sentence(to_restore):
+    run = to_restore.command("run", "--pipeline", "restore", MINIO_SECRET_KEY="not-to-be-shown")
+
+    assert run.returncode == 1
+    assert "does not accept the credentials (SignatureDoesNotMatch)" in run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+    assert "not-to-be-shown" not in run.stdout + run.stderr
+
+
+def test_a_restore_names_the_file_that_is_missing(to_restore):
+    (gone,) = to_restore.server.filesystem.glob("bronze/bronze_events/*/*.parquet")
+    to_restore.server.filesystem.rm(gone)
+
+    run = to_restore.command("run", "--pipeline", "restore")
+
+    assert run.returncode == 1
+    assert f"s3://bronze: {gone.removeprefix('bronze/')} is missing: bring" in run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
 
 
 def _assert_refused(run, sentence: str) -> None:

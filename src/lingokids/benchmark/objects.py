@@ -83,7 +83,7 @@ def _upload(objects: int, size: int) -> None:
     """Put the objects into the bucket, unless as many are there already."""
     import obstore
 
-    from lingokids.datasets.buckets import BucketStore
+    from lingokids.datasets.s3 import Client
 
     filesystem = _s3fs()
     if (found := len(filesystem.find(BUCKET))) == objects:
@@ -91,7 +91,7 @@ def _upload(objects: int, size: int) -> None:
     if found:
         filesystem.rm(BUCKET, recursive=True)
         filesystem.mkdir(BUCKET)
-    client = BucketStore(f"s3://{BUCKET}", _credentials(), {})._store
+    client = Client(f"s3://{BUCKET}", _credentials(), {}).store
 
     def put(number: int) -> None:
         key = (

@@ -33,10 +33,14 @@ class Lake:
     """
 
     def __init__(
-        self, place: str, credentials: dict[str, Any] | None = None, grace_minutes: float = 60
+        self,
+        place: str,
+        credentials: dict[str, Any] | None = None,
+        s3: dict[str, Any] | None = None,
+        grace_minutes: float = 60,
     ) -> None:
         self.place = place.rstrip("/")
-        self.storage = storage_at(self.place, credentials)
+        self.storage = storage_at(self.place, credentials, s3)
         self._grace = timedelta(minutes=grace_minutes)
 
     @property
@@ -55,10 +59,7 @@ class Lake:
         Raises:
             LingokidsError: A file is missing, or its bytes or rows are others.
         """
-        try:
-            copies = self.storage.fetch([file.path for file in files], into)
-        except FileNotFoundError as error:
-            raise LingokidsError(self._is_broken(str(error), "is missing")) from error
+        copies = self.storage.fetch([(file.path, file.bytes) for file in files], into)
         for file, copy in zip(files, copies, strict=True):
             if not copy.exists():
                 raise LingokidsError(self._is_broken(file.path, "is missing"))

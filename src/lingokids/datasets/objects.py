@@ -67,8 +67,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             held.
         engine_mebibytes: How much the engine holds at most while it reads: see
             ``memory.bounded``.
-        credentials: Of the bucket's server: see ``buckets.BucketStore``.
-        s3: How the bucket's server is asked: see ``buckets.Asking``.
+        credentials: Of the bucket's server: see ``s3.Client``.
+        s3: How the bucket's server is asked: see ``s3.Asking``.
         metadata: For plugins, such as kedro-viz.
     """
 

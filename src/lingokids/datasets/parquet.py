@@ -51,7 +51,8 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
             not got it, and files do not hold it.
         rows_a_file: Days go into a file together until it has so many rows.
         grace_minutes: How long a file that is superseded stays for those who read it.
-        credentials: Arguments of the filesystem, such as ``key`` and ``secret``.
+        credentials: Of the bucket's server: see ``s3.Client``.
+        s3: How the bucket's server is asked: see ``s3.Asking``.
         metadata: For plugins, such as kedro-viz.
     """
 
@@ -68,10 +69,11 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         rows_a_file: int = 2_500_000,
         grace_minutes: float = 60,
         credentials: dict[str, Any] | None = None,
+        s3: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self.table = table
-        self.lake = Lake(lake, credentials, grace_minutes)
+        self.lake = Lake(lake, credentials, s3, grace_minutes)
         self.unit = unit
         self.rows_a_file = rows_a_file
         self.metadata = metadata

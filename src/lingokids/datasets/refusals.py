@@ -1,6 +1,6 @@
 """Why a server of buckets was of no use, in a sentence: what is wrong, where, and the cure.
 
-Here: telling failures apart by what the client says of them. Elsewhere: asking (``buckets``).
+Here: telling failures apart by what the client says of them. Elsewhere: asking (``s3``).
 
 Only what is named here is passed on. What a server answers may quote the access key, the string
 that was signed, or headers; none of that may reach a log.
@@ -13,7 +13,12 @@ from typing import Any, NamedTuple
 
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
-_PERMISSION = {"listed": "s3:ListBucket", "read": "s3:GetObject"}
+_PERMISSION = {
+    "listed": "s3:ListBucket",
+    "read": "s3:GetObject",
+    "written": "s3:PutObject",
+    "removed": "s3:DeleteObject",
+}
 
 _CREDENTIALS = (
     "{address} does not accept the credentials ({code}): check MINIO_ACCESS_KEY and "
@@ -81,7 +86,7 @@ class Server(NamedTuple):
 
     Attributes:
         address: Its address.
-        asking: How it was asked, by name: see ``buckets.Asking``.
+        asking: How it was asked, by name: see ``s3.Asking``.
     """
 
     address: str
@@ -89,16 +94,16 @@ class Server(NamedTuple):
 
 
 def refusal(server: Server, done: str, place: str, error: str) -> str:
-    """Say why ``place`` cannot be listed or read.
+    """Say why ``place`` cannot be listed, read, written or removed.
 
     Args:
         server: The server that was asked.
-        done: ``listed`` or ``read``.
+        done: What cannot be done: a key of ``_PERMISSION``.
         place: The bucket or object.
         error: What the client says.
     """
     code, status = _found(_CODE, error), _found(_STATUS, error)
-    sentence = _sentence(code, status, error).format(
+    return _sentence(code, status, error).format(
         address=server.address,
         place=place,
         done=done,
@@ -107,7 +112,6 @@ def refusal(server: Server, done: str, place: str, error: str) -> str:
         permission=_PERMISSION[done],
         **server.asking,
     )
-    return f"{sentence} Nothing was changed."
 
 
 def _sentence(code: str, status: str, error: str) -> str:

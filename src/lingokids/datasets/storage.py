@@ -1,22 +1,24 @@
-"""Where published files lie: a local folder, or a bucket reached through fsspec.
+"""Where published files lie: a local folder, or a bucket.
 
 Here: putting, replacing, listing, fetching and removing whole files by name. Elsewhere: which
-files a publication consists of (``lake``), how their rows are written (``parquet``).
+files a publication consists of (``lake``), how their rows are written (``parquet``), how a server
+is asked (``s3``).
 
 A name is replaced in one step: its reader has the old content or the new, never a part.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-from lingokids.errors import LingokidsError
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from lingokids.datasets.s3 import Client
 
 
 class Storage(Protocol):
@@ -40,13 +42,20 @@ class Storage(Protocol):
     def remove(self, names: Iterable[str]) -> None:
         """Remove files; one that is gone already is no error."""
 
-    def fetch(self, names: list[str], into: Path) -> list[Path]:
-        """Local copies of files, in ``into``, or the files themselves if they are local."""
+    def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
+        """Local copies of files, in ``into``, or the files themselves if they are local.
+
+        Args:
+            files: Their names and sizes.
+            into: A folder for the copies. A file that is missing has none.
+        """
 
 
-def storage_at(path: str, credentials: dict[str, Any] | None = None) -> Storage:
-    """The storage at a path or URL."""
-    return Bucket(path, credentials or {}) if "://" in path else Folder(Path(path))
+def storage_at(
+    path: str, credentials: dict[str, Any] | None = None, s3: dict[str, Any] | None = None
+) -> Storage:
+    """The storage at a local folder, or a URL such as ``s3://gold``: see ``stores.open_store``."""
+    return Bucket(path, credentials or {}, s3 or {}) if "://" in path else Folder(Path(path))
 
 
 class Folder:
@@ -92,18 +101,31 @@ class Folder:
         for name in names:
             (self._root / name).unlink(missing_ok=True)
 
-    def fetch(self, names: list[str], into: Path) -> list[Path]:
+    def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
         """The files themselves."""
-        return [self._root / name for name in names]
+        return [self._root / name for name, _ in files]
+
+
+class _Published(NamedTuple):
+    """A published file, to be read whichever version is there: its checksum is compared."""
+
+    key: str
+    size_bytes: int
+    etag: str = "W/-"  # a weak one is not asked for
 
 
 class Bucket:
-    """A bucket, or a prefix of one, such as ``s3://gold``."""
+    """A bucket, or a prefix of one, such as ``s3://gold``: see ``s3.Client``."""
 
-    def __init__(self, url: str, credentials: dict[str, Any]) -> None:
+    def __init__(self, url: str, credentials: dict[str, Any], asking: dict[str, Any]) -> None:
         self._url = url.rstrip("/")
-        self._credentials = credentials
-        self._opened: tuple[Any, str] | None = None
+        self._how = (self._url, credentials, asking)
+
+    @functools.cached_property
+    def _client(self) -> Client:
+        from lingokids.datasets.s3 import Client  # loaded where it is used
+
+        return Client(*self._how)
 
     def workspace(self, near: Path) -> Path:
         """Beside the warehouse: files are uploaded from there."""
@@ -111,63 +133,60 @@ class Bucket:
 
     def read(self, name: str) -> bytes | None:
         """The content of an object."""
-        filesystem, root = self._filesystem()
-        try:
-            content: bytes = filesystem.cat_file(f"{root}/{name}")
-        except FileNotFoundError:
-            return None
-        return content
+        import obstore
+
+        with self._client.refusing("read", f"{self._url}/{name}"):
+            try:
+                return bytes(obstore.get(self._client.store, name).bytes())
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise
+                return None
 
     def replace(self, name: str, content: bytes) -> None:
         """One PUT."""
-        filesystem, root = self._filesystem()
-        filesystem.pipe_file(f"{root}/{name}", content)
+        import obstore
+
+        with self._client.refusing("written", f"{self._url}/{name}"):
+            obstore.put(self._client.store, name, content, use_multipart=False)
 
     def put(self, files: list[tuple[Path, str]]) -> None:
-        """Upload many at a time."""
-        filesystem, root = self._filesystem()
-        filesystem.put([str(file) for file, _ in files], [f"{root}/{name}" for _, name in files])
-        for file, _ in files:
+        """Upload one after another, large ones by many parts at a time."""
+        import obstore
+
+        for file, name in files:
+            with self._client.refusing("written", f"{self._url}/{name}"):
+                obstore.put(self._client.store, name, file)
             file.unlink()
 
     def names_in(self, folder: str) -> list[str]:
         """The objects in a folder."""
-        filesystem, root = self._filesystem()
-        try:
-            listed = filesystem.ls(f"{root}/{folder}", detail=True, refresh=True)
-        except FileNotFoundError:
-            return []
-        return [info["name"].removeprefix(f"{root}/") for info in listed if info["type"] == "file"]
+        import obstore
+
+        with self._client.refusing("listed", f"{self._url}/{folder}"):
+            found = obstore.list_with_delimiter(self._client.store, folder)
+        return [meta["path"] for meta in found["objects"]]
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete objects; S3 does not mind if they are gone."""
-        filesystem, root = self._filesystem()
-        if paths := [f"{root}/{name}" for name in names]:
-            filesystem.rm(paths)
+        import obstore
 
-    def fetch(self, names: list[str], into: Path) -> list[Path]:
-        """Download many at a time."""
-        filesystem, root = self._filesystem()
+        if paths := list(names):
+            with self._client.refusing("removed", self._url):
+                obstore.delete(self._client.store, paths)
+
+    def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
+        """Download by many requests at a time; what is not there has no copy."""
+        from lingokids.datasets.buckets import BucketStore
+
         into.mkdir(parents=True, exist_ok=True)
-        copies = [into / name.replace("/", "_") for name in names]
-        if names:
-            filesystem.get([f"{root}/{name}" for name in names], [str(copy) for copy in copies])
+        copies = [into / name.replace("/", "_") for name, _ in files]
+        contents = BucketStore(*self._how).fetch(_Published(*file) for file in files)
+        for copy, blocks in zip(copies, contents, strict=True):
+            if blocks is not None:
+                with copy.open("wb") as target:
+                    target.writelines(blocks)
         return copies
-
-    def _filesystem(self) -> tuple[Any, str]:
-        if self._opened is None:
-            if unset := [
-                name for name in ("key", "secret") if self._credentials.get(name, "") is None
-            ]:
-                raise LingokidsError(
-                    f"{self._url} needs credentials, and {' and '.join(unset)} is not set: set "
-                    "MINIO_ENDPOINT, MINIO_ACCESS_KEY and MINIO_SECRET_KEY."
-                )
-            import fsspec
-
-            filesystem, root = fsspec.url_to_fs(self._url, **self._credentials)
-            self._opened = filesystem, root.rstrip("/")
-        return self._opened
 
 
 def empty_folder(folder: Path) -> Path:

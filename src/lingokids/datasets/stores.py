@@ -86,8 +86,8 @@ def open_store(
 
     Args:
         path: The folder or URL.
-        credentials: Of the bucket's server: see ``buckets.BucketStore``.
-        s3: How its server is asked: see ``buckets.Asking``.
+        credentials: Of the bucket's server: see ``s3.Client``.
+        s3: How its server is asked: see ``s3.Asking``.
     """
     if path.startswith("s3://"):
         from lingokids.datasets.buckets import BucketStore  # its client is loaded where it is used
