@@ -209,13 +209,11 @@ def _refuse_to_restore_over_loads(
 
     if not any(isinstance(catalog.get(name), ParquetDataset) for name in pipeline.inputs()):
         return
-    if "ingested_objects" in warehouse.tables:
-        ledger = warehouse.writer.con.execute("SELECT max(load_id) FROM ingested_objects")
-        if (row := ledger.fetchone()) and row[0] is not None:
-            raise LingokidsError(
-                f"{warehouse.database.name} holds loads (up to number {row[0]:,}), and restore "
-                "fills an empty warehouse only: move the file away and run again."
-            )
+    if (last_load := warehouse.last_load()) is not None:
+        raise LingokidsError(
+            f"{warehouse.database.name} holds loads (up to number {last_load:,}), and restore "
+            "fills an empty warehouse only: move the file away and run again."
+        )
 
 
 def _declared_parameters(context: KedroContext) -> dict[str, Any]:
@@ -273,7 +271,7 @@ def _refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
 
 def _publish_to_lakes(warehouse: Warehouse, run_id: str) -> None:
     if warehouse.offers:
-        from lingokids.datasets.publication import publish
+        from lingokids.datasets.lake.publication import publish
 
         publish(warehouse, run_id)
 

@@ -2,7 +2,7 @@
 
 Here: where the copy and the parameter are found, and the answer as a table, CSV or JSON.
 Elsewhere: what may be asked and how it is worked out (``metrics``), the command's options
-(``cli``), how the copy is made (``datasets.published``).
+(``cli``), how the copy is made (``datasets.gold_copy``).
 
 The copy is a file of its own, so a question neither waits for a run nor makes one wait.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lingokids.datasets.stores import Store, open_store
+from lingokids.datasets.raw.stores import Store, open_store
 from lingokids.errors import LingokidsError
 from minio_server import Server, start_server
 

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from builders import an_event_record
-from lingokids.datasets.stores import open_store
+from lingokids.datasets.raw.stores import open_store
 from lingokids.errors import LingokidsError
 
 pytestmark = pytest.mark.minio

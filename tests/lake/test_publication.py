@@ -126,7 +126,7 @@ def test_a_rebuild_replaces_the_publication(project, rebuild):
 
 @slow
 def test_many_small_files_of_a_month_are_put_together(project, monkeypatch):
-    monkeypatch.setattr("lingokids.datasets.publication._UNFULL_FILES", 3)
+    monkeypatch.setattr("lingokids.datasets.lake.publication._UNFULL_FILES", 3)
     for day in range(1, 6):
         deliver_a_day(project, day)
         project.run()

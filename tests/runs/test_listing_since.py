@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from builders import an_event_record
-from lingokids.datasets.stores import FolderStore
+from lingokids.datasets.raw.stores import FolderStore
 from lingokids.errors import LingokidsError
 from lingokids.windows import check_parameters
 

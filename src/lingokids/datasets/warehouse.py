@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import duckdb
 from ibis.backends.duckdb import Backend
 
-from lingokids.datasets.published import PublishedCopy
+from lingokids.datasets.gold_copy import PublishedCopy
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from lingokids.datasets.parquet import Offer
+    from lingokids.datasets.lake.parquet import Offer
 
 LOCK_WAIT_SECONDS = 10.0
 _LOCK_RETRY_SECONDS = 0.2
@@ -149,6 +149,13 @@ class Warehouse:
         if self._writer is not None:
             self._writer.con.close()
             self._writer = None
+
+    def last_load(self) -> int | None:
+        """The number of the last load in the ledger, as the run sees it; None if there is none."""
+        if "ingested_objects" not in self.tables:
+            return None
+        row = self.writer.con.execute("SELECT max(load_id) FROM ingested_objects").fetchone()
+        return row[0] if row else None
 
     def reader(self) -> ReadingBackend:
         """A connection that holds the file only while it answers.

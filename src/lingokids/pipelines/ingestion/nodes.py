@@ -1,7 +1,7 @@
 """Ingestion: new raw objects become bronze rows, quarantined lines and ledger entries.
 
 Here: which objects are new, and where each line goes. Elsewhere: what makes a line unusable
-(``quality``), how objects are listed and read (``datasets.objects``).
+(``quality``), how objects are listed and read (``datasets.raw``).
 """
 
 from __future__ import annotations

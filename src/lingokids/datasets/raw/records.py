@@ -18,7 +18,7 @@ from ibis.backends.sql.datatypes import DuckDBType
 from ibis.expr import operations as ops
 
 from lingokids import contracts
-from lingokids.datasets import lines as line_cutting
+from lingokids.datasets.raw import lines as line_cutting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,11 +28,11 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from lingokids import contracts
-from lingokids.datasets import lines as line_cutting
-from lingokids.datasets import memory
-from lingokids.datasets.progress import progress_bar
-from lingokids.datasets.records import RawObject, RecordReader
-from lingokids.datasets.stores import StoredObject, open_store
+from lingokids.datasets.raw import lines as line_cutting
+from lingokids.datasets.raw import memory
+from lingokids.datasets.raw.progress import progress_bar
+from lingokids.datasets.raw.records import RawObject, RecordReader
+from lingokids.datasets.raw.stores import StoredObject, open_store
 from lingokids.datasets.warehouse import Warehouse
 from lingokids.errors import LingokidsError
 

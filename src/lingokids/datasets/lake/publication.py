@@ -14,17 +14,17 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lingokids.datasets.manifest import MANIFEST, Manifest, PublishedFile
-from lingokids.datasets.storage import empty_folder, remove_folder
+from lingokids.datasets.lake.manifest import MANIFEST, Manifest, PublishedFile
+from lingokids.datasets.lake.storage import empty_folder, remove_folder
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from lingokids.datasets.lake import Lake
-    from lingokids.datasets.manifest import Cell
-    from lingokids.datasets.parquet import Offer
+    from lingokids.datasets.lake.lake import Lake
+    from lingokids.datasets.lake.manifest import Cell
+    from lingokids.datasets.lake.parquet import Offer
     from lingokids.datasets.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)

@@ -177,7 +177,7 @@ class Bucket:
 
     def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
         """Download by many requests at a time; what is not there has no copy."""
-        from lingokids.datasets.buckets import BucketStore
+        from lingokids.datasets.raw.buckets import BucketStore
 
         into.mkdir(parents=True, exist_ok=True)
         copies = [into / name.replace("/", "_") for name, _ in files]

@@ -11,15 +11,15 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lingokids.datasets.manifest import MANIFEST, Manifest
-from lingokids.datasets.storage import storage_at
+from lingokids.datasets.lake.manifest import MANIFEST, Manifest
+from lingokids.datasets.lake.storage import storage_at
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from lingokids.datasets.manifest import PublishedFile
+    from lingokids.datasets.lake.manifest import PublishedFile
 
 LOGGER = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import obstore
 from obstore.exceptions import PreconditionError
 
+from lingokids.datasets.raw.stores import StoredObject, Version, changed_while_read, day_of
 from lingokids.datasets.s3 import Client
-from lingokids.datasets.stores import StoredObject, Version, changed_while_read, day_of
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:

@@ -90,7 +90,9 @@ def open_store(
         s3: How its server is asked: see ``s3.Asking``.
     """
     if path.startswith("s3://"):
-        from lingokids.datasets.buckets import BucketStore  # its client is loaded where it is used
+        from lingokids.datasets.raw.buckets import (
+            BucketStore,  # its client is loaded where it is used
+        )
 
         return BucketStore(path, credentials or {}, s3 or {})
     if "://" in path.removeprefix("file://"):

@@ -19,8 +19,8 @@ from ibis.backends.sql.datatypes import DuckDBType
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from lingokids.datasets.lake import Lake, sha256_of
-from lingokids.datasets.manifest import PublishedFile
+from lingokids.datasets.lake.lake import Lake, sha256_of
+from lingokids.datasets.lake.manifest import PublishedFile
 from lingokids.datasets.tables import contract_of
 from lingokids.datasets.warehouse import Warehouse
 from lingokids.errors import LingokidsError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
     from lingokids.contracts import Contract
-    from lingokids.datasets.manifest import Cell
+    from lingokids.datasets.lake.manifest import Cell
 
 # A row group is flushed before a file's size is looked at, so files end somewhat larger.
 _FILE_BYTES = 192 << 20
