@@ -70,6 +70,17 @@ class Project:
             check=False,
         )
 
+    def start(self) -> subprocess.Popen[str]:
+        """``kedro run`` in a process of its own, to be watched or killed."""
+        return subprocess.Popen(
+            [sys.executable, "-u", "-m", "kedro", "run"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables of a command."""
@@ -107,6 +118,15 @@ class Project:
         return {
             name: self.table(name, without=loads.get(name, ())) for name in sorted(with_load | gold)
         }
+
+
+def wait_for(run: subprocess.Popen[str], text: str) -> None:
+    """Read what a run says until it says this."""
+    assert run.stdout is not None
+    for line in run.stdout:
+        if f" {text}" in line:
+            return
+    raise AssertionError(f"the run ended before {text}")
 
 
 @pytest.fixture(scope="session", autouse=True)

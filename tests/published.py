@@ -11,10 +11,14 @@ import duckdb
 
 from builders import a_user_record, an_activity_record, an_event_record
 
-BRONZE = ("bronze_events", "bronze_users", "bronze_activities", "quarantined_lines")
-BRONZE = (*BRONZE, "ingested_objects")
-GOLD = ("activity_engagement_metrics", "activity_popularity_daily", "q1_completion_rate")
-GOLD = (*GOLD, "q2_price_tier_engagement", "q3_subscription_impact")
+BRONZE = (
+    *("bronze_events", "bronze_users", "bronze_activities"),
+    *("quarantined_lines", "ingested_objects"),
+)
+GOLD = (
+    *("activity_engagement_metrics", "activity_popularity_daily"),
+    *("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact"),
+)
 
 
 def the_manifest(lake: Path) -> dict[str, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 import threading
 import time
 
 import duckdb
 import pytest
 
+from conftest import wait_for
 from published import GOLD, assert_published, deliver_a_day, the_manifest, the_rows
 
 pytestmark = pytest.mark.slow
@@ -55,24 +54,6 @@ class Reader(threading.Thread):
         self.seen.add(manifest["run_id"])
 
 
-def _start(project) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-u", "-m", "kedro", "run"],
-        cwd=project.folder,
-        env=project.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def _wait_for(run: subprocess.Popen[str], text: str) -> None:
-    for line in run.stdout:
-        if text in line:
-            return
-    raise AssertionError(f"the run ended before {text}")
-
-
 def test_a_reader_never_sees_half_while_runs_publish_and_are_killed(project):
     deliver_a_day(project, 1)
     project.run()
@@ -81,8 +62,8 @@ def test_a_reader_never_sees_half_while_runs_publish_and_are_killed(project):
     try:
         for number, delay in enumerate((0.0, 0.01, 0.02, 0.04, 0.08), start=2):
             deliver_a_day(project, number)
-            run = _start(project)
-            _wait_for(run, "Committed")
+            run = project.start()
+            wait_for(run, "Committed")
             time.sleep(delay)
             run.kill()
             run.communicate()

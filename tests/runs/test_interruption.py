@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from builders import a_user_record, an_activity_record, an_event_record
+from conftest import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -41,24 +40,6 @@ def _deliver_a_day(project, day: int) -> None:
     project.deliver("activities", f"day-{day}", [an_activity_record(name=f"Fish {day}")])
 
 
-def _start(project) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-u", "-m", "kedro", "run"],
-        cwd=project.folder,
-        env=project.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def _wait_for(run: subprocess.Popen[str], step: str) -> None:
-    for line in run.stdout:
-        if f" {step}" in line:
-            return
-    raise AssertionError(f"the run ended before {step}")
-
-
 @pytest.fixture
 def half_done(new_project):
     """A project with one day taken in and another delivered; and what it should become."""
@@ -80,8 +61,8 @@ def test_a_run_killed_at_any_step_leaves_every_table_and_running_again_cures_it(
     project, expected = half_done
     before = project.snapshot()
     for step in STEPS[:-1]:
-        run = _start(project)
-        _wait_for(run, step)
+        run = project.start()
+        wait_for(run, step)
         run.kill()
         run.communicate()
         assert project.snapshot() == before, step
@@ -96,8 +77,8 @@ def test_a_run_killed_around_its_commit_is_there_whole_or_not_at_all(half_done):
     before = project.snapshot()
     outcomes = set()
     for delay in (0.0, 0.01, 0.03, 0.06, 0.1):
-        run = _start(project)
-        _wait_for(run, "record_gold_days")
+        run = project.start()
+        wait_for(run, "record_gold_days")
         time.sleep(delay)
         run.kill()
         run.communicate()
@@ -123,8 +104,8 @@ def test_a_run_killed_around_its_commit_is_there_whole_or_not_at_all(half_done):
 def test_a_stopped_run_says_so_and_leaves_every_table(half_done, number):
     project, _ = half_done
     before = project.snapshot()
-    run = _start(project)
-    _wait_for(run, "ingest_events")
+    run = project.start()
+    wait_for(run, "ingest_events")
 
     run.send_signal(number)
     output, _ = run.communicate(timeout=30)
