@@ -26,7 +26,7 @@ from lingokids import contracts, metrics, windows
 from lingokids.errors import LingokidsError, did_you_mean
 from lingokids.metrics import Question
 from lingokids.metrics.answer import choose_rows
-from lingokids.metrics.question import parse_day, parse_where
+from lingokids.metrics.question import parse_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,8 +84,8 @@ def parse_question(asked: dict[str, Any]) -> Question:
         by=_names(asked["by"]),
         grain=asked["grain"],
         where=parse_where(asked["where"]),
-        since=parse_day("since", asked["since"]),
-        until=parse_day("until", asked["until"]),
+        since=windows.parse_day("since", asked["since"]),
+        until=windows.parse_day("until", asked["until"]),
         top=asked["top"],
         per=_names(asked["per"]),
     )

@@ -63,8 +63,8 @@ def parse_window(parameters: dict[str, Any]) -> Window:
         LingokidsError: A day is not written YYYY-MM-DD, the window is empty or reversed, or
             ``lookback_days`` is not a whole number of 0 or more.
     """
-    start = _parse_day("window.start", parameters.get("start"))
-    end = _parse_day("window.end", parameters.get("end"))
+    start = parse_day("window.start", parameters.get("start"))
+    end = parse_day("window.end", parameters.get("end"))
     if start is not None and end is not None and start >= end:
         raise LingokidsError(
             f"window.end is {end}, not after window.start, {start}: the end is the day after "
@@ -105,7 +105,7 @@ def parse_since(parameters: dict[str, Any]) -> date | None:
     Raises:
         LingokidsError: It is not written YYYY-MM-DD.
     """
-    return _parse_day("listing.since", parameters.get("since"))
+    return parse_day("listing.since", parameters.get("since"))
 
 
 def parse_days(name: str, value: object) -> int:
@@ -176,7 +176,12 @@ def parse_month(name: str, value: object) -> date:
         raise LingokidsError(f"{name} is {value!r}: write a month as YYYY-MM.") from None
 
 
-def _parse_day(name: str, value: object) -> date | None:
+def parse_day(name: str, value: object) -> date | None:
+    """Read a day written YYYY-MM-DD, or None.
+
+    Raises:
+        LingokidsError: It is written otherwise.
+    """
     if value is None or (isinstance(value, date) and type(value) is date):
         return value
     try:

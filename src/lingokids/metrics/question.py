@@ -89,20 +89,6 @@ def parse_where(conditions: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return where
 
 
-def parse_day(name: str, value: str | date | None) -> date | None:
-    """Read a day written YYYY-MM-DD.
-
-    Raises:
-        LingokidsError: It is written otherwise.
-    """
-    if value is None or isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise LingokidsError(f"{name} is {value!r}: write a UTC day as YYYY-MM-DD.") from None
-
-
 def _refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
