@@ -111,8 +111,9 @@ def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
         notes.append(
             f"Not shown, of {groups.count().to_pyarrow().as_py():,} groups: {hidden:,} with fewer "
             f"than {smallest_group} users, or that would give such a one away."
+            + (" A greater one may be among them." if question.top is not None else "")
         )
-    if not rows.num_rows:
+    elif not rows.num_rows:
         notes.append(_why_nothing(table, question, smallest_group))
     return Answer(rows, hidden, tuple(notes))
 

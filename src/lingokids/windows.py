@@ -10,6 +10,8 @@ instead of it, so that a run with a window leaves nothing behind.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 REBUILDS = ("bronze", "raw")
 LONGEST_LOOKBACK_DAYS = 3_660
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True)
@@ -184,10 +187,10 @@ def parse_day(name: str, value: object) -> date | None:
     """
     if value is None or (isinstance(value, date) and type(value) is date):
         return value
-    try:
-        return date.fromisoformat(str(value))
-    except ValueError:
-        raise LingokidsError(f"{name} is {value!r}: write a UTC day as YYYY-MM-DD.") from None
+    with contextlib.suppress(ValueError):
+        if _DAY.fullmatch(str(value)):  # fromisoformat takes other forms as well
+            return date.fromisoformat(str(value))
+    raise LingokidsError(f"{name} is {value!r}: write a UTC day as YYYY-MM-DD.")
 
 
 def find_new_loads(done_below: ir.Table, reflected: ir.Table) -> ir.Table:

@@ -1,4 +1,9 @@
-"""Every command of the README runs, and what it shows is what they print."""
+"""Every command of the README runs, and what it shows is what they print.
+
+When the output has changed for a reason, let it be shown anew, and read the difference:
+
+    WRITE_README=1 uv run pytest -m slow tests/house/test_readme.py
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,7 @@ import pytest
 from conftest import ROOT
 from minio_server import binary, free_address, wait_until_ready
 
+CLOCK = re.compile(r"^\d\d:\d\d:\d\d ")
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 DRIVEN_ELSEWHERE = {
     "uv run pytest": ".ci/run",
@@ -60,16 +66,32 @@ def _without_times(text: str) -> list[str]:
     return re.sub(r" +\d+\.\d\d s ", " … s ", text).splitlines()
 
 
+def _with_times_of(shown: str, printed: str) -> str:
+    """What is printed now; lines that are shown already keep their times."""
+    known = dict(zip(_without_times(shown), shown.splitlines(), strict=True))
+    clock = shown[:9] if CLOCK.match(shown) else ""
+    lines = [
+        known.get(bare, CLOCK.sub(clock, line))
+        for bare, line in zip(_without_times(printed), printed.splitlines(), strict=True)
+    ]
+    return "\n".join(lines) + "\n"
+
+
 @pytest.mark.slow
 def test_every_command_of_the_readme_runs_and_prints_what_is_shown(checkout):
-    blocks = BLOCK.findall(WITH_MINIO.sub("", (ROOT / "README.md").read_text()))
+    readme = (ROOT / "README.md").read_text()
+    blocks = BLOCK.findall(WITH_MINIO.sub("", readme))
     printed, compared = "", 0
     for language, text in blocks:
         if language == "bash":
             commands = [line for line in text.splitlines() if line not in DRIVEN_ELSEWHERE]
             printed = "".join(_run(command, checkout) for command in commands)
         elif language == "text":
-            assert _without_times(printed.strip()) == _without_times(text.strip())
+            if "WRITE_README" in os.environ:
+                readme = readme.replace(text, _with_times_of(text, printed.strip()))
+                (ROOT / "README.md").write_text(readme)
+            else:
+                assert _without_times(printed.strip()) == _without_times(text.strip())
             compared += 1
         elif language == "python" and "manifest.json" in text:
             assert _run_python(text, checkout).strip()

@@ -51,6 +51,16 @@ def test_each_row_and_each_column_is_looked_at():
     assert len(hidden(*groups, keys=("country", "system"))) == 4
 
 
+def test_the_order_of_the_keys_hides_no_other_groups():
+    groups = [("es", "iOS", 3), ("es", "Android", 8), ("fr", "iOS", 8), ("fr", "Android", 8)]
+    groups += [("it", "iOS", 8), ("it", "Android", 8)]
+
+    by_country = hidden(*groups, keys=("country", "system"))
+    by_system = hidden(*((b, a, n) for a, b, n in groups), keys=("system", "country"))
+
+    assert {(system, country) for country, system in by_country} == by_system
+
+
 def test_without_a_small_group_nothing_is_hidden():
     groups = [("es", "iOS", 6), ("es", "Android", 8), ("fr", "iOS", 9)]
 

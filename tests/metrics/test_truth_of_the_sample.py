@@ -122,6 +122,23 @@ def test_no_group_of_fewer_users_is_shown(ask, plays):
             assert groups[tuple(key)].played == played
 
 
+def test_a_list_of_values_gives_none_away_that_is_hidden_alone(ask, plays):
+    shown = {key for key, _ in ask("active_users", by=("country_code",), smallest_group=5)}
+    countries = {key for (key,) in group(plays, None, ("country_code",))}
+    some, hidden = sorted(shown)[:2], sorted(countries - shown)
+    assert len(hidden) > 1
+
+    def asked(*values):
+        return ask("active_users", where={"country_code": values}, smallest_group=5)
+
+    assert asked(*some)
+    for value in hidden:
+        assert asked(value) == []
+        assert asked(value, value) == []
+        assert asked(value, "nowhere") == []
+        assert asked(value, *some) == []
+
+
 def test_the_days_of_a_week_add_up_to_it(ask):
     days = ask("activities_played", "total_time_spent", grain="day")
     weeks = {day: [0, Decimal(0)] for day, *_ in ask("activities_played", grain="week")}

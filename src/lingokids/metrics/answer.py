@@ -16,7 +16,7 @@ import ibis
 from ibis import _
 
 from lingokids.metrics.definitions import GRAINS, METRICS, UNKNOWN, HeadCount, Measure, Rate
-from lingokids.metrics.small_groups import hide_small_groups
+from lingokids.metrics.small_groups import hide_small_groups, is_betrayed
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -43,42 +43,53 @@ def answer(user_activity_daily: ir.Table, question: Question, *, smallest_group:
 def work_out(user_activity_daily: ir.Table, question: Question, smallest_group: int) -> ir.Table:
     """Work out every group that the question names, hidden ones too.
 
-    A dimension that must have one value is worked out for all its values first, so that a group
-    is hidden in ``where`` if and only if it is hidden in ``by``.
+    A dimension that is filtered is worked out for all its values first, so that a group is hidden
+    in ``where`` if and only if it is hidden in ``by``. Several values together are hidden where
+    those of them that are hidden alone could be worked out.
 
     Grain: one row per period and combination of the dimensions asked for.
 
     Returns:
         The period, the dimensions, the metrics (NULL where hidden), ``is_hidden``.
     """
-    single = tuple(
-        name
-        for name, values in question.where.items()
-        if len(values) == 1 and name not in question.by
+    keys = (*question.period, *question.by)
+    filtered = tuple(name for name in question.where if name not in question.by)
+    days = _in_span(user_activity_daily, question).mutate(
+        activity_name=_.activity_name.fill_null(UNKNOWN)
     )
-    several = {name: values for name, values in question.where.items() if len(values) > 1}
-    memberships = tuple(f"is_among_{name}" for name in several if name not in question.by)
-    keys = (*question.period, *question.by, *single, *memberships)
-
-    days = _in_span(user_activity_daily, question)
-    days = days.mutate(
-        activity_name=_.activity_name.fill_null(UNKNOWN),
-        **{name: GRAINS[name].first_day(days["date"]) for name in question.period},
-        **{f"is_among_{name}": _[name].isin(values) for name, values in several.items()},
-    )
-    groups = _measure(days, keys, question.metrics)
-    judged = hide_small_groups(groups, keys, smallest_group)
-    for name in memberships:
-        judged = judged.filter(_[name])
-    for name, values in question.where.items():
-        if name in judged.columns:
-            judged = judged.filter(_[name].isin(values))
+    days = days.mutate(**{name: GRAINS[name].first_day(days["date"]) for name in question.period})
+    cells = _measure(days, (*keys, *filtered), question.metrics)
+    judged = _named(hide_small_groups(cells, (*keys, *filtered), smallest_group), question)
+    if any(len(question.where[name]) > 1 for name in filtered):
+        together = _measure(_named(days, question), keys, question.metrics)
+        judged = _judge_together(together, judged, keys, smallest_group)
     return judged.select(
-        *question.period,
-        *question.by,
+        *keys,
         **{name: ibis.cases((~judged.is_hidden, judged[name])) for name in question.metrics},
         is_hidden=judged.is_hidden,
     )
+
+
+def _named(rows: ir.Table, question: Question) -> ir.Table:
+    """The rows with the values that the question names."""
+    for name, values in question.where.items():
+        rows = rows.filter(_[name].isin(values))
+    return rows
+
+
+def _judge_together(
+    groups: ir.Table, judged: ir.Table, keys: tuple[str, ...], smallest_group: int
+) -> ir.Table:
+    """Hide the groups of several values that would give away one of them, or are small."""
+    parts = (judged.group_by(keys) if keys else judged).aggregate(
+        is_betrayed=is_betrayed(
+            _.is_hidden.cast("int64").sum(),
+            ibis.ifelse(_.is_hidden, _.users, 0).max(),
+            smallest_group,
+        )
+    )
+    both = groups.inner_join(parts, keys) if keys else groups.cross_join(parts)
+    return both.mutate(is_hidden=_.is_betrayed | (_.users < smallest_group))
 
 
 def choose_rows(groups: ir.Table, question: Question) -> ir.Table:

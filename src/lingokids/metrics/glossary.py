@@ -31,11 +31,12 @@ _SMALL_GROUPS = """\
 The app's users are families with children. A group with fewer different users than the parameter
 `smallest_group` is not shown, in no format; the answer says how many are not. So that it cannot be
 worked out from a total either, each line of groups along one dimension that hides only such
-groups, or only one group, hides its next smallest too. A filter hides what a split would hide.
+groups, or only one group, hides its next smallest too. A filter hides what a split would hide, and
+several values together are hidden where one that is hidden alone could be worked out from them.
 
-What this does not do: answers to different spans of days, or to lists of several values, can still
-be set against each other. The gold tables themselves are not filtered, and `user_activity_daily`
-has user ids: whoever may open the file may see everyone.
+What this does not do: answers to different spans of days, to several lists of values, or to splits
+by different dimensions can still be set against each other. The gold tables themselves are not
+filtered, and `user_activity_daily` has user ids: whoever may open the file may see everyone.
 """
 
 

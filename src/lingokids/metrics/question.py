@@ -42,6 +42,13 @@ class Question:
     per: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("metrics", "by", "per"):
+            _refuse_text(name, getattr(self, name))
+        for name, values in self.where.items():
+            _refuse_text(f"where[{name!r}]", values)
+        # a value named twice is one value
+        where = {name: tuple(dict.fromkeys(values)) for name, values in self.where.items()}
+        object.__setattr__(self, "where", where)
         if not self.metrics:
             raise LingokidsError(f"No metric is asked for: name one of {', '.join(METRICS)}.")
         _refuse_unknown("metric", self.metrics, METRICS)
@@ -96,6 +103,11 @@ def _refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> 
                 f"There is no {kind} {name}.{did_you_mean(name, known)} There are: "
                 f"{', '.join(known)}."
             )
+
+
+def _refuse_text(name: str, given: object) -> None:
+    if isinstance(given, str):
+        raise LingokidsError(f"{name} is the text {given!r}: write a tuple of names, ({given!r},).")
 
 
 def _refuse_twice(names: tuple[str, ...]) -> None:

@@ -9,9 +9,9 @@ away. So along each dimension a line of groups (the others held fast) that hides
 or only one, hides its next smallest too: what can be worked out from a total is then about
 ``smallest_group`` users or more, and about two groups or more.
 
-What it does not do: answers to different spans of days, or to several lists of values, can still
-be set against each other. It keeps small groups out of reports; it is no defence against someone
-who is out to find a person and may ask what he likes.
+What it does not do: answers to different spans of days, to several lists of values, or to splits by
+different dimensions can still be set against each other. It keeps small groups out of reports; it
+is no defence against someone who is out to find a person and may ask what he likes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from ibis import _
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-    from ibis.common.deferred import Deferred
 
 #: Hiding one group may leave a line along another dimension with one hidden group, so the
 #: dimensions take turns, so many times in all.
@@ -44,6 +43,7 @@ def hide_small_groups(groups: ir.Table, keys: tuple[str, ...], smallest_group: i
     Returns:
         The groups with ``is_hidden``.
     """
+    keys = tuple(sorted(keys))  # the same groups, however the question orders them
     judged = groups.mutate(is_hidden=_.users < smallest_group)
     if smallest_group == 1:  # no group is small
         return judged
@@ -54,18 +54,26 @@ def hide_small_groups(groups: ir.Table, keys: tuple[str, ...], smallest_group: i
     return judged
 
 
+def is_betrayed(
+    hidden: ir.IntegerValue, most_users: ir.IntegerValue, smallest_group: int
+) -> ir.BooleanValue:
+    """Whether groups that are hidden beside a total could be worked out from it.
+
+    Args:
+        hidden: How many groups are hidden.
+        most_users: The users of the greatest of them.
+        smallest_group: The least number of users that is shown.
+    """
+    return (hidden == 1) | ((hidden > 1) & (most_users < smallest_group))
+
+
 def _hide_one_more(
     judged: ir.Table, line: tuple[str, ...], keys: tuple[str, ...], smallest_group: int
 ) -> ir.Table:
     """Hide the smallest shown group of each line whose hidden ones can be worked out."""
     place = ibis.row_number().over(group_by=line, order_by=["is_hidden", "users", *keys])
-    is_next = _is_betrayed(line, smallest_group) & (place == 0)
+    hidden = judged.is_hidden.cast("int64").sum().over(group_by=line)
+    most_users = ibis.ifelse(judged.is_hidden, judged.users, 0).max().over(group_by=line)
+    is_next = is_betrayed(hidden, most_users, smallest_group) & (place == 0)
     # a column of its own first: windows are worked out before they are combined
     return judged.mutate(is_next=is_next).mutate(is_hidden=_.is_hidden | _.is_next).drop("is_next")
-
-
-def _is_betrayed(line: tuple[str, ...], smallest_group: int) -> Deferred:
-    """Whether a line's hidden groups are one, or all small."""
-    hidden = _.is_hidden.cast("int64").sum().over(group_by=line)
-    most_users = ibis.ifelse(_.is_hidden, _.users, 0).max().over(group_by=line)
-    return (hidden == 1) | ((hidden > 1) & (most_users < smallest_group))
