@@ -39,12 +39,14 @@ class Server:
     def filesystem(self) -> s3fs.S3FileSystem:
         """The server's objects, as root sees them now."""
         return s3fs.S3FileSystem(
-            key=self.user,
-            secret=self.password,
-            client_kwargs={"endpoint_url": self.endpoint},
-            skip_instance_cache=True,
-            use_listings_cache=False,
+            **self.credentials, skip_instance_cache=True, use_listings_cache=False
         )
+
+    @property
+    def credentials(self) -> dict[str, Any]:
+        """As conf/base/credentials.yml has them, of root."""
+        client = {"endpoint_url": self.endpoint}
+        return {"key": self.user, "secret": self.password, "client_kwargs": client}
 
     @property
     def variables(self) -> dict[str, str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from builders import an_event_record
+from lingokids.datasets.lake.lake import Lake
+from lingokids.datasets.lake.manifest import Manifest
+from lingokids.errors import LingokidsError
 from published import BRONZE, GOLD, deliver_a_day, the_manifest, the_rows
 
 pytestmark = pytest.mark.minio
@@ -129,3 +132,31 @@ def _assert_refused(run, sentence: str) -> None:
     assert "Committed" in run.stdout
     assert "Traceback" not in run.stdout + run.stderr
     assert len(run.stderr.strip().splitlines()) == 1, run.stderr
+
+
+def test_of_two_who_publish_at_once_one_is_told(minio_project):
+    lake = Lake("s3://gold", minio_project.server.credentials)
+    both_saw = lake.manifest()
+    lake.replace(both_saw, Manifest("2021-01-01", "one"), [])
+
+    with pytest.raises(LingokidsError, match="another run has published there meanwhile"):
+        lake.replace(both_saw, Manifest("2021-01-01", "other"), [])
+
+    seen = lake.manifest()
+    assert seen.run_id == "one"
+    lake.replace(seen, Manifest("2021-01-02", "other"), [])
+    with pytest.raises(LingokidsError, match="another run has published there meanwhile"):
+        lake.replace(seen, Manifest("2021-01-03", "third"), [])
+    assert lake.manifest().run_id == "other"
+
+
+def test_an_object_that_vanished_is_written_anew(minio_project, tmp_path):
+    deliver_a_day(minio_project, 5, landed_at="now")
+    _run(minio_project)
+    filesystem = minio_project.server.filesystem
+    vanished = filesystem.find("gold/activity_popularity_daily")[0]
+    filesystem.rm(vanished)
+
+    assert f"such as {vanished.removeprefix('gold/')}" in _run(minio_project)
+
+    _assert_published(minio_project, tmp_path / "cured")

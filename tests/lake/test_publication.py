@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from builders import an_event_record
+from lingokids.datasets.lake.lake import Lake
+from lingokids.datasets.lake.manifest import Manifest
+from lingokids.errors import LingokidsError
 from published import (
     BRONZE,
     GOLD,
@@ -21,15 +25,11 @@ from published import (
 
 pytestmark = pytest.mark.slow
 
-slow = pytest.mark.slow
 
-
-@slow
 def test_bronze_and_gold_are_published_row_for_row(sample_project):
     assert_published(sample_project)
 
 
-@slow
 def test_each_run_publishes_what_changed_and_leaves_the_other_files(project):
     deliver_a_day(project, 5)
     deliver_a_day(project, 6, month=3)
@@ -84,7 +84,6 @@ def test_a_run_with_nothing_new_publishes_nothing(project):
     assert [(path, path.stat().st_mtime_ns) for path in files] == before
 
 
-@slow
 def test_pipelines_run_alone_leave_the_publication_to_the_next_one(project):
     deliver_a_day(project, 5)
     project.run()
@@ -98,7 +97,6 @@ def test_pipelines_run_alone_leave_the_publication_to_the_next_one(project):
     assert_published(project)
 
 
-@slow
 def test_an_answer_rebuilt_under_other_parameters_is_published(project):
     deliver_a_day(project, 5)
     project.run()
@@ -110,7 +108,6 @@ def test_an_answer_rebuilt_under_other_parameters_is_published(project):
     assert os_names == {"Apple"}
 
 
-@slow
 @pytest.mark.parametrize("rebuild", ["bronze", "raw"])
 def test_a_rebuild_replaces_the_publication(project, rebuild):
     for day in (5, 6):
@@ -124,7 +121,6 @@ def test_a_rebuild_replaces_the_publication(project, rebuild):
     assert set(loads) == ({"1"} if rebuild == "raw" else {"1", "2"})
 
 
-@slow
 def test_many_small_files_of_a_month_are_put_together(project, monkeypatch):
     monkeypatch.setattr("lingokids.datasets.lake.publication._UNFULL_FILES", 3)
     for day in range(1, 6):
@@ -139,7 +135,6 @@ def test_many_small_files_of_a_month_are_put_together(project, monkeypatch):
     ]
 
 
-@slow
 def test_a_superseded_file_stays_for_the_grace_and_goes_after_it(project):
     deliver_a_day(project, 5)
     project.run()
@@ -158,7 +153,6 @@ def test_a_superseded_file_stays_for_the_grace_and_goes_after_it(project):
     assert_published(project)
 
 
-@slow
 def test_a_file_that_a_killed_run_left_is_removed(project):
     deliver_a_day(project, 5)
     project.run()
@@ -187,7 +181,29 @@ def test_a_lake_that_cannot_be_written_fails_the_run_but_not_its_tables(project)
     assert_published(project)
 
 
-@slow
+def test_one_lake_that_cannot_be_written_leaves_the_other_to_be_published(project):
+    deliver_a_day(project, 5)
+    (project.folder / "02_bronze").write_text("in the way")
+
+    with pytest.raises(Exception, match=r"02_bronze is not \(.*\): readers there see the pub"):
+        project.run()
+
+    assert the_rows(project.folder / "03_gold", GOLD[0]) == project.table(GOLD[0])
+
+
+@pytest.mark.parametrize(("lake", "number"), [("02_bronze", 1), ("03_gold", 0), ("03_gold", -1)])
+def test_a_file_that_vanished_is_written_anew_by_the_next_run(project, lake, number, caplog):
+    deliver_a_day(project, 5)
+    project.run()
+    path = the_manifest(project.folder / lake)["files"][number]["path"]
+    (project.folder / lake / path).unlink()
+
+    project.run()
+
+    assert f"1 files that the manifest names are gone, such as {path}" in caplog.text
+    assert_published(project)
+
+
 def test_a_new_warehouse_with_the_same_objects_replaces_the_publication(project):
     deliver_a_day(project, 5)
     project.run()
@@ -218,7 +234,6 @@ def test_a_new_warehouse_with_fewer_objects_leaves_the_publication(project):
         assert the_rows(project.folder / "02_bronze", table) == project.table(table)
 
 
-@slow
 def test_a_publication_with_other_columns_is_replaced(project):
     deliver_a_day(project, 5)
     project.run()
@@ -231,10 +246,14 @@ def test_a_publication_with_other_columns_is_replaced(project):
     assert_published(project)
 
 
-def test_a_manifest_that_cannot_be_read_is_named(project):
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "{}", '{"format": 1, "files": [], "tables": []}', '{"format": 1, "files": [{}]}'],
+)
+def test_a_manifest_that_cannot_be_read_is_named(project, content):
     deliver_a_day(project, 5)
     (project.folder / "03_gold").mkdir()
-    (project.folder / "03_gold" / "manifest.json").write_text("{")
+    (project.folder / "03_gold" / "manifest.json").write_text(content)
 
     with pytest.raises(Exception, match=r"03_gold/manifest.json is not a manifest that this"):
         project.run()
@@ -242,11 +261,33 @@ def test_a_manifest_that_cannot_be_read_is_named(project):
     assert project.rows("SELECT status FROM runs") == [("succeeded",)]
 
 
+def test_an_empty_warehouse_publishes_nothing(project):
+    project.run("publication")
+
+    assert not list(project.folder.glob("0*/manifest.json"))
+
+
+def test_of_two_who_publish_at_once_one_is_told(tmp_path):
+    lake = Lake(str(tmp_path / "lake"))
+    both_saw = lake.manifest()
+    lake.replace(both_saw, Manifest("2021-01-01", "one"), [])
+
+    with pytest.raises(LingokidsError, match="another run has published there meanwhile"):
+        lake.replace(both_saw, Manifest("2021-01-01", "other"), [])
+
+    assert lake.manifest().run_id == "one"
+    lake.replace(lake.manifest(), Manifest("2021-01-02", "other"), [])
+    assert lake.manifest().run_id == "other"
+
+
 def test_a_published_table_is_read_through_the_catalog(project):
     from kedro.framework.session import KedroSession
 
     deliver_a_day(project, 5)
     project.run()
+    killed = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
+    left = project.folder / f".fetched-{killed.stdout.strip()}-left"
+    left.mkdir()
     with KedroSession.create(project_path=project.folder, env="test") as session:
         catalog = session.load_context().catalog
         published = catalog.load("published_bronze_events").to_pyarrow()
@@ -254,3 +295,4 @@ def test_a_published_table_is_read_through_the_catalog(project):
 
     assert published.num_rows == 1
     assert preview["data"][0][1] == 1
+    assert not left.exists()

@@ -44,7 +44,6 @@ def test_the_warehouse_is_rebuilt_from_published_bronze_alone(project):
     assert_published(project)
 
 
-@pytest.mark.slow
 def test_tables_without_a_row_are_restored_too(project):
     project.deliver("events", "a.jsonl", [an_event_record()])
     project.run()
@@ -57,7 +56,6 @@ def test_tables_without_a_row_are_restored_too(project):
     assert project.snapshot() == before
 
 
-@pytest.mark.slow
 def test_deliveries_go_on_after_a_restore(project):
     deliver_a_history(project)
     shutil.copytree(project.folder / "raw", project.folder / "kept", copy_function=shutil.copy2)
@@ -79,7 +77,6 @@ def test_deliveries_go_on_after_a_restore(project):
     assert project.snapshot(without_loads=True) == grown
 
 
-@pytest.mark.slow
 def test_a_warehouse_with_loads_is_not_restored_over(project):
     deliver_a_day(project, 5)
     project.run()
@@ -96,7 +93,6 @@ def test_a_lake_without_a_publication_is_not_restored_from(project):
         project.run("restore")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [

@@ -50,8 +50,8 @@ class Lake:
 
     def manifest(self) -> Manifest:
         """The publication as it is now; an empty one if there has been none."""
-        content = self.storage.read(MANIFEST)
-        return Manifest() if content is None else Manifest.from_json(content, self.place)
+        stored = self.storage.read(MANIFEST)
+        return Manifest() if stored is None else Manifest.from_json(*stored, self.place)
 
     def fetch(self, files: list[PublishedFile], into: Path) -> list[Path]:
         """Local copies of published files, each as the manifest says.
@@ -67,11 +67,19 @@ class Lake:
                 raise LingokidsError(self._is_broken(file.path, "is not what was published"))
         return copies
 
+    def missing_from(self, manifest: Manifest) -> list[PublishedFile]:
+        """The files that a manifest names and that are gone, or have another size."""
+        present = self.storage.sizes()
+        return [file for file in manifest.files if present.get(file.path) != file.bytes]
+
     def replace(self, before: Manifest, after: Manifest, written: Iterable[str]) -> None:
         """Make ``after`` the publication, and remove files that nobody can be reading.
 
         A file stays for the grace after it was superseded. The folders written to are tidied
         too, for a killed run may have left files there that no manifest ever named.
+
+        Raises:
+            LingokidsError: Another run has published since ``before`` was read.
         """
         named = {file.path for file in after.files}
         now = datetime.now(UTC)
@@ -85,15 +93,19 @@ class Lake:
             {"path": file.path, "since": now.isoformat(timespec="seconds")} for file in before.files
         ]
         after.superseded.extend(entry for entry in stays if entry["path"] not in named)
-        self.storage.replace(MANIFEST, after.to_json())
+        if not self.storage.replace(MANIFEST, after.to_json(), before.version):
+            raise LingokidsError(
+                "another run has published there meanwhile: let one warehouse publish to one "
+                "place (lake, in globals.yml)"
+            )
         try:
             self._tidy({*written, *goes}, named | {entry["path"] for entry in after.superseded})
         except Exception as error:  # the publication is made: this only wastes space
             LOGGER.warning("%s: files nobody needs could not be removed: %s", self.place, error)
 
     def _tidy(self, paths: set[str], needed: set[str]) -> None:
-        folders = sorted({path.rpartition("/")[0] for path in paths})
-        found = [name for folder in folders for name in self.storage.names_in(folder)]
+        folders = {path.rpartition("/")[0] for path in paths}
+        found = [name for name in self.storage.sizes() if name.rpartition("/")[0] in folders]
         self.storage.remove(name for name in found if name not in needed)
 
     def _is_broken(self, path: str, how: str) -> str:

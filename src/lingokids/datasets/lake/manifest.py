@@ -55,6 +55,8 @@ class Manifest:
         files: The files, by table and path.
         superseded: Files of earlier publications that are not removed yet: path and since
             when, UTC.
+        version: The version of the object it was read from, or None: there was none. It is not
+            stored.
     """
 
     published_at: str = ""
@@ -63,6 +65,7 @@ class Manifest:
     reflects: dict[str, dict[str, str]] = field(default_factory=dict)
     files: list[PublishedFile] = field(default_factory=list)
     superseded: list[dict[str, str]] = field(default_factory=list)
+    version: str | None = None
 
     def of(self, table: str) -> list[PublishedFile]:
         """The files of one table."""
@@ -71,12 +74,13 @@ class Manifest:
     def to_json(self) -> bytes:
         """The manifest as it is stored: one file a line."""
         head = {"format": FORMAT, **asdict(self)}
+        del head["version"]
         files = [json.dumps(file) for file in head.pop("files")]
         text = json.dumps(head)[:-1] + ', "files": [\n' + ",\n".join(files) + "\n]}\n"
         return text.encode()
 
     @classmethod
-    def from_json(cls, content: bytes, place: str) -> Manifest:
+    def from_json(cls, content: bytes, version: str, place: str) -> Manifest:
         """Read a manifest.
 
         Raises:
@@ -87,10 +91,19 @@ class Manifest:
             if found.pop("format") != FORMAT:
                 raise ValueError
             found["files"] = [PublishedFile(**file) for file in found["files"]]
-            return cls(**found)
+            for file in found["files"]:
+                _refuse_other_types(file, PublishedFile("", "", 0, 0, ""))
+            _refuse_other_types(manifest := cls(**found, version=version), cls(version=""))
+            return manifest
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise LingokidsError(
                 f"{place}/{MANIFEST} is not a manifest that this version can read: put back the "
                 "right one. Delete it only if the warehouse file is there and whole: the next run "
                 "then publishes everything anew, and without it nothing could be restored."
             ) from error
+
+
+def _refuse_other_types(found: Manifest | PublishedFile, example: Manifest | PublishedFile) -> None:
+    for name, value in vars(example).items():
+        if type(getattr(found, name)) is not type(value):
+            raise TypeError(name)

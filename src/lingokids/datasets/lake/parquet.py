@@ -9,7 +9,6 @@ So nothing that fails here can undo a run, and a run that is rolled back leaves 
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ from kedro_datasets._typing import TablePreview
 
 from lingokids.datasets.lake.lake import Lake, sha256_of
 from lingokids.datasets.lake.manifest import PublishedFile
+from lingokids.datasets.lake.storage import temporary_folder
 from lingokids.datasets.tables import contract_of
 from lingokids.datasets.warehouse import Warehouse
 from lingokids.errors import LingokidsError
@@ -106,7 +106,7 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
             raise LingokidsError(f"{self.lake.place} has no publication of {self.table}.")
         folder = self._warehouse.database.parent
         # kept as long as the dataset: the table is read lazily
-        self._fetched = tempfile.TemporaryDirectory(prefix=".fetched-", dir=folder)
+        self._fetched = temporary_folder(folder, ".fetched")
         files = self.lake.fetch(manifest.of(self.table), Path(self._fetched.name))
         if not self._warehouse.in_run:
             return _rows_of(files, ibis.duckdb.connect(), self._contract)

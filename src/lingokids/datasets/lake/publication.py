@@ -42,22 +42,27 @@ def publish(warehouse: Warehouse, run_id: str) -> None:
     """Publish what the committed tables have and the lakes have not.
 
     Raises:
-        LingokidsError: A lake cannot be brought up to date. The tables are.
+        LingokidsError: A lake cannot be brought up to date. The tables are, and so are the
+            other lakes.
     """
+    failures = []
     for lake, offers in _by_lake(warehouse.offers):
         try:
             Publication(lake, offers, warehouse, run_id).make()
         except Exception as error:  # each filesystem has errors of its own
-            reason = (
-                error.message
-                if isinstance(error, LingokidsError)
-                else f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            )
-            raise LingokidsError(
-                f"The run is committed and its tables are up to date, but {lake.place} is not, and "
-                f"its readers see the publication before: {reason.rstrip('. ')}. Mend that and run "
-                "again."
-            ) from error
+            failures.append((lake.place, error))
+    if failures:
+        reasons = "; ".join(f"{place} is not ({_reason(error)})" for place, error in failures)
+        raise LingokidsError(
+            f"The run is committed and its tables are up to date, but {reasons}: readers there see "
+            "the publication before. Mend that and run again."
+        ) from failures[0][1]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, LingokidsError):
+        return error.message.rstrip(". ")
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
 class Publication:
@@ -69,14 +74,23 @@ class Publication:
         self._warehouse = warehouse
         self._before = lake.manifest()
         self._after = Manifest(datetime.now(UTC).isoformat(timespec="seconds"), run_id)
+        self._missing: list[PublishedFile] = []
         self._waiting: list[tuple[Path, str]] = []
         self._waiting_bytes = 0
 
     def make(self) -> None:
         """Write the files that are owed, then replace the manifest; or do nothing."""
         owed = [self._note_units(offer) for offer in self._offers]
-        if self._before.published_at and not any(owed):
+        self._missing = self._lake.missing_from(self._before)
+        if not any(owed) and not self._missing:
             return
+        if self._missing:
+            LOGGER.warning(
+                "%s: %s files that the manifest names are gone, such as %s: they are written anew.",
+                self._lake.place,
+                f"{len(self._missing):,}",
+                self._missing[0].path,
+            )
         near = self._warehouse.database.parent
         workspace = empty_folder(self._lake.storage.workspace(near))
         try:
@@ -117,13 +131,13 @@ class Publication:
         con, tables = self._warehouse.writer.con, self._warehouse.tables
         if unit is None:
             if "run_steps" not in tables:
-                return {WHOLE: ""}
-            row = con.execute(
-                "SELECT coalesce(max(run_id), '') FROM run_steps "
-                "WHERE table_name = ? AND rows_deleted + rows_inserted > 0",
+                return {}
+            rows = con.execute(
+                f"SELECT '{WHOLE}', max(run_id) FROM run_steps "
+                "WHERE table_name = ? AND rows_deleted + rows_inserted > 0 GROUP BY ALL",
                 [table],
-            ).fetchone()
-            return {WHOLE: row[0] if row else ""}
+            )
+            return dict(rows.fetchall())
         source, records = _RECORDS[unit]
         if source not in tables:
             return {}
@@ -142,7 +156,7 @@ class Publication:
         stale: list[PublishedFile] = []
         kept: list[PublishedFile] = []
         for file in before:
-            is_stale = is_new or (bool(owed) and _has_any(file, owed))
+            is_stale = is_new or file in self._missing or (bool(owed) and _has_any(file, owed))
             (stale if is_stale else kept).append(file)
         cells: dict[Cell, int] = {}
         if offer.dataset.unit is not None:
@@ -151,7 +165,7 @@ class Publication:
                 cells |= self._cells_of(offer, set(), unfull)
                 kept = [file for file in kept if file not in unfull]
         self._after.files.extend(kept)
-        if not cells and (offer.dataset.unit is not None or not owed):
+        if not cells and (offer.dataset.unit is not None or not (owed or stale)):
             return
         for local, file in offer.write(self._warehouse, cells, workspace):
             self._after.files.append(file)

@@ -4,14 +4,18 @@ Here: putting, replacing, listing, fetching and removing whole files by name. El
 files a publication consists of (``lake``), how their rows are written (``parquet``), how a server
 is asked (``s3``).
 
-A name is replaced in one step: its reader has the old content or the new, never a part.
+A name is replaced in one step: its reader has the old content or the new, never a part. And only
+if it is still the version that was read: of two who replace it at once, one is told.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -21,23 +25,39 @@ if TYPE_CHECKING:
     from lingokids.datasets.s3 import Client
 
 
+class Stored(NamedTuple):
+    """The content of a file, and which version of it this is."""
+
+    content: bytes
+    version: str
+
+
 class Storage(Protocol):
     """A place of files, named relative to it."""
 
     def workspace(self, near: Path) -> Path:
         """A local folder to write files in before they are put; ``near`` is one that is there."""
 
-    def read(self, name: str) -> bytes | None:
-        """The content of a file; None: there is no such file."""
+    def read(self, name: str) -> Stored | None:
+        """A file; None: there is no such file."""
 
-    def replace(self, name: str, content: bytes) -> None:
-        """Write a file, or replace it, in one step."""
+    def replace(self, name: str, content: bytes, version: str | None) -> bool:
+        """Write a file, or replace it, in one step.
+
+        Args:
+            name: Its name.
+            content: The new content.
+            version: The version to be replaced; None: there is no such file yet.
+
+        Returns:
+            Whether it was that version: otherwise it is as it was.
+        """
 
     def put(self, files: list[tuple[Path, str]]) -> None:
         """Move local files to their names."""
 
-    def names_in(self, folder: str) -> list[str]:
-        """The names of the files directly in a folder; none if it is not there."""
+    def sizes(self) -> dict[str, int]:
+        """Every file and its bytes; none if nothing was put yet."""
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files; one that is gone already is no error."""
@@ -68,19 +88,25 @@ class Folder:
         """Inside the folder, so that putting a file is renaming it."""
         return self._root / ".writing"
 
-    def read(self, name: str) -> bytes | None:
-        """The content of a file."""
+    def read(self, name: str) -> Stored | None:
+        """A file; its version is its checksum."""
         try:
-            return (self._root / name).read_bytes()
+            content = (self._root / name).read_bytes()
         except FileNotFoundError:
             return None
+        return Stored(content, hashlib.sha256(content).hexdigest())
 
-    def replace(self, name: str, content: bytes) -> None:
+    def replace(self, name: str, content: bytes, version: str | None) -> bool:
         """Write aside, then rename."""
         self._root.mkdir(parents=True, exist_ok=True)
         aside = self._root / f".{name}.{os.getpid()}"
         aside.write_bytes(content)
+        now = self.read(name)
+        if (now and now.version) != version:
+            aside.unlink()
+            return False
         aside.replace(self._root / name)
+        return True
 
     def put(self, files: list[tuple[Path, str]]) -> None:
         """Rename files."""
@@ -89,12 +115,13 @@ class Folder:
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
 
-    def names_in(self, folder: str) -> list[str]:
-        """The files in a folder."""
-        if not (self._root / folder).is_dir():
-            return []
-        with os.scandir(self._root / folder) as entries:
-            return [f"{folder}/{entry.name}" for entry in entries if entry.is_file()]
+    def sizes(self) -> dict[str, int]:
+        """The files below the folder, but for those aside."""
+        return {
+            path.relative_to(self._root).as_posix(): path.stat().st_size
+            for path in self._root.rglob("[!.]*")
+            if path.is_file() and self.workspace(self._root) not in path.parents
+        }
 
     def remove(self, names: Iterable[str]) -> None:
         """Unlink files."""
@@ -131,24 +158,33 @@ class Bucket:
         """Beside the warehouse: files are uploaded from there."""
         return near / f".writing-{self._url.rpartition('/')[2]}"
 
-    def read(self, name: str) -> bytes | None:
-        """The content of an object."""
+    def read(self, name: str) -> Stored | None:
+        """An object; its version is its ETag."""
         import obstore
 
         with self._client.refusing("read", f"{self._url}/{name}"):
             try:
-                return bytes(obstore.get(self._client.store, name).bytes())
+                found = obstore.get(self._client.store, name)
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     raise
                 return None
+            return Stored(bytes(found.bytes()), found.meta["e_tag"] or "")
 
-    def replace(self, name: str, content: bytes) -> None:
-        """One PUT."""
+    def replace(self, name: str, content: bytes, version: str | None) -> bool:
+        """One conditional PUT."""
         import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
 
+        mode: Any = "create" if version is None else {"e_tag": version}
         with self._client.refusing("written", f"{self._url}/{name}"):
-            obstore.put(self._client.store, name, content, use_multipart=False)
+            try:
+                obstore.put(self._client.store, name, content, mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                # a PUT whose answer was lost is made again, and finds its own object
+                now = self.read(name)
+                return now is not None and now.content == content
+        return True
 
     def put(self, files: list[tuple[Path, str]]) -> None:
         """Upload one after another, large ones by many parts at a time."""
@@ -159,13 +195,13 @@ class Bucket:
                 obstore.put(self._client.store, name, file)
             file.unlink()
 
-    def names_in(self, folder: str) -> list[str]:
-        """The objects in a folder."""
+    def sizes(self) -> dict[str, int]:
+        """The objects."""
         import obstore
 
-        with self._client.refusing("listed", f"{self._url}/{folder}"):
-            found = obstore.list_with_delimiter(self._client.store, folder)
-        return [meta["path"] for meta in found["objects"]]
+        with self._client.refusing("listed", self._url):
+            pages = obstore.list(self._client.store)
+            return {meta["path"]: meta["size"] for page in pages for meta in page}
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete objects; S3 does not mind if they are gone."""
@@ -194,6 +230,25 @@ def empty_folder(folder: Path) -> Path:
     remove_folder(folder)
     folder.mkdir(parents=True)
     return folder
+
+
+def temporary_folder(near: Path, prefix: str) -> tempfile.TemporaryDirectory[str]:
+    """A folder that goes with the object, or the process; those of killed ones are removed."""
+    for folder in near.glob(f"{prefix}-*"):
+        owner = re.match(rf"{re.escape(prefix)}-(\d+)-", folder.name)
+        if owner and not _is_alive(int(owner[1])):
+            remove_folder(folder)
+    return tempfile.TemporaryDirectory(prefix=f"{prefix}-{os.getpid()}-", dir=near)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def remove_folder(folder: Path) -> None:
