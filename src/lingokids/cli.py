@@ -10,6 +10,7 @@ Here: what the command line adds. Elsewhere: what a run does (``hooks``), what t
 from __future__ import annotations
 
 import gc
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,14 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
 
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, did_you_mean
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from kedro.framework.startup import ProjectMetadata
 
+_NO_PIPELINE = re.compile(r"Failed to find the pipeline named '(.*?)'")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Modules and expressions live as long as the run: looking for garbage among them as often as
@@ -73,8 +75,13 @@ def _expected_failure(error: BaseException) -> str | None:
         if isinstance(cause, LingokidsError):
             return cause.message
         cause = cause.__cause__
-    names_nothing = ("Failed to find the pipeline", "Pipeline does not contain")
-    if isinstance(error, ValueError) and str(error).startswith(names_nothing):
+    if isinstance(error, ValueError) and (named := _NO_PIPELINE.match(str(error))):
+        from kedro.framework.project import pipelines
+
+        hint = did_you_mean(named[1], pipelines)
+        names = ", ".join(name for name in pipelines if name != "__default__")
+        return f"There is no pipeline {named[1]}.{hint} There are: {names}."
+    if isinstance(error, ValueError) and str(error).startswith("Pipeline does not contain"):
         return str(error)
     return None
 

@@ -3,8 +3,8 @@
 ``raw`` reads raw objects, ``csv`` the exercise's files. ``warehouse`` holds the connection and its
 one transaction; ``tables`` reads tables and replaces their units; ``gold_copy`` is the copy for
 readers who never wait. ``lake`` publishes tables as files and reads them back. ``s3`` is the client
-of every bucket, and ``refusals`` says why its server did not answer. Nothing outside this package,
-``hooks`` and ``runs`` knows the engine.
+of every bucket, and ``refusals`` says why its server did not answer. Of what a run uses, nothing
+outside this package, ``hooks`` and ``runs`` knows the engine.
 """
 
 from lingokids.datasets.csv import CsvDataset

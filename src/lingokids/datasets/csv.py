@@ -1,7 +1,7 @@
 """The exercise's CSV files as Ibis tables, typed by their contract.
 
 Here: reading one small CSV file. Elsewhere: raw objects that arrive by the thousand
-(``objects``).
+(``raw.objects``).
 """
 
 from __future__ import annotations

@@ -132,7 +132,8 @@ def _keys(url: str, credentials: dict[str, Any]) -> dict[str, Any]:
     if unset := [name for name in ("key", "secret") if not credentials.get(name)]:
         raise LingokidsError(
             f"{url} needs credentials, and {' and '.join(unset)} is not set: set MINIO_ENDPOINT, "
-            "MINIO_ACCESS_KEY and MINIO_SECRET_KEY."
+            "MINIO_ACCESS_KEY and MINIO_SECRET_KEY, in the environment or in .env (cp .env.example "
+            ".env)."
         )
     key, secret = itemgetter("key", "secret")(credentials)
     return {

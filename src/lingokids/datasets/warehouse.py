@@ -1,8 +1,8 @@
 """The warehouse: one DuckDB file, one writer with one transaction, readers never blocked.
 
-Here: opening the file, the run's transaction, reading it for as long as a query takes, and
-the published copy. Elsewhere: which rows are replaced (``tables``), when a transaction begins
-and ends (``hooks``).
+Here: opening the file, the run's transaction, and reading it for as long as a query takes.
+Elsewhere: which rows are replaced (``tables``), the copy for readers (``gold_copy``), when a
+transaction begins and ends (``hooks``).
 
 A run holds the file from its first step to its last. Outside a run the file is opened read-only
 for one query at a time and closed again, so notebooks and kedro-viz never keep a run waiting.
