@@ -130,7 +130,9 @@ class RunHooks:
         After every run: kedro-viz's own hook has just emptied the file.
         """
         statistics = {
-            name: {"rows": table.count_in_run(), "columns": len(table.columns)}
+            name: {"columns": len(table.columns)}
+            # counting a view is working it out
+            | ({} if table.mode == "view" else {"rows": table.count_in_run()})
             for name, table in self._all_tables.items()
             if table.mode != "run" and table.table_name in table.warehouse.tables
         }

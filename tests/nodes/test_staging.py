@@ -16,8 +16,6 @@ from lingokids.pipelines.staging.nodes import (
     stage_users,
 )
 
-NO_WINDOW = {"start": None, "end": None, "lookback_days": 0}
-
 
 def a_bronze_event(**values):
     return {
@@ -59,13 +57,10 @@ def superseded_in(bronze, new_loads):
 def staged(rows):
     """Stage deliveries of load 1 and later, all of them new."""
 
-    def stage(*deliveries, window=NO_WINDOW):
+    def stage(*deliveries):
         bronze = table_of(contracts.BRONZE_EVENTS, *deliveries)
-        new = loads(*{delivery["load_id"] for delivery in deliveries})
-        superseded = superseded_in(bronze, new)
-        empty = table_of(contracts.STG_EVENTS)
-        _, events = stage_events(bronze, superseded, empty, new, window)
-        return rows(events)
+        all_loads = loads(*{delivery["load_id"] for delivery in deliveries})
+        return rows(stage_events(bronze, superseded_in(bronze, all_loads), all_loads))
 
     return stage
 
@@ -108,12 +103,19 @@ def test_a_delivery_that_landed_before_the_staged_one_changes_nothing(rows):
     )
 
     superseded = superseded_in(bronze, loads(2))
-    _, events = stage_events(
-        bronze, superseded, table_of(contracts.STG_EVENTS), loads(2), NO_WINDOW
-    )
+    events = rows(stage_events(bronze, superseded, loads(1, 2)))
 
     assert [row["object_key"] for row in rows(superseded)] == ["late.jsonl"]
-    assert rows(events) == []
+    assert [row["load_id"] for row in events] == [1]
+
+
+def test_a_load_that_is_not_staged_yet_is_left_out(rows):
+    first, second = a_bronze_event(), a_bronze_event(event_id=an_id(2), load_id=2)
+    bronze = table_of(contracts.BRONZE_EVENTS, first, second)
+
+    events = rows(stage_events(bronze, superseded_in(bronze, loads(1)), loads(1)))
+
+    assert [row["load_id"] for row in events] == [1]
 
 
 def test_a_delivery_is_superseded_once(rows):

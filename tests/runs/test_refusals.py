@@ -38,7 +38,10 @@ from lingokids.errors import LingokidsError
         (["--params", "subscription_impact.days=many"], "write a whole number of days"),
         (["--pipeline", "ingestion", "--params", "rebuild=raw"], "runs all pipelines or none"),
         (["--only-missing-outputs"], "--only-missing-outputs cannot be used"),
-        (["--pipeline", "stagin"], "There is no pipeline stagin. Did you mean staging? There are: "),
+        (
+            ["--pipeline", "stagin"],
+            "There is no pipeline stagin. Did you mean staging? There are: ",
+        ),
     ],
 )
 @pytest.mark.slow

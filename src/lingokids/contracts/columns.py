@@ -68,6 +68,7 @@ COLUMNS: dict[str, Column] = {
     "duration_seconds": Column(SECONDS, "time between opening and leaving the activity", "s"),
     "loading_time_seconds": Column(SECONDS, "time the activity took to load", "s"),
     "completed_flag": Column("boolean", "whether the activity was played to its end"),
+    "is_replaced": Column("boolean", "whether another row takes this row's place"),
     # days and instants
     "date": Column("date", "UTC day of occurred_at"),
     "occurred_at": Column(INSTANT, "event time", "UTC"),

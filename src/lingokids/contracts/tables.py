@@ -162,11 +162,12 @@ ENRICHED_EVENTS = Contract(
     (*STG_EVENTS.required, "subscription_status"),
 )
 
-EVENT_ROWS = Contract(
-    "event_rows",
-    "One row per silver row that the run replaces.",
-    ("date", "event_id", "load_id"),
-    ("date", "event_id", "load_id"),
+OUTDATED_EVENTS = Contract(
+    "outdated_events",
+    "One row per enriched row that the run replaces, as it was staged.",
+    ("event_id",),
+    (*STG_EVENTS.columns, "is_replaced"),
+    (*STG_EVENTS.required, "is_replaced"),
 )
 
 ENRICHED_LOADS = Contract(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from lingokids.contracts import Contract
 
-MODES = ("read", "append", "units", "whole", "run")
+MODES = ("read", "append", "units", "whole", "view", "run")
 _CONTRACTS: dict[str, Contract] = {
     contract.table_name: contract
     for contract in vars(contracts).values()
@@ -61,6 +61,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             * ``units``: the units are deleted, then the rows inserted. The units are the rows of
               ``replaces`` or, without it, those found in the saved rows.
             * ``whole``: they become the table, unless it already holds just these rows.
+            * ``view``: they are not stored: the table is the query that gives them.
             * ``run``: they are added to a table that ends with the run.
         unit: The columns that name a unit; never NULL.
         replaces: The table (of mode ``run``) that names the units to delete, which may
@@ -119,6 +120,8 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
 
     def clear(self) -> None:
         """Delete every row: for a rebuild on purpose."""
+        if self.mode == "view":
+            return
         self.ensure()
         self.warehouse.is_emptied = True
         self._note(self._run(f"DELETE FROM {self._name}"), 0, 0.0)
@@ -199,6 +202,22 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
                 return 0, 0
             return self._run(f"DELETE FROM {self._name}"), self._insert_from(rows)
 
+    def _save_view(self, data: ir.Table) -> tuple[int, int]:
+        """Keep the query, unless it is the one that is kept already."""
+        con = self.warehouse.writer.con
+        query = self._compile(data)
+        con.execute(f'CREATE OR REPLACE TEMP VIEW "{self.table_name}_now" AS {query}')
+        printed = con.execute(
+            "SELECT regexp_replace(sql, '^CREATE .*? AS ', '') FROM duckdb_views() "
+            "WHERE view_name IN (?, ?)",
+            [self.table_name, f"{self.table_name}_now"],
+        ).fetchall()
+        if len(printed) < 2 or printed[0] != printed[1]:
+            con.execute(f"CREATE OR REPLACE VIEW {self._name} AS {query}")
+            self._comment_on("VIEW")
+            self.warehouse.tables.add(self.table_name)
+        return 0, 0
+
     def _save_run(self, data: ir.Table) -> tuple[int, int]:
         if self.table_name not in self.warehouse.run_tables:
             self._create()
@@ -259,9 +278,15 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         )
 
     def ensure(self) -> None:
-        """Make the table, empty, if it is not there."""
-        if self.table_name not in self.warehouse.tables:
-            self._create()
+        """Make the table, empty, if it is not there; a view for the run only."""
+        if self.table_name in self.warehouse.tables:
+            return
+        if self.mode == "view":
+            self.warehouse.writer.con.execute(
+                f"CREATE OR REPLACE TEMP VIEW {self._name} AS {no_rows(self._contract.schema)}"
+            )
+            return
+        self._create()
 
     def _create(self) -> None:
         columns = ", ".join(
@@ -274,11 +299,14 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             return
         con.execute(f"CREATE TABLE {self._name} ({columns})")
         self.warehouse.tables.add(self.table_name)
-        comments = [f"COMMENT ON TABLE {self._name} IS {_text(self._contract.meaning)}"] + [
+        self._comment_on("TABLE")
+
+    def _comment_on(self, kind: str) -> None:
+        comments = [f"COMMENT ON {kind} {self._name} IS {_text(self._contract.meaning)}"] + [
             f'COMMENT ON COLUMN {self._name}."{name}" IS {_text(contracts.COLUMNS[name].comment)}'
             for name in self._contract.columns
         ]
-        con.execute("; ".join(comments))
+        self.warehouse.writer.con.execute("; ".join(comments))
 
     def _exists(self) -> bool:
         if self.warehouse.in_run:
@@ -291,6 +319,14 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             "database": self.warehouse.database.name,
             "mode": self.mode,
         }
+
+
+def no_rows(schema: ibis.Schema) -> str:
+    """A query of no rows with these columns."""
+    columns = (
+        f'CAST(NULL AS {DuckDBType.to_string(dtype)}) AS "{name}"' for name, dtype in schema.items()
+    )
+    return f"SELECT {', '.join(columns)} WHERE false"
 
 
 @functools.cache

@@ -14,14 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ibis.backends.sql.datatypes import DuckDBType
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from lingokids.datasets.lake.lake import Lake, sha256_of
 from lingokids.datasets.lake.manifest import PublishedFile
 from lingokids.datasets.lake.storage import temporary_folder
-from lingokids.datasets.tables import contract_of
+from lingokids.datasets.tables import contract_of, no_rows
 from lingokids.datasets.warehouse import Warehouse
 from lingokids.errors import LingokidsError
 
@@ -232,7 +231,4 @@ def _span(values: list[Any], between: str) -> str:
 def _rows_of(files: list[Path], backend: Backend, contract: Contract) -> ir.Table:
     if files:
         return backend.read_parquet([str(file) for file in files]).select(contract.columns)
-    columns = ", ".join(
-        f"NULL::{DuckDBType.to_string(dtype)} AS {name}" for name, dtype in contract.schema.items()
-    )
-    return backend.sql(f"SELECT {columns} WHERE false")
+    return backend.sql(no_rows(contract.schema))

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ibis
 import ibis.expr.datatypes as dt
 import pyarrow as pa
-from ibis.backends.sql.datatypes import DuckDBType
 from ibis.expr import operations as ops
 
 from lingokids import contracts
 from lingokids.datasets.raw import lines as line_cutting
+from lingokids.datasets.tables import no_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ class RecordReader:
         )
         judged = judge(_table(writer, f"records_of_{dataset}", _record_schema(fields)))
         self._judging = functools.cache(lambda: writer.compile(judged))
-        nothing = self._worked_out(_no_rows(judged.schema()))
+        nothing = self._worked_out(no_rows(judged.schema()))
         self._judged = _Slot(self._con, f"judged_{dataset}", nothing)
         self._read = _Slot(self._con, f"read_{dataset}", _due_table([]))
         self._tables = (
@@ -111,14 +111,6 @@ class RecordReader:
 def _table(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
     """A table whose columns are known, without asking the engine for them."""
     return ops.DatabaseTable(name=name, schema=schema, source=backend).to_expr()
-
-
-def _no_rows(schema: ibis.Schema) -> str:
-    """A query of no rows: the judging itself, compiled and run on nothing, costs much more."""
-    columns = (
-        f'CAST(NULL AS {DuckDBType.to_string(dtype)}) AS "{name}"' for name, dtype in schema.items()
-    )
-    return f"SELECT {', '.join(columns)} WHERE false"
 
 
 def _records_sql(dataset: str, fields: tuple[Field, ...]) -> str:

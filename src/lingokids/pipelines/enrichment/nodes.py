@@ -20,6 +20,9 @@ MILESTONES = (
 )
 DESCRIPTION = ("activity_name", "activity_type", "activity_subtype")
 
+#: What names a row: an event has one; its day and load let the engine find it quickly.
+ROW = ("date", "event_id", "load_id")
+
 
 def find_unenriched_loads(staged_loads: ir.Table, known_enriched_loads: ir.Table) -> ir.Table:
     """Find the loads in silver that the enriched events do not reflect yet.
@@ -39,9 +42,10 @@ def find_outdated_events(
     unenriched_loads: ir.Table,
     window: dict[str, Any],
 ) -> ir.Table:
-    """Name the enriched rows that are no longer right.
+    """Find the enriched rows that are no longer right.
 
-    Grain: one row per outdated row of the enriched events.
+    Grain: one row per outdated row of the enriched events: of it, what was staged, and whether
+    another row takes its place (the event's later delivery, or the staged event of a window).
 
     Args:
         known_enriched: ``ENRICHED_EVENTS`` before this run.
@@ -53,14 +57,11 @@ def find_outdated_events(
         unenriched_loads: The loads whose changes count.
         window: The ``window`` parameters: rows of its days count as outdated.
     """
-    superseded = known_enriched.semi_join(
-        superseded_deliveries.semi_join(
-            unenriched_loads, superseded_deliveries.superseded_by_load == unenriched_loads.load_id
-        ),
-        contracts.EVENT_ROWS.columns,
+    superseded = superseded_deliveries.semi_join(
+        unenriched_loads, superseded_deliveries.superseded_by_load == unenriched_loads.load_id
     )
     outdated = [
-        superseded.select(contracts.EVENT_ROWS.columns),
+        _named(superseded, is_replaced=True),
         _outdated_by_users(known_enriched, stg_users, changed_users, unenriched_loads),
         _outdated_by_activities(
             known_enriched, stg_activities, changed_activities, unenriched_loads
@@ -69,8 +70,9 @@ def find_outdated_events(
     asked = windows.parse_window(window)
     if not asked.is_open:
         in_window = known_enriched.filter(asked.covers(_.date))
-        outdated.append(in_window.select(contracts.EVENT_ROWS.columns))
-    return ibis.union(*outdated, distinct=True)
+        outdated.append(_named(in_window, is_replaced=True))
+    by_row = ibis.union(*outdated).group_by(ROW).aggregate(is_replaced=_.is_replaced.any())
+    return known_enriched.inner_join(by_row, ROW).select(contracts.OUTDATED_EVENTS.columns)
 
 
 def enrich_events(
@@ -90,14 +92,15 @@ def enrich_events(
         stg_users: The users. An event of a user whose record has not arrived has no country
             and the status ``unknown``.
         stg_activities: The activities. An event of one not in the catalogue has NULLs.
-        outdated_events: Rows to be enriched anew, where they still stand in ``stg_events``.
+        outdated_events: Rows to be enriched anew, unless others take their place.
         unenriched_loads: The loads whose events are enriched for the first time.
         window: The ``window`` parameters: events of its days are enriched anew.
 
     Returns:
         ``ENRICHED_EVENTS``.
     """
-    due = _due_events(stg_events, outdated_events, unenriched_loads, window)
+    due = _due_events(stg_events, unenriched_loads, window)
+    due = ibis.union(due, outdated_events.filter(~_.is_replaced).select(due.columns))
     users = stg_users.select("user_id", "country_code", *MILESTONES, is_known_user=True)
     activities = stg_activities.select("activity_id", *DESCRIPTION)
     joined = due.left_join(users, "user_id").left_join(activities, "activity_id")
@@ -126,7 +129,7 @@ def mark_enriched_days(
         window: The ``window`` parameters: its days change on purpose.
         rebuild: The ``rebuild`` parameter: if given, every day changes, even one without events.
     """
-    due = _due_events(stg_events, outdated_events, unenriched_loads, window)
+    due = _due_events(stg_events, unenriched_loads, window)
     days = ibis.union(due.select("date"), outdated_events.select("date"), distinct=True)
     if windows.parse_rebuild(rebuild):
         days = ibis.union(days, known_enriched_days.select("date"), distinct=True)
@@ -171,18 +174,19 @@ def subscription_status(events: ir.Table) -> ir.StringValue:
 
 
 def _due_events(
-    stg_events: ir.Table, outdated: ir.Table, unenriched_loads: ir.Table, window: dict[str, Any]
+    stg_events: ir.Table, unenriched_loads: ir.Table, window: dict[str, Any]
 ) -> ir.Table:
-    """The staged events of new loads, and the older ones whose enriched row is outdated."""
+    """The staged events of new loads, and the older ones of the days asked for."""
     new = stg_events.semi_join(unenriched_loads, "load_id")
-    old = stg_events.anti_join(unenriched_loads, "load_id")
-    due = [new, old.semi_join(outdated, contracts.EVENT_ROWS.columns)]
     asked = windows.parse_window(window)
-    if not asked.is_open:
-        due.append(
-            old.filter(asked.covers(_.date)).anti_join(outdated, contracts.EVENT_ROWS.columns)
-        )
-    return ibis.union(*due)
+    if asked.is_open:
+        return new
+    old = stg_events.anti_join(unenriched_loads, "load_id")
+    return ibis.union(new, old.filter(asked.covers(_.date)))
+
+
+def _named(rows: ir.Table, *, is_replaced: bool) -> ir.Table:
+    return rows.select(*ROW, is_replaced=ibis.literal(is_replaced))
 
 
 def _outdated_by_users(
@@ -202,11 +206,7 @@ def _outdated_by_users(
         stg_users.select("user_id", *MILESTONES, country_code_now=_.country_code), "user_id"
     ).mutate(is_known_user=True)
     concerned = known_enriched.select(
-        *contracts.EVENT_ROWS.columns,
-        "user_id",
-        "occurred_at",
-        "country_code",
-        "subscription_status",
+        *ROW, "user_id", "occurred_at", "country_code", "subscription_status"
     ).inner_join(records, "user_id")
     concerned = concerned.filter(
         concerned.changed_from.isnull() | (concerned.occurred_at >= concerned.changed_from)
@@ -214,7 +214,7 @@ def _outdated_by_users(
     is_outdated = ~concerned.country_code.identical_to(concerned.country_code_now) | (
         concerned.subscription_status != subscription_status(concerned)
     )
-    return concerned.filter(is_outdated).select(contracts.EVENT_ROWS.columns)
+    return _named(concerned.filter(is_outdated), is_replaced=False)
 
 
 def _outdated_by_activities(
@@ -230,10 +230,10 @@ def _outdated_by_activities(
     records = stg_activities.semi_join(changed, "activity_id").select(
         "activity_id", **{f"{column}_now": column for column in DESCRIPTION}
     )
-    concerned = known_enriched.select(
-        *contracts.EVENT_ROWS.columns, "activity_id", *DESCRIPTION
-    ).inner_join(records, "activity_id")
+    concerned = known_enriched.select(*ROW, "activity_id", *DESCRIPTION).inner_join(
+        records, "activity_id"
+    )
     is_outdated = ibis.or_(
         *(~concerned[column].identical_to(concerned[f"{column}_now"]) for column in DESCRIPTION)
     )
-    return concerned.filter(is_outdated).select(contracts.EVENT_ROWS.columns)
+    return _named(concerned.filter(is_outdated), is_replaced=False)

@@ -10,8 +10,6 @@ row.
 
 from __future__ import annotations
 
-from typing import Any
-
 import ibis
 import ibis.expr.types as ir
 from ibis import _
@@ -86,42 +84,25 @@ def find_superseded_deliveries(
 
 
 def stage_events(
-    bronze_events: ir.Table,
-    superseded_deliveries: ir.Table,
-    known_stg_events: ir.Table,
-    unstaged_loads: ir.Table,
-    window: dict[str, Any],
-) -> tuple[ir.Table, ir.Table]:
+    bronze_events: ir.Table, superseded_deliveries: ir.Table, staged_loads: ir.Table
+) -> ir.Table:
     """Keep the last delivery of each event, if it is an activity exit.
+
+    Grain: one row per ``event_id``.
 
     Args:
         bronze_events: Every delivery. An event may be delivered more than once.
         superseded_deliveries: Deliveries that are not the last of their event.
-        known_stg_events: ``STG_EVENTS`` before this run; read for a window only.
-        unstaged_loads: The loads being staged.
-        window: The ``window`` parameters: events of its days are staged again.
+        staged_loads: The loads whose deliveries are compared with those of the others.
 
     Returns:
-        ``EVENT_ROWS``: the rows of stg_events that are replaced; and ``STG_EVENTS``, one row per
-        ``event_id``: durations in seconds, instants in UTC, absent values as NULL.
+        ``STG_EVENTS``: durations in seconds, instants in UTC, absent values as NULL. It is a
+        view: a second copy of every event would be a quarter of the warehouse.
     """
-    replaced = superseded_deliveries.semi_join(
-        unstaged_loads, superseded_deliveries.superseded_by_load == unstaged_loads.load_id
-    ).select(contracts.EVENT_ROWS.columns)
-    due = bronze_events.semi_join(unstaged_loads, "load_id")
-
-    asked = windows.parse_window(window)
-    if not asked.is_open:
-        in_window = known_stg_events.filter(asked.covers(_.date))
-        replaced = ibis.union(
-            replaced, in_window.select(contracts.EVENT_ROWS.columns), distinct=True
-        )
-        staged_before = bronze_events.anti_join(unstaged_loads, "load_id")
-        due = ibis.union(due, staged_before.filter(asked.covers(_.occurred_at.date())))
-
-    last = due.anti_join(superseded_deliveries, contracts.DELIVERY)
+    staged = bronze_events.semi_join(staged_loads, "load_id")
+    last = staged.anti_join(superseded_deliveries, contracts.DELIVERY)
     exits = last.filter(_.event_name == EVENT_OF_INTEREST).mutate(date=_.occurred_at.date())
-    return replaced, exits.select(contracts.STG_EVENTS.columns)
+    return exits.select(contracts.STG_EVENTS.columns)
 
 
 def find_last_users(

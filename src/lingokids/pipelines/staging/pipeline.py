@@ -39,14 +39,8 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 func=stage_events,
-                inputs=[
-                    "bronze_events",
-                    "superseded_deliveries",
-                    "known_stg_events",
-                    "unstaged_loads",
-                    "params:window",
-                ],
-                outputs=["replaced_events", "stg_events"],
+                inputs=["bronze_events", "superseded_deliveries", "staged_loads"],
+                outputs="stg_events",
                 name="stage_events",
             ),
             Node(
