@@ -1,9 +1,8 @@
 """Measures the project beside the hand-written script: ``python -m lingokids.benchmark``.
 
-Here: making the data, running each in a process of its own, and the table of what they cost.
-Elsewhere: the script (``handwritten``), the data (``sample``).
-
-CPU is user and system seconds of the process, memory its peak; both as the kernel counted them.
+Here: making the data, what is measured in which order, and the table of what it cost. Elsewhere:
+the processes (``processes``), the script (``handwritten``), where the time goes (``stages``), the
+data (``sample``).
 """
 
 from __future__ import annotations
@@ -12,103 +11,96 @@ import argparse
 import compileall
 import os
 import platform
-import shutil
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from lingokids.benchmark import stages
+from lingokids.benchmark.processes import Cost, forget, run_project, run_script, run_trivial
 from lingokids.sample import Plan, arrival_day, write_sample
-
-ROOT = Path(__file__).resolve().parents[3]
-
-_TRIVIAL_PROJECT = {
-    "pyproject.toml": (
-        '[tool.kedro]\npackage_name = "trivial"\nproject_name = "trivial"\n'
-        'kedro_init_version = "1.7.0"\nsource_dir = "src"\n'
-    ),
-    ".telemetry": "consent: false\n",
-    "conf/base/catalog.yml": "{}\n",
-    "conf/local/.gitkeep": "",
-    "src/trivial/__init__.py": "",
-    "src/trivial/settings.py": "",
-    "src/trivial/pipeline_registry.py": (
-        "import ibis\nfrom kedro.pipeline import Node, Pipeline\n\n\n"
-        "def one():\n    return ibis.duckdb.connect().sql('SELECT 1 AS one')\n\n\n"
-        "def register_pipelines():\n"
-        '    return {"__default__": Pipeline([Node(one, None, "x", name="one")])}\n'
-    ),
-}
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one process cost: CPU seconds, wall seconds, peak memory in GB."""
+class Measured:
+    """What a comparison found.
 
-    cpu: float
-    wall: float
-    memory: float
-
-
-def measure(command: list[str], *, cwd: Path, **environment: str) -> Cost:
-    """Run a command and read what it cost.
-
-    Raises:
-        SystemExit: It failed.
+    Attributes:
+        start: ``kedro run`` with one trivial node.
+        script: The script's first run.
+        project: The project's first run.
+        next_script: The script's run after one more arrival day.
+        next_project: The project's.
+        idle_project: The project's run after that, with nothing new.
+        size: Bytes of the warehouse, of each raw byte.
     """
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=os.environ | environment | {"PYTHONDONTWRITEBYTECODE": ""},
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(command)} failed")
-    wall = time.perf_counter() - started
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1e6)
+
+    start: Cost
+    script: Cost
+    project: Cost
+    next_script: Cost
+    next_project: Cost
+    idle_project: Cost
+    size: float
 
 
 def main() -> None:
     """Make the data, run both, print the table."""
     arguments = _arguments()
-    plan = Plan(
+    plan = plan_of(arguments.events, arguments.objects, arguments.days)
+    folder: Path = arguments.folder
+    make_data(folder, plan)
+    print(f"{_processor()}, {os.cpu_count()} cores")
+    print(f"{plan.events:,} events in {plan.event_objects:,} objects; one more day: 1/{plan.days}")
+    if arguments.stages:
+        stages.report(folder)
+        return
+    measured = compare(folder, plan)
+    start, script, next_script = measured.start, measured.script, measured.next_script
+    print(f"{'':28}{'CPU s':>8}{'wall s':>8}{'GB':>7}   ratio of CPU to the script")
+    _report("kedro run, one trivial node", start)
+    _report("script, first run", script)
+    _report("project, first run", measured.project, script, start)
+    _report("script, one more day", next_script)
+    _report("project, one more day", measured.next_project, next_script, start)
+    _report("project, nothing new", measured.idle_project, None, start)
+    print(f"The warehouse has {measured.size:.2f} times the bytes of the raw objects.")
+
+
+def plan_of(events: int, objects: int, days: int = 30) -> Plan:
+    """The deliveries of so many events."""
+    return Plan(
         seed=1,
         first_day=date(2021, 1, 1),
-        days=arguments.days,
-        events=arguments.events,
-        event_objects=arguments.objects,
-        users=max(100, arguments.events // 50),
+        days=days,
+        events=events,
+        event_objects=objects,
+        users=max(100, events // 50),
         activities=1_500,
     )
-    folder: Path = arguments.folder
-    raw = folder / "raw"
-    if not raw.exists():
-        write_sample(raw, plan)
-    else:
-        _remove_day(raw, plan)
-    for name, text in _TRIVIAL_PROJECT.items():
-        (folder / "trivial" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "trivial" / name).write_text(text)
 
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
-    print(f"{plan.events:,} events in {plan.event_objects:,} objects; one more day: 1/{plan.days}")
-    print(f"{'':28}{'CPU s':>8}{'wall s':>8}{'GB':>7}   ratio of CPU to the script")
+
+def make_data(folder: Path, plan: Plan) -> None:
+    """Write the raw objects, unless an earlier measurement has; without the day it added."""
+    if not (folder / "raw").exists():
+        write_sample(folder / "raw", plan)
+    for dataset, key, _ in arrival_day(plan, plan.days):
+        (folder / "raw" / dataset / key).unlink(missing_ok=True)
     compileall.compile_path(quiet=2)  # both sides start from byte code
-    start = _report("kedro run, one trivial node", _trivial(folder))
-    _forget(folder)
-    first_script = _report("script, first run", _script(folder))
-    _report("project, first run", _project(folder), first_script, start)
+
+
+def compare(folder: Path, plan: Plan) -> Measured:
+    """Run the script and the project side by side: first, after one more day, and once more."""
+    start = run_trivial(folder)
+    forget(folder)
+    script, project = run_script(folder), run_project(folder)
     for dataset, key, content in arrival_day(plan, plan.days):
-        (raw / dataset / key).parent.mkdir(parents=True, exist_ok=True)
-        (raw / dataset / key).write_bytes(content)
-    next_script = _report("script, one more day", _script(folder, "--incremental"))
-    _report("project, one more day", _project(folder), next_script, start)
-    _report("project, nothing new", _project(folder), None, start)
-    _report_size(folder)
+        (folder / "raw" / dataset / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "raw" / dataset / key).write_bytes(content)
+    next_script, next_project = run_script(folder, "--incremental"), run_project(folder)
+    idle_project = run_project(folder)
+    raw = sum(file.stat().st_size for file in (folder / "raw").rglob("*") if file.is_file())
+    size = (folder / "lingokids.duckdb").stat().st_size / raw
+    return Measured(start, script, project, next_script, next_project, idle_project, size)
 
 
 def _arguments() -> argparse.Namespace:
@@ -117,44 +109,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--objects", type=int, default=2_000)
     parser.add_argument("--days", type=int, default=30, help="ten times as many: the same day")
     parser.add_argument("--folder", type=Path, default=Path("data/benchmark"))
+    parser.add_argument("--stages", action="store_true", help="where a first run's time goes")
     return parser.parse_args()
 
 
-def _trivial(folder: Path) -> Cost:
-    command = [sys.executable, "-m", "kedro", "run"]
-    measure(command, cwd=folder / "trivial")  # writes byte code
-    return measure(command, cwd=folder / "trivial")
+def _processor() -> str:
+    """The processor's name, as Linux knows it."""
+    information = Path("/proc/cpuinfo")
+    for line in information.read_text().splitlines() if information.exists() else []:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
-def _script(folder: Path, *options: str) -> Cost:
-    database = str(folder / "handwritten.duckdb")
-    command = [sys.executable, "-m", "lingokids.benchmark.handwritten", str(folder / "raw")]
-    return measure([*command, database, *options], cwd=ROOT)
-
-
-def _project(folder: Path) -> Cost:
-    return measure(
-        [sys.executable, "-m", "kedro", "run", "--env", "test"],
-        cwd=ROOT,
-        LINGOKIDS_TEST_FOLDER=str(folder.resolve()),
-        LINGOKIDS_TEST_ARRIVAL="key",
-    )
-
-
-def _forget(folder: Path) -> None:
-    for file in folder.glob("*.duckdb*"):
-        file.unlink()
-    for lake in ("02_bronze", "03_gold"):
-        shutil.rmtree(folder / lake, ignore_errors=True)
-
-
-def _remove_day(raw: Path, plan: Plan) -> None:
-    """Take back the day that an earlier measurement added."""
-    for dataset, key, _ in arrival_day(plan, plan.days):
-        (raw / dataset / key).unlink(missing_ok=True)
-
-
-def _report(name: str, cost: Cost, script: Cost | None = None, start: Cost | None = None) -> Cost:
+def _report(name: str, cost: Cost, script: Cost | None = None, start: Cost | None = None) -> None:
     line = f"{name:28}{cost.cpu:8.1f}{cost.wall:8.1f}{cost.memory:7.2f}"
     if script is not None:
         line += f"   {cost.cpu / script.cpu:.2f}"
@@ -162,13 +130,6 @@ def _report(name: str, cost: Cost, script: Cost | None = None, start: Cost | Non
         line += f"   (above start-up: {cost.cpu - start.cpu:.1f} s"
         line += f", {(cost.cpu - start.cpu) / script.cpu:.2f})" if script else ")"
     print(line, flush=True)
-    return cost
-
-
-def _report_size(folder: Path) -> None:
-    raw = sum(file.stat().st_size for file in (folder / "raw").rglob("*") if file.is_file())
-    warehouse = (folder / "lingokids.duckdb").stat().st_size
-    print(f"raw {raw / 1e6:,.0f} MB, warehouse {warehouse / 1e6:,.0f} MB ({warehouse / raw:.2f})")
 
 
 if __name__ == "__main__":

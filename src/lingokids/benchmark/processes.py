@@ -1,0 +1,109 @@
+"""The processes that are measured: a trivial project, the hand-written script, the project.
+
+Here: starting each and reading what it cost, as the kernel counted it. Elsewhere: what is measured
+in which order (``__main__``), where the time goes (``stages``).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+_TRIVIAL_PROJECT = {
+    "pyproject.toml": (
+        '[tool.kedro]\npackage_name = "trivial"\nproject_name = "trivial"\n'
+        'kedro_init_version = "1.7.0"\nsource_dir = "src"\n'
+    ),
+    ".telemetry": "consent: false\n",
+    "conf/base/catalog.yml": "{}\n",
+    "conf/local/.gitkeep": "",
+    "src/trivial/__init__.py": "",
+    "src/trivial/settings.py": "",
+    "src/trivial/pipeline_registry.py": (
+        "import ibis\nfrom kedro.pipeline import Node, Pipeline\n\n\n"
+        "def one():\n    return ibis.duckdb.connect().sql('SELECT 1 AS one')\n\n\n"
+        "def register_pipelines():\n"
+        '    return {"__default__": Pipeline([Node(one, None, "x", name="one")])}\n'
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process cost, and what it printed.
+
+    Attributes:
+        cpu: User and system seconds.
+        wall: Seconds from its start to its end.
+        memory: Its peak, in GB.
+        printed: Its standard output.
+    """
+
+    cpu: float
+    wall: float
+    memory: float
+    printed: str = ""
+
+
+def run_trivial(folder: Path) -> Cost:
+    """``kedro run`` of a project with one node that opens the engine."""
+    for name, text in _TRIVIAL_PROJECT.items():
+        (folder / "trivial" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "trivial" / name).write_text(text)
+    command = [sys.executable, "-m", "kedro", "run"]
+    measure(command, cwd=folder / "trivial")  # writes byte code
+    return measure(command, cwd=folder / "trivial")
+
+
+def run_script(folder: Path, *options: str) -> Cost:
+    """The hand-written script; it prints its stages."""
+    database = str(folder / "handwritten.duckdb")
+    command = [sys.executable, "-m", "lingokids.benchmark.handwritten", str(folder / "raw")]
+    return measure([*command, database, *options], cwd=ROOT)
+
+
+def run_project(folder: Path, *options: str) -> Cost:
+    """``kedro run`` of this project."""
+    return measure(
+        [sys.executable, "-m", "kedro", "run", "--env", "test", *options],
+        cwd=ROOT,
+        LINGOKIDS_TEST_FOLDER=str(folder.resolve()),
+        LINGOKIDS_TEST_ARRIVAL="key",
+    )
+
+
+def forget(folder: Path) -> None:
+    """Remove what the script and the project have made of the raw objects."""
+    for file in folder.glob("*.duckdb*"):
+        file.unlink()
+    for lake in ("02_bronze", "03_gold"):
+        shutil.rmtree(folder / lake, ignore_errors=True)
+
+
+def measure(command: list[str], *, cwd: Path, **environment: str) -> Cost:
+    """Run a command and read what it cost.
+
+    Raises:
+        SystemExit: It failed.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=os.environ | environment | {"PYTHONDONTWRITEBYTECODE": ""},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    printed = process.stdout.read() if process.stdout else ""
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed")
+    wall = time.perf_counter() - started
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1e6, printed)
