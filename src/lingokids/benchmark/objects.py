@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lingokids.benchmark.__main__ import ROOT, Cost, measure
+from lingokids.benchmark.processes import ROOT, Cost, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,27 @@
+"""What the project costs beside the hand-written script: a fifth more than was measured fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from lingokids.benchmark.__main__ import compare, make_data, plan_of
+
+# Ratios of CPU to the script's at 1 M events, as the benchmark's README states them.
+FIRST_RUN = 1.65
+ONE_MORE_DAY_OF_A_FIRST_RUN = 0.16
+SIZE = 0.41
+
+
+@pytest.mark.slow
+def test_the_ratios_at_a_million_events_are_those_that_were_measured(tmp_path):
+    plan = plan_of(events=1_000_000, objects=2_000)
+    make_data(tmp_path, plan)
+
+    measured = compare(tmp_path, plan)
+
+    start = measured.start.cpu
+    one_more_day = (measured.next_project.cpu - start) / (measured.project.cpu - start)
+    assert measured.project.cpu / measured.script.cpu <= 1.2 * FIRST_RUN
+    assert one_more_day <= 1.2 * ONE_MORE_DAY_OF_A_FIRST_RUN
+    assert measured.project.memory <= 1.5
+    assert measured.size <= 1.2 * SIZE
