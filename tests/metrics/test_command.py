@@ -134,7 +134,7 @@ def test_a_value_that_does_not_occur_is_noted(played):
 def test_days_without_activity_are_noted(played):
     (note,) = ask(played, since="2022-01-01").notes
 
-    assert note.startswith("Nothing to show: no activity meets")
+    assert note.startswith("Nothing to show: no one meets")
 
 
 def test_a_copy_that_is_not_there_or_not_ours_is_said_to_be_so(tmp_path):

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from builders import an_id, table_of
-from lingokids import contracts
+from lingokids import contracts, windows
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
     build_user_activity,
@@ -16,6 +16,8 @@ from lingokids.pipelines.marts.nodes import (
 )
 
 NO_WINDOW = {"start": None, "end": None, "lookback_days": 0}
+AS_USUAL = ({}, 3600, 30)  # os_names, duration_cap_seconds, session_gap_minutes
+RULES = windows.rules_of_gold(*AS_USUAL)
 
 
 def an_event(number=1, **values):
@@ -30,7 +32,24 @@ def an_event(number=1, **values):
 
 
 def due(*days):
-    return table_of(contracts.DUE_DAYS, *({"date": day, "revision": 1} for day in days))
+    return table_of(
+        contracts.DUE_DAYS, *({"date": day, "revision": 1, "rules": RULES} for day in days)
+    )
+
+
+def user_activity(events, *, users=(), known=(), journeys=(), os_names=None, **rules):
+    """What ``build_user_activity`` makes of the events of 2021-01-05."""
+    given = {"duration_cap_seconds": 3600, "session_gap_minutes": 30} | rules
+    return build_user_activity(
+        events,
+        due("2021-01-05"),
+        table_of(contracts.STG_USERS, *users),
+        table_of(contracts.USER_ACTIVITY_DAILY, *known),
+        table_of(contracts.USER_JOURNEYS, *journeys),
+        os_names or {},
+        **given,
+        subscription_impact={"month": "2021-01", "days": 7},
+    )
 
 
 def test_measures_are_added_up_and_the_rate_is_their_quotient(rows):
@@ -80,7 +99,8 @@ def test_each_user_and_activity_has_a_row_of_its_own_in_a_slice(rows):
         an_event(4, user_id=an_id(902), os_name="iOS", date="2021-01-06"),
     )
 
-    built = rows(build_user_activity(events, due("2021-01-05"), {"iPhone OS": "iOS"}))
+    _, activity = user_activity(events, os_names={"iPhone OS": "iOS"})
+    built = rows(activity)
 
     assert sorted(
         (
@@ -138,9 +158,9 @@ def test_days_newer_than_gold_are_due_and_those_asked_for(rows, window, expected
     current = table_of(contracts.ENRICHED_DAYS, *({"date": day, "revision": 2} for day in days))
     reflected = table_of(
         contracts.GOLD_DAYS,
-        *({"date": day, "revision": 1 if day.endswith("5") else 2} for day in days),
+        *({"date": day, "revision": 1 if day.endswith("5") else 2, "rules": RULES} for day in days),
     )
 
-    found = rows(find_due_days(current, reflected, window))
+    found = rows(find_due_days(current, reflected, window, *AS_USUAL))
 
     assert sorted(str(row["date"]) for row in found) == expected
