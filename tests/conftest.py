@@ -110,6 +110,7 @@ class Project:
         with_load = {"ingested_objects", "quarantined_lines", "stg_events", "stg_users"}
         with_load |= {"bronze_events", "bronze_users", "bronze_activities", "stg_activities"}
         with_load |= {"intermediate_activity_events_enriched", "superseded_deliveries"}
+        with_load |= {"user_journeys"}
         gold = {"activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily"}
         gold |= {"q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact"}
         loads = {name: ("load_id",) for name in with_load if without_loads}

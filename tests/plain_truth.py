@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -21,11 +21,53 @@ from uuid import UUID
 class Play:
     """One activity that a user left."""
 
+    event_id: str
     user_id: str
-    day: date
+    at: datetime
     seconds: Decimal
     completed: bool
     slice: dict[str, str]
+
+    @property
+    def day(self) -> date:
+        """The UTC day on which it was left."""
+        return self.at.date()
+
+
+@dataclass
+class Person:
+    """A user by his last record, and his plays."""
+
+    country: str
+    registered: date | None
+    trial: date | None
+    subscribed: date | None
+    plays: list[Play]
+
+    @property
+    def system(self) -> str:
+        """The operating system of most of his plays, of equals the first by name."""
+        known = Counter(play.slice["os_name"] for play in self.plays)
+        del known["unknown"]
+        return min(known, key=lambda name: (-known[name], name)) if known else "unknown"
+
+    @property
+    def days(self) -> set[date]:
+        """The days on which he played."""
+        return {play.day for play in self.plays}
+
+    def completed(self, first: int, last: int) -> int:
+        """How many plays he completed in these days after the subscription began."""
+        return sum(
+            play.completed and first <= (play.day - self.subscribed).days <= last
+            for play in self.plays
+        )
+
+    def weeks(self) -> set[int]:
+        """The weeks after that of the registration in which he played."""
+        monday = first_day_of(self.registered, "week")
+        weeks = {(first_day_of(day, "week") - monday).days // 7 for day in self.days}
+        return {week for week in weeks if week >= 0}
 
 
 @dataclass
@@ -36,6 +78,7 @@ class Group:
     completed: int = 0
     seconds: Decimal = Decimal(0)
     users: set[str] = field(default_factory=set)
+    plays: list[Play] = field(default_factory=list)
 
     def add(self, play: Play) -> None:
         """Count one more."""
@@ -43,6 +86,7 @@ class Group:
         self.completed += play.completed
         self.seconds += play.seconds
         self.users.add(play.user_id)
+        self.plays.append(play)
 
 
 def plays_of(raw: Path) -> list[Play]:
@@ -52,6 +96,39 @@ def plays_of(raw: Path) -> list[Play]:
     activities = _last(raw / "activities", "activity_id", lambda record: record["activity_id"])
     exits = [event for event in events.values() if event["name"] == "activity_exit"]
     return [_play(event, users, activities) for event in exits]
+
+
+def people_of(raw: Path) -> dict[str, Person]:
+    """Every user with a record, by his id."""
+    plays = defaultdict(list)
+    for play in plays_of(raw):
+        plays[play.user_id].append(play)
+
+    def day(text: str | None) -> date | None:
+        return _instant(text).date() if text else None
+
+    return {
+        user_id: Person(
+            user.get("country_code") or "unknown",
+            day(user.get("registration_at")),
+            day(user.get("trial_start_at")),
+            day(user.get("subscription_start_at")),
+            plays[user_id],
+        )
+        for user_id, user in _last(raw / "users", "user_id", _is_usable_user).items()
+    }
+
+
+def openers_of_sessions(plays: list[Play], cap: int, gap: int) -> list[Play]:
+    """The plays that began a session: opened later than ``gap`` minutes after the one before."""
+    openers, before = [], {}
+    for play in sorted(plays, key=lambda play: (play.at, play.event_id)):
+        opened = play.at - timedelta(milliseconds=int(min(play.seconds, cap) * 1000))
+        last = before.get((play.user_id, play.day))
+        if last is None or opened - last > timedelta(minutes=gap):
+            openers.append(play)
+        before[play.user_id, play.day] = play.at
+    return openers
 
 
 def group(plays, period, names, where=None) -> dict[tuple, Group]:
@@ -92,7 +169,8 @@ def _play(event, users, activities) -> Play:
         "activity_name": activity.get("name") or "unknown",
     }
     seconds = Decimal(str(data.get("duration") or 0)).quantize(Decimal("0.001"))
-    return Play(event["user_id"], at.date(), seconds, data.get("completed") is True, sliced)
+    ids = event["event_id"].lower(), event["user_id"].lower()
+    return Play(*ids, at, seconds, data.get("completed") is True, sliced)
 
 
 def _status(at, user) -> str:

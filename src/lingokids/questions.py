@@ -22,7 +22,7 @@ import duckdb
 import ibis
 from ibis import _
 
-from lingokids import contracts, metrics, windows
+from lingokids import metrics, windows
 from lingokids.errors import LingokidsError, did_you_mean
 from lingokids.metrics import Question
 from lingokids.metrics.answer import choose_rows
@@ -102,7 +102,7 @@ def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
     Raises:
         LingokidsError: There is no copy, or it cannot be read.
     """
-    table = _open(copy)
+    table = _open(copy, question.subject.table_name)
     groups = metrics.work_out(table, question, smallest_group).cache()
     rows = choose_rows(groups, question).to_pyarrow()
     hidden = int(groups.is_hidden.sum().fill_null(0).to_pyarrow().as_py())
@@ -118,12 +118,11 @@ def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
     return Answer(rows, hidden, tuple(notes))
 
 
-def _open(copy: Path) -> ir.Table:
+def _open(copy: Path, name: str) -> ir.Table:
     if not copy.exists():
         raise LingokidsError(
             f"{copy.name} is not there yet: uv run kedro run, with the same --env, makes it."
         )
-    name = contracts.USER_ACTIVITY_DAILY.table_name
     try:
         connection = ibis.duckdb.connect(copy, read_only=True)
     except duckdb.Error as error:
@@ -140,15 +139,16 @@ def _open(copy: Path) -> ir.Table:
 
 def _why_nothing(table: ir.Table, question: Question, smallest_group: int) -> str:
     """Say which condition no group of a size to be shown meets, and what is nearest to it."""
+    rows = question.subject.rows(table)
     for name, values in question.where.items():
-        column = table[name].fill_null(metrics.UNKNOWN)
-        users = table.group_by(value=column).aggregate(users=_.user_id.nunique())
+        values_there = rows.group_by(value=rows[name].cast("string"))
+        users = values_there.aggregate(users=_.user_id.nunique())
         known = users.filter(_.users >= smallest_group).value.to_pyarrow().to_pylist()
         for value in values:
             if value not in known:
                 hint = did_you_mean(value, sorted(known))
                 return f"Nothing to show: {name}={value} does not occur, or too seldom.{hint}"
-    return "Nothing to show: no activity meets all of these conditions in these days, or too few."
+    return "Nothing to show: no one meets all of these conditions in these days, or too few."
 
 
 # --- print ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ instead of it, so that a run with a window leaves nothing behind.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 REBUILDS = ("bronze", "raw")
 LONGEST_LOOKBACK_DAYS = 3_660
+SECONDS_A_DAY = 86_400
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -93,6 +95,8 @@ def check_parameters(parameters: dict[str, Any]) -> str | None:
     parse_month("subscription_impact.month", parameters["subscription_impact"]["month"])
     parse_days("subscription_impact.days", parameters["subscription_impact"]["days"])
     parse_smallest_group(parameters["smallest_group"])
+    parse_cap(parameters["duration_cap_seconds"])
+    parse_gap(parameters["session_gap_minutes"])
     rebuild = parse_rebuild(parameters["rebuild"])
     if rebuild == "raw" and since:
         raise LingokidsError(
@@ -136,6 +140,47 @@ def parse_smallest_group(value: object) -> int:
         return value
     raise LingokidsError(
         f"smallest_group is {value!r}: write a whole number of users, 1 or more (1 hides nothing)."
+    )
+
+
+def parse_cap(value: object) -> int:
+    """Read ``duration_cap_seconds``: how long one activity counts for at most.
+
+    Raises:
+        LingokidsError: It is not a whole number from 1 second to a day.
+    """
+    return _parse_whole("duration_cap_seconds", value, "seconds", SECONDS_A_DAY)
+
+
+def parse_gap(value: object) -> int:
+    """Read ``session_gap_minutes``: the longest pause within a session.
+
+    Raises:
+        LingokidsError: It is not a whole number from 1 minute to a day.
+    """
+    return _parse_whole("session_gap_minutes", value, "minutes", SECONDS_A_DAY // 60)
+
+
+def _parse_whole(name: str, value: object, unit: str, most: int) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
+        return value
+    raise LingokidsError(
+        f"{name} is {value!r}: write a whole number of {unit}, from 1 to {most:,} (a day)."
+    )
+
+
+def rules_of_gold(
+    os_names: object, duration_cap_seconds: object, session_gap_minutes: object
+) -> str:
+    """The parameters that gold's days are counted by, in one text: days of another are due."""
+    return json.dumps(
+        {
+            "duration_cap_seconds": parse_cap(duration_cap_seconds),
+            "os_names": parse_spellings(os_names),
+            "session_gap_minutes": parse_gap(session_gap_minutes),
+        },
+        sort_keys=True,
+        ensure_ascii=False,
     )
 
 
@@ -201,29 +246,40 @@ def find_new_loads(done_below: ir.Table, reflected: ir.Table) -> ir.Table:
     return done_below.select("load_id").distinct().anti_join(reflected, "load_id")
 
 
-def find_due_days(current_days: ir.Table, reflected_days: ir.Table, window: Window) -> ir.Table:
-    """Find the days whose gold rows are older than the rows they are made from.
+def find_due_days(
+    current_days: ir.Table, reflected_days: ir.Table, window: Window, rules: str
+) -> ir.Table:
+    """Find the days whose gold rows are older than the rows, or the rules, they are made by.
 
     Grain: one row per ``date``.
 
     Args:
         current_days: ``ENRICHED_DAYS``: the revision each day has now.
-        reflected_days: ``GOLD_DAYS``: the revision gold was last made from.
+        reflected_days: ``GOLD_DAYS``: the revision and rules gold was last made by.
         window: The days in it are due as well, and so are the ``lookback_days`` before each
             day that is.
+        rules: ``rules_of_gold`` of this run: a day made by others is due.
 
     Returns:
-        ``DUE_DAYS``: the day and the revision it will reflect.
+        ``DUE_DAYS``: the day, and the revision and rules it will reflect.
     """
-    reflected = reflected_days.select("date", reflected_revision="revision")
+    reflected = reflected_days.select(
+        "date", reflected_revision="revision", reflected_rules="rules"
+    )
     days = current_days.left_join(reflected, "date")
-    is_stale = days.reflected_revision.isnull() | (days.reflected_revision < days.revision)
+    is_stale = (
+        days.reflected_revision.isnull()
+        | (days.reflected_revision < days.revision)
+        | (days.reflected_rules != rules)
+    )
     stale = days.filter(is_stale | window.covers(days["date"])).select("date", "revision")
     if not window.lookback_days:
-        return stale
+        return stale.mutate(rules=ibis.literal(rules))
     reach = ibis.range(0, window.lookback_days + 1).unnest()
     reached = stale.select(due_date=stale["date"], days_back=reach)
     reached = reached.select(
         date=(reached.due_date - reached.days_back.as_interval("D")).cast("date")
     ).distinct()
-    return current_days.semi_join(reached, "date").select("date", "revision")
+    return current_days.semi_join(reached, "date").select(
+        "date", "revision", rules=ibis.literal(rules)
+    )

@@ -44,7 +44,13 @@ events = st.builds(
 
 
 def _a_user(number, country, milestones):
-    names = ("trial_start_at", "trial_end_at", "subscription_start_at", "subscription_expire_at")
+    names = (
+        "registration_at",
+        "trial_start_at",
+        "trial_end_at",
+        "subscription_start_at",
+        "subscription_expire_at",
+    )
     reached = {
         name: _instant(hour)
         for name, hour in zip(names, milestones, strict=True)
@@ -57,7 +63,7 @@ users = st.builds(
     _a_user,
     st.integers(0, 2),
     st.sampled_from(["es", "fr"]),
-    st.tuples(maybe_hours, maybe_hours, maybe_hours, maybe_hours),
+    st.tuples(hours, maybe_hours, maybe_hours, maybe_hours, maybe_hours),
 )
 
 activities = st.builds(
@@ -126,6 +132,51 @@ def _check(history, new_project) -> None:
 
     incremental.run()
     assert incremental.snapshot() == grown
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"duration_cap_seconds": 10},
+        {"session_gap_minutes": 1},
+        {"os_names": {"iOS": "Apple"}},
+        {"subscription_impact": {"days": 1}},
+    ],
+    ids=lambda rules: next(iter(rules)),
+)
+def test_another_rule_gives_what_a_rebuild_with_it_gives(project, rules):
+    exits = [
+        an_event_record(number, occurred_at=f"2021-01-0{day} 10:{minute}:00.000")
+        for number, (day, minute) in enumerate(((4, 10), (5, 10), (5, 20), (8, 10)), start=1)
+    ]
+    project.deliver("events", "e", exits)
+    project.deliver("users", "u", [a_user_record(900, subscription_start_at="2021-01-06 10:00:00")])
+    project.run()
+    usual = project.snapshot()
+
+    project.run(**rules)
+    changed = project.snapshot()
+    project.run(**rules, rebuild="bronze")
+
+    assert changed != usual
+    assert project.snapshot() == changed
+
+    project.run()
+    assert project.snapshot() == usual
+
+
+def test_a_record_that_corrects_only_the_registration_makes_the_journey_right(project):
+    project.deliver("events", "e", [an_event_record(1, occurred_at="2021-01-12 10:00:00.000")])
+    project.deliver("users", "u", [a_user_record(900, registration_at="2021-01-04 00:00:00")])
+    project.run()
+    weeks = "SELECT registration_date::VARCHAR, active_weeks FROM user_journeys"
+    assert project.rows(weeks) == [("2021-01-04", [1])]
+
+    corrected = a_user_record(900, registration_at="2021-01-11 00:00:00")
+    project.deliver("users", "u2", [corrected], "2021-02-02 00:00:00")
+    project.run()
+
+    assert project.rows(weeks) == [("2021-01-11", [0])]
 
 
 _SETTINGS = {

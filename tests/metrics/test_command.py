@@ -14,7 +14,7 @@ from builders import a_user_record, an_event_record, an_id
 from conftest import ROOT
 from lingokids import contracts, questions
 from lingokids.errors import LingokidsError
-from lingokids.metrics import METRICS, Question
+from lingokids.metrics import DIMENSIONS, METRICS, SUBJECTS, Question
 from lingokids.metrics.glossary import glossary
 
 
@@ -41,6 +41,14 @@ def parse(**asked):
         ({"top": 1, "per": ("os_name",)}, "per is os_name, which the answer is not split by"),
         ({"by": ("os_name",), "per": ("os_name",)}, "give top as well"),
         ({"by": ("os_name", "os_name")}, "os_name is asked for twice"),
+        (
+            {"metric": ("retention_rate", "active_users")},
+            "retention_rate is about retention, active_users about activity: ask for one after",
+        ),
+        (
+            {"metric": ("trial_rate",), "by": ("os_name",)},
+            "no dimension os_name. Did you mean main_os_name?",
+        ),
     ],
 )
 def test_a_wrong_question_is_refused_in_a_sentence(asked, sentence):
@@ -134,7 +142,7 @@ def test_a_value_that_does_not_occur_is_noted(played):
 def test_days_without_activity_are_noted(played):
     (note,) = ask(played, since="2022-01-01").notes
 
-    assert note.startswith("Nothing to show: no activity meets")
+    assert note.startswith("Nothing to show: no one meets")
 
 
 def test_a_copy_that_is_not_there_or_not_ours_is_said_to_be_so(tmp_path):
@@ -148,6 +156,8 @@ def test_a_copy_that_is_not_there_or_not_ours_is_said_to_be_so(tmp_path):
     duckdb.connect(str(copy)).close()
     with pytest.raises(LingokidsError, match=r"has no user_activity_daily yet"):
         questions.ask(copy, 5, parse())
+    with pytest.raises(LingokidsError, match=r"has no user_journeys yet"):
+        questions.ask(copy, 5, parse(metric=("trial_rate",)))
 
 
 @pytest.mark.slow
@@ -204,3 +214,21 @@ def test_a_metric_says_all_that_a_reader_needs():
 
 def test_a_question_can_be_put_together_by_hand():
     assert Question(("active_users",), grain="week").period == ("week",)
+
+
+def test_every_dimension_of_a_subject_is_defined():
+    for subject in SUBJECTS:
+        assert set(subject.dimensions) <= set(DIMENSIONS), subject.name
+
+
+def test_a_dimension_that_is_a_number_is_filtered_by_its_text(played):
+    answer = ask(
+        played,
+        metric=("cohort_users",),
+        by=("weeks_after_registration",),
+        where=("weeks_after_registration=0",),
+        smallest_group=1,
+    )
+
+    assert answer.rows.to_pylist() == []
+    assert "weeks_after_registration=0 does not occur, or too seldom" in answer.notes[-1]

@@ -10,16 +10,17 @@ import ibis
 import pytest
 
 from conftest import ROOT
-from lingokids.metrics import DIMENSIONS, GRAINS, Question, answer
+from lingokids.metrics import GRAINS, Question, answer
+from lingokids.metrics.subjects import ACTIVITY
 from plain_truth import group, plays_of
 
 MEASURED = ("activities_played", "activities_completed", "total_time_spent", "active_users")
 PERIODS = (None, *GRAINS)
 SPLITS = (
-    *((), *((name,) for name in DIMENSIONS)),
+    *((), *((name,) for name in ACTIVITY.dimensions)),
     *(("country_code", "os_name"), ("os_name", "os_version", "app_version")),
     ("subscription_status", "activity_type", "collection_id"),
-    tuple(DIMENSIONS),
+    ACTIVITY.dimensions,
 )
 
 

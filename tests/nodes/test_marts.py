@@ -7,15 +7,18 @@ from decimal import Decimal
 import pytest
 
 from builders import an_id, table_of
-from lingokids import contracts
+from lingokids import contracts, windows
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
     build_user_activity,
+    build_user_journeys,
     find_due_days,
     rank_activities,
 )
 
 NO_WINDOW = {"start": None, "end": None, "lookback_days": 0}
+AS_USUAL = ({}, 3600, 30)  # os_names, duration_cap_seconds, session_gap_minutes
+RULES = windows.rules_of_gold(*AS_USUAL)
 
 
 def an_event(number=1, **values):
@@ -30,7 +33,24 @@ def an_event(number=1, **values):
 
 
 def due(*days):
-    return table_of(contracts.DUE_DAYS, *({"date": day, "revision": 1} for day in days))
+    return table_of(
+        contracts.DUE_DAYS, *({"date": day, "revision": 1, "rules": RULES} for day in days)
+    )
+
+
+def user_activity(events, *, users=(), known=(), journeys=(), os_names=None, **rules):
+    """What ``build_user_activity`` makes of the events of 2021-01-05."""
+    given = {"duration_cap_seconds": 3600, "session_gap_minutes": 30} | rules
+    return build_user_activity(
+        events,
+        due("2021-01-05"),
+        table_of(contracts.STG_USERS, *users),
+        table_of(contracts.USER_ACTIVITY_DAILY, *known),
+        table_of(contracts.USER_JOURNEYS, *journeys),
+        os_names or {},
+        **given,
+        subscription_impact={"month": "2021-01", "days": 7},
+    )
 
 
 def test_measures_are_added_up_and_the_rate_is_their_quotient(rows):
@@ -80,7 +100,8 @@ def test_each_user_and_activity_has_a_row_of_its_own_in_a_slice(rows):
         an_event(4, user_id=an_id(902), os_name="iOS", date="2021-01-06"),
     )
 
-    built = rows(build_user_activity(events, due("2021-01-05"), {"iPhone OS": "iOS"}))
+    _, activity = user_activity(events, os_names={"iPhone OS": "iOS"})
+    built = rows(activity)
 
     assert sorted(
         (
@@ -138,9 +159,231 @@ def test_days_newer_than_gold_are_due_and_those_asked_for(rows, window, expected
     current = table_of(contracts.ENRICHED_DAYS, *({"date": day, "revision": 2} for day in days))
     reflected = table_of(
         contracts.GOLD_DAYS,
-        *({"date": day, "revision": 1 if day.endswith("5") else 2} for day in days),
+        *({"date": day, "revision": 1 if day.endswith("5") else 2, "rules": RULES} for day in days),
     )
 
-    found = rows(find_due_days(current, reflected, window))
+    found = rows(find_due_days(current, reflected, window, *AS_USUAL))
 
     assert sorted(str(row["date"]) for row in found) == expected
+
+
+def test_days_counted_by_other_rules_are_due(rows):
+    days = [{"date": "2021-01-05", "revision": 2}, {"date": "2021-01-06", "revision": 2}]
+    current = table_of(contracts.ENRICHED_DAYS, *days)
+    others = windows.rules_of_gold({"iPhone OS": "iOS"}, 3600, 30)
+    reflected = table_of(
+        contracts.GOLD_DAYS, days[0] | {"rules": RULES}, days[1] | {"rules": others}
+    )
+
+    (found,) = rows(find_due_days(current, reflected, NO_WINDOW, *AS_USUAL))
+
+    assert (str(found["date"]), found["rules"]) == ("2021-01-06", RULES)
+
+
+# --- sessions and capped time -------------------------------------------------------------------
+
+
+def sessions(rows, *events, **rules):
+    """The sessions that begin with each activity that is named, and the time that counts."""
+    at_once = {"user_id": an_id(900), "duration_seconds": "0"}
+    exits = [an_event(number, **at_once | event) for number, event in enumerate(events, start=1)]
+    _, activity = user_activity(table_of(contracts.ENRICHED_EVENTS, *exits), **rules)
+    return {
+        row["activity_id"]: (row["sessions"], row["capped_time_spent"]) for row in rows(activity)
+    }
+
+
+def test_a_pause_longer_than_the_gap_begins_a_session_one_as_long_does_not(rows):
+    begun = sessions(
+        rows,
+        {"activity_id": "a", "occurred_at": "2021-01-05 10:00:00"},
+        {"activity_id": "b", "occurred_at": "2021-01-05 10:30:00"},
+        {"activity_id": "c", "occurred_at": "2021-01-05 11:00:00.001"},
+    )
+
+    assert {name: count for name, (count, _) in begun.items()} == {"a": 1, "b": 0, "c": 1}
+
+
+def test_a_pause_is_from_leaving_one_activity_to_opening_the_next(rows):
+    begun = sessions(
+        rows,
+        {"activity_id": "a", "occurred_at": "2021-01-05 10:00:00"},
+        # opened 10:20
+        {"activity_id": "b", "occurred_at": "2021-01-05 11:00:00", "duration_seconds": "2400"},
+        {"activity_id": "c", "occurred_at": "2021-01-05 11:31:00", "duration_seconds": None},
+    )
+
+    assert {name: count for name, (count, _) in begun.items()} == {"a": 1, "b": 0, "c": 1}
+
+
+def test_an_activity_counts_no_longer_than_the_cap_and_was_opened_no_longer_ago(rows):
+    begun = sessions(
+        rows,
+        {"activity_id": "a", "occurred_at": "2021-01-05 10:00:00", "duration_seconds": "600"},
+        {"activity_id": "b", "occurred_at": "2021-01-05 12:00:00", "duration_seconds": "600.001"},
+        {"activity_id": "c", "occurred_at": "2021-01-05 13:00:00", "duration_seconds": "90000"},
+        duration_cap_seconds=600,
+        session_gap_minutes=60,
+    )
+
+    # the last one was opened a day before, but counts as opened at 12:50
+    capped = Decimal("600.000")
+    assert begun == {"a": (1, capped), "b": (1, capped), "c": (0, capped)}
+
+
+def test_events_of_one_instant_are_one_session_and_begin_with_the_first_id(rows):
+    same = {"occurred_at": "2021-01-05 10:00:00"}
+
+    begun = sessions(rows, {"activity_id": "b"} | same, {"activity_id": "a"} | same)
+
+    assert {name: count for name, (count, _) in begun.items()} == {"b": 1, "a": 0}
+
+
+def test_a_session_is_of_one_user_and_ends_at_midnight(rows):
+    events = table_of(
+        contracts.ENRICHED_EVENTS,
+        an_event(1, user_id=an_id(900), date="2021-01-04", occurred_at="2021-01-04 23:59:00"),
+        an_event(2, user_id=an_id(900), occurred_at="2021-01-05 00:01:00"),
+        an_event(3, user_id=an_id(901), occurred_at="2021-01-05 00:02:00"),
+    )
+
+    _, activity = user_activity(events)
+
+    assert [row["sessions"] for row in rows(activity)] == [1, 1]
+
+
+# --- whose journey is due, and what it says -----------------------------------------------------
+
+
+def a_user(number=900, **values):
+    return {
+        "user_id": an_id(number),
+        "country_code": "es",
+        "registration_at": "2021-01-06 23:59:59",
+        "load_id": 1,
+    } | values
+
+
+def played(day, number=900, **values):
+    return {
+        "user_id": an_id(number),
+        "date": day,
+        "os_name": "iOS",
+        "activities_played": 1,
+        "activities_completed": 1,
+    } | values
+
+
+def due_journeys(rows, **tables):
+    due_users, _ = user_activity(table_of(contracts.ENRICHED_EVENTS), **tables)
+    return sorted(str(row["user_id"]) for row in rows(due_users))
+
+
+def test_a_user_who_was_or_is_active_on_a_due_day_is_due(rows):
+    events = table_of(contracts.ENRICHED_EVENTS, an_event(1, user_id=an_id(901)))
+
+    due_users, _ = user_activity(
+        events, known=[played("2021-01-05", 902), played("2021-01-06", 903)]
+    )
+
+    assert sorted(str(row["user_id"]) for row in rows(due_users)) == [an_id(901), an_id(902)]
+
+
+def test_a_user_whose_record_or_compared_days_are_newer_than_his_journey_is_due(rows):
+    journey = {"load_id": 1, "compared_days": 7}
+
+    due_users = due_journeys(
+        rows,
+        users=[a_user(1), a_user(2, load_id=2), a_user(3), a_user(4)],
+        journeys=[
+            journey | {"user_id": an_id(1)},
+            journey | {"user_id": an_id(2)},
+            journey | {"user_id": an_id(3), "compared_days": 14},
+        ],
+    )
+
+    assert due_users == [an_id(2), an_id(3), an_id(4)]
+
+
+def journey(rows, user, *activity, days=7):
+    """The journey of one user."""
+    (built,) = rows(
+        build_user_journeys(
+            table_of(contracts.STG_USERS, user),
+            table_of(contracts.USER_ACTIVITY_DAILY, *activity),
+            table_of(contracts.DUE_JOURNEYS, {"user_id": user["user_id"]}),
+            {"month": "2021-01", "days": days},
+        )
+    )
+    return built
+
+
+def test_days_before_and_after_a_subscription_are_compared_and_its_own_day_is_in_neither(rows):
+    subscriber = a_user(subscription_start_at="2021-01-10 23:59:59")
+    days = {f"2021-01-{day:02}": 10**place for place, day in enumerate((2, 3, 9, 10, 11, 17, 18))}
+
+    built = journey(
+        rows, subscriber, *(played(day, activities_completed=n) for day, n in days.items())
+    )
+
+    assert built["completed_before"] == 10 + 100  # the 3rd and the 9th
+    assert built["completed_after"] == 10_000 + 100_000  # the 11th and the 17th
+    assert built["compared_days"] == 7
+
+
+def test_weeks_count_from_the_monday_of_the_registration_and_those_before_do_not(rows):
+    # registered on a Wednesday; played the Sunday before, on the Monday, and two weeks later, twice
+    days = ("2021-01-03", "2021-01-04", "2021-01-18", "2021-01-24")
+
+    built = journey(rows, a_user(), *map(played, days))
+
+    assert built["active_weeks"] == [0, 2]
+    assert built["active_days"] == 4
+    assert (str(built["first_active_date"]), str(built["last_active_date"])) == (
+        "2021-01-03",
+        "2021-01-24",
+    )
+
+
+def test_a_user_without_activity_or_milestones_has_a_journey(rows):
+    built = journey(rows, a_user(country_code=None, registration_at=None))
+
+    assert built["country_code"] == built["main_os_name"] == "unknown"
+    assert built["active_weeks"] == []
+    assert built["active_days"] == built["completed_before"] == built["completed_after"] == 0
+    assert built["registration_date"] is built["first_active_date"] is None
+
+
+def test_without_a_registration_there_is_no_week_to_count_from(rows):
+    built = journey(rows, a_user(registration_at=None), played("2021-01-05"))
+
+    assert built["active_weeks"] == []
+    assert built["active_days"] == 1
+
+
+@pytest.mark.parametrize(
+    ("exits", "expected"),
+    [
+        ({"iOS": 2, "Android": 1}, "iOS"),
+        ({"iOS": 1, "Android": 1}, "Android"),
+        ({"unknown": 9, "iOS": 1}, "iOS"),
+        ({"unknown": 1}, "unknown"),
+    ],
+)
+def test_the_main_system_has_most_exits_and_of_equals_is_the_first_by_name(rows, exits, expected):
+    activity = [
+        played("2021-01-05", os_name=name, activities_played=n) for name, n in exits.items()
+    ]
+
+    assert journey(rows, a_user(), *activity)["main_os_name"] == expected
+
+
+def test_a_user_without_a_record_has_no_journey(rows):
+    built = build_user_journeys(
+        table_of(contracts.STG_USERS),
+        table_of(contracts.USER_ACTIVITY_DAILY, played("2021-01-05")),
+        table_of(contracts.DUE_JOURNEYS, {"user_id": an_id(900)}),
+        {"month": "2021-01", "days": 7},
+    )
+
+    assert rows(built) == []

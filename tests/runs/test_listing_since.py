@@ -6,8 +6,10 @@ import os
 from datetime import date
 
 import pytest
+import yaml
 
 from builders import an_event_record
+from conftest import ROOT
 from lingokids.datasets.raw.stores import FolderStore
 from lingokids.errors import LingokidsError
 from lingokids.windows import check_parameters
@@ -47,14 +49,8 @@ def test_a_folder_is_listed_since_a_day_by_the_same_rule_as_a_bucket(tmp_path):
 
 
 def test_a_rebuild_from_raw_cannot_leave_days_out():
-    parameters = {
-        "window": {},
-        "os_names": {},
-        "subscription_impact": {"month": "2025-01", "days": 7},
-        "smallest_group": 1,
-        "rebuild": "raw",
-        "listing": {"since": "2021-01-02"},
-    }
+    parameters = yaml.safe_load((ROOT / "conf/base/parameters.yml").read_text())
+    parameters |= {"rebuild": "raw", "listing": {"since": "2021-01-02"}}
 
     with pytest.raises(LingokidsError, match="leave one of them out"):
         check_parameters(parameters)

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 
 TABLES = (
     *("activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily"),
+    "user_journeys",
     *("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact"),
 )
 

@@ -30,6 +30,8 @@ from lingokids.errors import LingokidsError
         (["--params", "rebuild=raw,listing.since=2021-01-02"], "leave one of them out"),
         (["--params", "subscription_impact.month=May"], "write a month as YYYY-MM"),
         (["--params", "smallest_group=0"], "write a whole number of users, 1 or more"),
+        (["--params", "duration_cap_seconds=0"], "write a whole number of seconds, from 1"),
+        (["--params", "session_gap_minutes=1h"], "write a whole number of minutes, from 1"),
         (["--runner", "ThreadRunner"], "ThreadRunner cannot be used"),
         (["--runner", "ParallelRunner"], "ParallelRunner cannot be used"),
         (["--to-nodes", "ingest_events"], "A pipeline runs whole or not at all"),

@@ -53,6 +53,7 @@ COLUMNS: dict[str, Column] = {
     "device_id": Column("string", "id of the device"),
     "device_brand": Column("string", "brand of the device"),
     "device_model": Column("string", "model of the device"),
+    "main_os_name": Column("string", "operating system that the user left most activities on"),
     "os_name": Column("string", "operating system, as delivered"),
     "os_version": Column("string", "version of the operating system"),
     "app_version": Column("string", "version of the app"),
@@ -84,13 +85,34 @@ COLUMNS: dict[str, Column] = {
     ),
     "changed_by_load": Column("int32", "the load that changed the record"),
     "revision": Column("int32", "rises by one whenever the rows of the day change"),
+    "rules": Column("string", "the parameters that the day's gold rows are counted by, as JSON"),
     # measures
     "activities_played": Column("int64", "activity exits"),
     "activities_completed": Column("int64", "activity exits played to the end"),
     "total_time_spent": Column(TOTAL_SECONDS, "sum of duration_seconds", "s"),
+    "capped_time_spent": Column(
+        TOTAL_SECONDS, "sum of duration_seconds, each at most duration_cap_seconds", "s"
+    ),
+    "sessions": Column("int64", "sessions that began with an activity of the row"),
     "completion_rate": Column("float64", "activities_completed / activities_played, 0 to 1"),
     "rank_by_count": Column("int64", "1 is the most played activity of the day"),
     "rank_by_time": Column("int64", "1 is the activity with most time spent on the day"),
+    # the way of a user
+    "registration_date": Column("date", "UTC day of registration_at"),
+    "trial_start_date": Column("date", "UTC day of trial_start_at"),
+    "subscription_start_date": Column("date", "UTC day of subscription_start_at"),
+    "first_active_date": Column("date", "first day with an activity exit; NULL: there is none"),
+    "last_active_date": Column("date", "last day with an activity exit; NULL: there is none"),
+    "active_days": Column("int64", "different days with an activity exit"),
+    "active_weeks": Column(
+        "array<int64>",
+        "weeks with an activity exit, sorted: 0 is the ISO week of registration, 1 the next",
+    ),
+    "compared_days": Column(
+        "int32", "days before and after subscription_start_date whose exits are counted"
+    ),
+    "completed_before": Column("int64", "exits completed in the compared_days before it"),
+    "completed_after": Column("int64", "exits completed in the compared_days after it"),
     # what runs did
     "run_id": Column("string", "when the run was asked for; runs sort by it"),
     "environment": Column("string", "the --env of the run"),

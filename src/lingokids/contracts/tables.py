@@ -187,16 +187,22 @@ ENRICHED_DAYS = Contract(
     ("revision",),
 )
 
+REFLECTED = (*DAY_REVISIONS, "rules")
+
 DUE_DAYS = Contract(
-    "due_days", "One row per day whose gold rows the run rebuilds.", ("date",), DAY_REVISIONS
+    "due_days",
+    "One row per day whose gold rows the run rebuilds.",
+    ("date",),
+    REFLECTED,
+    ("revision", "rules"),
 )
 
 GOLD_DAYS = Contract(
     "gold_days",
-    "One row per day: the revision of the enriched day that gold reflects.",
+    "One row per day: the revision of the enriched day, and the rules, that gold reflects.",
     ("date",),
-    DAY_REVISIONS,
-    ("revision",),
+    REFLECTED,
+    ("revision", "rules"),
 )
 
 ENGAGEMENT_GRAIN = (
@@ -226,12 +232,38 @@ ACTIVITY_POPULARITY_DAILY = Contract(
 
 USER_ACTIVITY_GRAIN = (*ENGAGEMENT_GRAIN, "activity_id", "user_id")
 
+USER_MEASURES = (*MEASURES, "capped_time_spent", "sessions")
+
 USER_ACTIVITY_DAILY = Contract(
     "user_activity_daily",
-    "What each user played on a day, per slice and activity: every metric is answered from it.",
+    "What each user played on a day, per slice and activity: metrics of activity come from it.",
     USER_ACTIVITY_GRAIN,
-    (*USER_ACTIVITY_GRAIN, "activity_name", *MEASURES),
-    MEASURES,
+    (*USER_ACTIVITY_GRAIN, "activity_name", *USER_MEASURES),
+    USER_MEASURES,
+)
+
+DUE_JOURNEYS = Contract(
+    "due_journeys",
+    "One row per user whose journey the run works out anew.",
+    ("user_id",),
+    ("user_id",),
+)
+
+USER_JOURNEYS = Contract(
+    "user_journeys",
+    "One row per user with a record: how far he came, when he was active, what a subscription "
+    "changed. Metrics of registration, retention and subscription come from it.",
+    ("user_id",),
+    (
+        *("user_id", "country_code", "main_os_name"),
+        *("active_days", "active_weeks", "compared_days", "completed_before", "completed_after"),
+        *("registration_date", "trial_start_date", "subscription_start_date"),
+        *("first_active_date", "last_active_date", "load_id"),
+    ),
+    (
+        *("country_code", "main_os_name", "active_days", "active_weeks"),
+        *("compared_days", "completed_before", "completed_after", "load_id"),
+    ),
 )
 
 # The exercise has its own ids ('evt_001', 12345), hence text where the app has uuids.

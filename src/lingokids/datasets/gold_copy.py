@@ -4,8 +4,8 @@ Here: bringing the copy up to the run that has just been committed. Elsewhere: t
 is copied from (``warehouse``), when it is published (``hooks``).
 
 The copy is written aside and renamed, so a reader has a whole one, old or new. If it is of the
-run before, a new one is made from it by replacing the days that the run made due: the cost
-follows what is new. Any other copy is made anew.
+run before, a new one is made from it by replacing the days and users that the run made due: the
+cost follows what is new. Any other copy is made anew.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-BY_DAY = ("activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily")
+#: Tables that change by units: the column that names one, and the run's table of those due.
+BY_UNIT = {
+    "activity_engagement_metrics": ("date", "due_days"),
+    "activity_popularity_daily": ("date", "due_days"),
+    "user_activity_daily": ("date", "due_days"),
+    "user_journeys": ("user_id", "due_journeys"),
+}
 WHOLE = ("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact", "runs")
 
 _COPY = '".lingokids-copy"'  # no file's name: the engine calls a database as its file
@@ -42,7 +48,7 @@ class PublishedCopy:
     def __init__(self, file: Path, connection: duckdb.DuckDBPyConnection, tables: set[str]) -> None:
         self._file = file
         self._con = connection
-        self._tables = [name for name in (*BY_DAY, *WHOLE) if name in tables]
+        self._tables = [name for name in (*BY_UNIT, *WHOLE) if name in tables]
         runs = connection.execute(_SUCCESSES).fetchall() if "runs" in tables else []
         self._runs = [run_id for (run_id,) in runs]
 
@@ -54,12 +60,12 @@ class PublishedCopy:
         """
         return self._copied_run() == self._runs[0] if self._runs else True
 
-    def publish(self, due_days: str | None, *, anew: bool) -> None:
+    def publish(self, run_tables: set[str], *, anew: bool) -> None:
         """Bring it up to date.
 
         Args:
-            due_days: The table of the days that the run replaced in gold; None if none.
-            anew: Whether more than those days may have changed, so that every row is copied.
+            run_tables: The tables of the run, among them those of the units that it replaced.
+            anew: Whether more than those units may have changed, so that every row is copied.
 
         Raises:
             LingokidsError: The file cannot be written; the run itself is committed.
@@ -73,7 +79,7 @@ class PublishedCopy:
                 self._write(aside, self._copy_rows)
             else:
                 shutil.copyfile(self._file, aside)
-                self._write(aside, functools.partial(self._replace_days, due_days=due_days))
+                self._write(aside, functools.partial(self._replace_units, run_tables=run_tables))
             aside.replace(self._file)
         except (OSError, duckdb.Error) as error:
             raise LingokidsError(
@@ -94,11 +100,11 @@ class PublishedCopy:
             return None
         return row[0] if row else None
 
-    def _write(self, file: Path, write_days: Callable[[str], None]) -> None:
+    def _write(self, file: Path, write_units: Callable[[str], None]) -> None:
         self._con.execute(f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS {_COPY}")
         try:
             for name in self._tables:
-                (write_days if name in BY_DAY else self._copy_rows)(name)
+                (write_units if name in BY_UNIT else self._copy_rows)(name)
             self._con.execute(f"DELETE FROM {_COPY}.main.runs WHERE status <> 'succeeded'")
             self._con.execute(f"CHECKPOINT {_COPY}")
         finally:
@@ -107,10 +113,11 @@ class PublishedCopy:
     def _copy_rows(self, name: str) -> None:
         self._con.execute(f"CREATE OR REPLACE TABLE {_COPY}.main.{name} AS FROM main.{name}")
 
-    def _replace_days(self, name: str, due_days: str | None) -> None:
+    def _replace_units(self, name: str, run_tables: set[str]) -> None:
+        unit, due = BY_UNIT[name]
         copy = f"{_COPY}.main.{name}"
         self._con.execute(f"CREATE TABLE IF NOT EXISTS {copy} AS FROM main.{name} LIMIT 0")
-        if due_days:
-            is_due = f"date IN (SELECT date FROM {due_days})"
+        if due in run_tables:
+            is_due = f"{unit} IN (SELECT {unit} FROM temp.main.{due})"
             self._con.execute(f"DELETE FROM {copy} WHERE {is_due}")
             self._con.execute(f"INSERT INTO {copy} FROM main.{name} WHERE {is_due}")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from lingokids.contracts import Contract
 
-MODES = ("read", "append", "units", "whole", "view", "run")
+MODES = ("read", "append", "units", "due", "whole", "view", "run")
 _CONTRACTS: dict[str, Contract] = {
     contract.table_name: contract
     for contract in vars(contracts).values()
@@ -60,6 +60,8 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
               are taken in once).
             * ``units``: the units are deleted, then the rows inserted. The units are the rows of
               ``replaces`` or, without it, those found in the saved rows.
+            * ``due``: as ``units``, and every row is of a unit of ``replaces``: where none is due,
+              nothing is worked out.
             * ``whole``: they become the table, unless it already holds just these rows.
             * ``view``: they are not stored: the table is the query that gives them.
             * ``run``: they are added to a table that ends with the run.
@@ -190,6 +192,12 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             return self._delete_units_of(self._replaces), self._insert(data)
         with self._worked_out(data) as rows:
             return self._delete_units_of(rows), self._insert_from(rows)
+
+    def _save_due(self, data: ir.Table) -> tuple[int, int]:
+        self.ensure()
+        if not self._run(f'SELECT count(*) FROM "{self._replaces}"'):
+            return 0, 0
+        return self._save_units(data)
 
     def _save_whole(self, data: ir.Table) -> tuple[int, int]:
         self.ensure()

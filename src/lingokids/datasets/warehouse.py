@@ -176,8 +176,7 @@ class Warehouse:
         """Bring the published copy up to the run in hand, after its commit, if it is not."""
         copy = PublishedCopy(self.published, self.writer.con, self.tables)
         if self.has_changed or not copy.is_current:
-            due_days = "temp.main.due_days" if "due_days" in self.run_tables else None
-            copy.publish(due_days, anew=self.is_emptied or not self.has_changed)
+            copy.publish(self.run_tables, anew=self.is_emptied or not self.has_changed)
 
     def _connect_for_writing(self) -> duckdb.DuckDBPyConnection:
         give_up_at = time.monotonic() + LOCK_WAIT_SECONDS

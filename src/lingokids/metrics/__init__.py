@@ -1,25 +1,26 @@
 """What the metrics are, how a question about them is answered, and who is too few to be shown.
 
-Here: one definition per metric, dimension and time grain (``definitions``), a question and its
-checks (``question``), the query that answers it (``answer``), the rule that hides small groups
-(``small_groups``), the glossary made of all that (``glossary``). Elsewhere: by which columns the
-gold tables group (``contracts``), which days are rebuilt (``windows``), how an answer is fetched
-and printed (``questions``).
+Here: one definition per metric (``definitions``, of the ``kinds``), what they are about
+(``subjects``), by what and for which periods (``dimensions``), where a session begins
+(``sessions``), a question and its checks (``question``), the query that answers it (``answer``),
+the rule that hides small groups (``small_groups``), the glossary made of all that (``glossary``).
+Elsewhere: by which columns the gold tables group (``contracts``), which days are rebuilt
+(``windows``), how an answer is fetched and printed (``questions``).
 """
 
 from lingokids.metrics.answer import answer, work_out
 from lingokids.metrics.definitions import (
-    DIMENSIONS,
-    GRAINS,
     MEASURES,
     METRICS,
-    NO_COLLECTION,
     RATES,
-    UNKNOWN,
-    percentage,
+    USER_MEASURES,
 )
+from lingokids.metrics.dimensions import DIMENSIONS, GRAINS
+from lingokids.metrics.kinds import percentage
 from lingokids.metrics.question import Question
+from lingokids.metrics.sessions import with_sessions
 from lingokids.metrics.small_groups import hide_small_groups
+from lingokids.metrics.subjects import NO_COLLECTION, SUBJECTS, UNKNOWN, weeks_between
 
 __all__ = [
     "DIMENSIONS",
@@ -28,10 +29,14 @@ __all__ = [
     "METRICS",
     "NO_COLLECTION",
     "RATES",
+    "SUBJECTS",
     "UNKNOWN",
+    "USER_MEASURES",
     "Question",
     "answer",
     "hide_small_groups",
     "percentage",
+    "weeks_between",
+    "with_sessions",
     "work_out",
 ]

@@ -3,9 +3,9 @@
 Here: grouping, counting and choosing rows. Elsewhere: what may be asked (``question``), what a
 metric is (``definitions``), which groups are not shown (``small_groups``).
 
-Every answer comes from ``user_activity_daily``, the finest gold table: it alone has the activity
-beside all slices, and the users, so that head counts and small groups are exact for any
-combination of dimensions and any period.
+Every answer comes from a gold table that has the users, so that head counts and small groups are
+exact for any combination of dimensions and any period: ``user_activity_daily``, which alone has
+the activity beside all slices, or ``user_journeys``. The question's metrics say which.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 import ibis
 from ibis import _
 
-from lingokids.metrics.definitions import GRAINS, METRICS, UNKNOWN, HeadCount, Measure, Rate
+from lingokids.metrics.definitions import parts_of
+from lingokids.metrics.dimensions import GRAINS
+from lingokids.metrics.kinds import Count, HeadCount, Metric, Rate
 from lingokids.metrics.small_groups import hide_small_groups, is_betrayed
 
 if TYPE_CHECKING:
@@ -24,23 +26,23 @@ if TYPE_CHECKING:
     from lingokids.metrics.question import Question
 
 
-def answer(user_activity_daily: ir.Table, question: Question, *, smallest_group: int) -> ir.Table:
+def answer(table: ir.Table, question: Question, *, smallest_group: int) -> ir.Table:
     """Answer a question: only groups that may be shown, in order.
 
     Grain: one row per period and combination of the dimensions asked for.
 
     Args:
-        user_activity_daily: ``USER_ACTIVITY_DAILY``.
+        table: The gold table that ``question.subject.table_name`` names.
         question: What is asked.
         smallest_group: The parameter: groups of fewer users are not shown.
 
     Returns:
         The period (named as its grain, by its first day), the dimensions, the metrics.
     """
-    return choose_rows(work_out(user_activity_daily, question, smallest_group), question)
+    return choose_rows(work_out(table, question, smallest_group), question)
 
 
-def work_out(user_activity_daily: ir.Table, question: Question, smallest_group: int) -> ir.Table:
+def work_out(table: ir.Table, question: Question, smallest_group: int) -> ir.Table:
     """Work out every group that the question names, hidden ones too.
 
     A dimension that is filtered is worked out for all its values first, so that a group is hidden
@@ -54,14 +56,12 @@ def work_out(user_activity_daily: ir.Table, question: Question, smallest_group: 
     """
     keys = (*question.period, *question.by)
     filtered = tuple(name for name in question.where if name not in question.by)
-    days = _in_span(user_activity_daily, question).mutate(
-        activity_name=_.activity_name.fill_null(UNKNOWN)
-    )
-    days = days.mutate(**{name: GRAINS[name].first_day(days["date"]) for name in question.period})
-    cells = _measure(days, (*keys, *filtered), question.metrics)
+    parts = parts_of(question.metrics)
+    rows = _rows_that_count(table, question, parts)
+    cells = _measure(rows, (*keys, *filtered), parts)
     judged = _named(hide_small_groups(cells, (*keys, *filtered), smallest_group), question)
     if any(len(question.where[name]) > 1 for name in filtered):
-        together = _measure(_named(days, question), keys, question.metrics)
+        together = _measure(_named(rows, question), keys, parts)
         judged = _judge_together(together, judged, keys, smallest_group)
     return judged.select(
         *keys,
@@ -73,7 +73,7 @@ def work_out(user_activity_daily: ir.Table, question: Question, smallest_group: 
 def _named(rows: ir.Table, question: Question) -> ir.Table:
     """The rows with the values that the question names."""
     for name, values in question.where.items():
-        rows = rows.filter(_[name].isin(values))
+        rows = rows.filter(_[name].cast("string").isin(values))
     return rows
 
 
@@ -109,24 +109,62 @@ def choose_rows(groups: ir.Table, question: Question) -> ir.Table:
     return chosen.order_by([*within, *greatest_first])
 
 
-def _in_span(days: ir.Table, question: Question) -> ir.Table:
+def _rows_that_count(table: ir.Table, question: Question, parts: dict[str, Metric]) -> ir.Table:
+    """The rows of the subject in the span, with their period and what else the metrics need."""
+    rows = question.subject.rows(table)
+    needed = {metric.needs for metric in parts.values() if isinstance(metric, Count)}
+    if "is_new" in needed:
+        rows = rows.inner_join(
+            rows.group_by("user_id").aggregate(first_date=_["date"].min()), "user_id"
+        )
     if question.since is not None:
-        days = days.filter(_["date"] >= ibis.literal(question.since))
+        rows = rows.filter(_["date"] >= ibis.literal(question.since))
     if question.until is not None:
-        days = days.filter(_["date"] < ibis.literal(question.until))
-    return days
+        rows = rows.filter(_["date"] < ibis.literal(question.until))
+    rows = rows.mutate(**{name: GRAINS[name].first_day(rows["date"]) for name in question.period})
+    if "is_new" in needed:
+        rows = rows.mutate(is_new=_is_new(rows, question))
+    if "days_of_period" in needed:
+        rows = _with_days_of_period(rows, question)
+    return rows
 
 
-def _measure(days: ir.Table, keys: tuple[str, ...], names: tuple[str, ...]) -> ir.Table:
-    """Add up what the metrics are made of, count the users, and take the rates last."""
-    rates = [metric for name in names if isinstance(metric := METRICS[name], Rate)]
-    parts = {*names, *(part for rate in rates for part in (rate.numerator, rate.denominator))}
+def _is_new(rows: ir.Table, question: Question) -> ir.BooleanValue:
+    """Whether the user's first day of all lies in the period, as far as the span has it."""
+    is_new = ibis.literal(True)
+    for name in question.period:
+        is_new = is_new & (rows.first_date >= rows[name])
+    if question.since is not None:
+        is_new = is_new & (rows.first_date >= ibis.literal(question.since))
+    return is_new
+
+
+def _with_days_of_period(rows: ir.Table, question: Question) -> ir.Table:
+    """How many different days of the period there are, whoever was active on them."""
+    days = rows.group_by(question.period) if question.period else rows
+    counted = days.aggregate(days_of_period=_["date"].nunique())
+    return (
+        rows.inner_join(counted, question.period) if question.period else rows.cross_join(counted)
+    )
+
+
+def _measure(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> ir.Table:
+    """Add up what the metrics are made of, count the users, and take the rates last.
+
+    ``users`` is the least number of users that the metrics tell something about: those of the
+    group, or the fewer of a head count, such as those of them who are new.
+    """
     added_up = {
-        name: metric.of_days
-        for name, metric in METRICS.items()
-        if name in parts and isinstance(metric, Measure | HeadCount)
+        name: metric.of_rows for name, metric in parts.items() if not isinstance(metric, Rate)
     }
-    grouped = days.group_by(keys) if keys else days
+    grouped = rows.group_by(keys) if keys else rows
     # without keys there is one row even where there is nothing
     groups = grouped.aggregate(users=_.user_id.nunique(), **added_up).filter(_.users > 0)
-    return groups.mutate(**{rate.name: rate.of_parts for rate in rates})
+    for metric in parts.values():
+        if isinstance(metric, Rate):
+            groups = groups.mutate(**{metric.name: metric.of_parts})
+        elif isinstance(metric, HeadCount):
+            counted = groups[metric.name]
+            fewer = (counted > 0) & (counted < groups.users)
+            groups = groups.mutate(users=ibis.ifelse(fewer, counted, groups.users))
+    return groups

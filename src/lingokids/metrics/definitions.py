@@ -1,93 +1,25 @@
-"""Every metric, dimension and time grain: one definition each, for tables, answers and readers.
+"""Every metric: one definition each, for tables, answers and readers.
 
-Here: name, formula, unit, owner and caveat. A *measure* is additive: it may be summed over any
-rows and days. A *head count* is not: it is counted anew for each group. A *rate* is a quotient
-of two of them, taken last, at the reader's grain. Elsewhere: how a question is answered by them
-(``answer``).
+Here: name, formula, unit, owner and caveat. Elsewhere: what a measure, a head count and a rate are
+(``kinds``), what metrics are about (``subjects``), how a question is answered by them (``answer``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import ibis
 from ibis import _
 
 from lingokids import contracts
+from lingokids.metrics.kinds import Count, HeadCount, Measure, Metric, Rate
+from lingokids.metrics.subjects import REGISTRATION, RETENTION, SUBSCRIPTION
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     from ibis.common.deferred import Deferred
 
-UNKNOWN = "unknown"
-NO_COLLECTION = "none"
-
-PRODUCT, CONTENT = "product analytics", "content team"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric that may be added up.
-
-    Attributes:
-        of_events: Its value over rows of the enriched events: what the gold tables hold.
-    """
-
-    name: str
-    of_events: Deferred
-    formula: str
-    unit: str
-    owner: str
-    caveat: str
-
-    @property
-    def of_days(self) -> Deferred:
-        """Its value over rows of a gold table."""
-        return _[self.name].sum().fill_null(0).cast(contracts.COLUMNS[self.name].type)
-
-
-@dataclass(frozen=True)
-class HeadCount:
-    """A number of different users.
-
-    Attributes:
-        of_days: Its value over rows of ``user_activity_daily``.
-    """
-
-    name: str
-    of_days: Deferred
-    formula: str
-    unit: str
-    owner: str
-    caveat: str
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A quotient of two other metrics, taken after they are added up."""
-
-    name: str
-    numerator: str
-    denominator: str
-    unit: str
-    owner: str
-    caveat: str
-
-    @property
-    def formula(self) -> str:
-        """The quotient in words."""
-        return f"{self.numerator} / {self.denominator}"
-
-    @property
-    def of_parts(self) -> Deferred:
-        """Its value beside its parts; NULL where there is nothing to divide by."""
-        return _[self.numerator].cast("float64") / _[self.denominator].nullif(0)
-
-
-Metric = Measure | HeadCount | Rate
-
-# --- metrics ------------------------------------------------------------------------------
+PRODUCT, CONTENT, GROWTH = "product analytics", "content team", "growth team"
 
 _DEFINITIONS: tuple[Metric, ...] = (
     Measure(
@@ -114,14 +46,97 @@ _DEFINITIONS: tuple[Metric, ...] = (
         owner=PRODUCT,
         caveat="Durations are as delivered: an app left in the background counts for days.",
     ),
+    Measure(
+        name="capped_time_spent",
+        of_events=_.capped_seconds.sum().fill_null(0).cast(contracts.TOTAL_SECONDS),
+        formula="sum of duration_seconds, each at most duration_cap_seconds",
+        unit="s",
+        owner=PRODUCT,
+        caveat="Long exits count up to the cap, a parameter; share_of_time_capped says how much "
+        "that leaves out.",
+    ),
+    Measure(
+        name="sessions",
+        of_events=_.begins_session.sum().fill_null(0).cast("int64"),
+        formula="number of exits opened over session_gap_minutes after the last, or first of a day",
+        unit="sessions",
+        owner=PRODUCT,
+        caveat="Of a user, whose children may play at once. It ends at midnight, UTC, and counts "
+        "in the slice and activity that began it.",
+    ),
+    Count(
+        name="time_beyond_cap",
+        of_rows=(_.total_time_spent.sum() - _.capped_time_spent.sum()).cast(
+            contracts.TOTAL_SECONDS
+        ),
+        formula="total_time_spent - capped_time_spent",
+        unit="s",
+        owner=PRODUCT,
+        caveat="Additive, as both of them are.",
+    ),
     HeadCount(
         name="active_users",
-        of_days=_.user_id.nunique(),
+        of_rows=_.user_id.nunique(),
         formula="number of different user_id with an activity exit",
         unit="users",
         owner=PRODUCT,
         caveat="A user is a parent's account, not a child. Not additive: one who comes on two "
         "days, or in two slices, counts once in the total.",
+    ),
+    HeadCount(
+        name="new_users",
+        of_rows=_.user_id.nunique(where=_.is_new),
+        needs="is_new",
+        rest="returning_users",
+        formula="number of different user_id active in the period that were never before",
+        unit="users",
+        owner=PRODUCT,
+        caveat="By the first activity there is, not by registration: where the data begin, all "
+        "are new. Additive over periods.",
+    ),
+    HeadCount(
+        name="returning_users",
+        of_rows=_.user_id.nunique(where=~_.is_new),
+        needs="is_new",
+        rest="new_users",
+        formula="active_users - new_users",
+        unit="users",
+        owner=PRODUCT,
+        caveat="Active before the period too, however long ago. Not additive.",
+    ),
+    Count(
+        name="active_user_days",
+        of_rows=ibis.struct({"user": _.user_id, "day": _["date"]}).nunique(),
+        formula="number of different pairs of user_id and date",
+        unit="user-days",
+        owner=PRODUCT,
+        caveat="Additive over days, not over slices.",
+    ),
+    Count(
+        name="days_observed",
+        of_rows=_.days_of_period.max(),
+        needs="days_of_period",
+        formula="number of days of the period with activity of anyone",
+        unit="days",
+        owner=PRODUCT,
+        caveat="Of anyone, not of the slice: a day on which a slice did not come counts too.",
+    ),
+    Rate(
+        name="daily_active_users",
+        numerator="active_user_days",
+        denominator="days_observed",
+        unit="users",
+        owner=PRODUCT,
+        caveat="The mean over the days of the period.",
+    ),
+    Rate(
+        name="stickiness",
+        numerator="daily_active_users",
+        denominator="active_users",
+        unit="0 to 1",
+        owner=PRODUCT,
+        caveat="By month: daily over monthly active users. A month that is not over yet looks "
+        "stickier than it will be.",
     ),
     Rate(
         name="completion_rate",
@@ -155,65 +170,227 @@ _DEFINITIONS: tuple[Metric, ...] = (
         owner=PRODUCT,
         caveat="Per user who was active in the period, not per registered user.",
     ),
+    Rate(
+        name="share_of_time_capped",
+        numerator="time_beyond_cap",
+        denominator="total_time_spent",
+        unit="0 to 1",
+        owner=PRODUCT,
+        caveat="How much of all time capped_time_spent leaves out.",
+    ),
+    Rate(
+        name="capped_time_per_activity",
+        numerator="capped_time_spent",
+        denominator="activities_played",
+        unit="s",
+        owner=CONTENT,
+        caveat="A mean that a few very long exits do not move much.",
+    ),
+    Rate(
+        name="capped_time_per_user",
+        numerator="capped_time_spent",
+        denominator="active_users",
+        unit="s",
+        owner=PRODUCT,
+        caveat="Per user who was active in the period, not per registered user.",
+    ),
+    Rate(
+        name="sessions_per_user",
+        numerator="sessions",
+        denominator="active_users",
+        unit="sessions",
+        owner=PRODUCT,
+        caveat="Ask for it without a slice of activities: a session counts where it began.",
+    ),
+    Rate(
+        name="activities_per_session",
+        numerator="activities_played",
+        denominator="sessions",
+        unit="exits",
+        owner=PRODUCT,
+        caveat="Ask for it without a slice of activities: a session counts where it began.",
+    ),
+    Rate(
+        name="time_per_session",
+        numerator="capped_time_spent",
+        denominator="sessions",
+        unit="s",
+        owner=PRODUCT,
+        caveat="Time played, not the pauses between. Ask for it without a slice of activities.",
+    ),
+    # --- registration: the funnel ---
+    HeadCount(
+        name="registered_users",
+        subject=REGISTRATION,
+        of_rows=_.user_id.nunique(),
+        formula="number of users with registration_at",
+        unit="users",
+        owner=GROWTH,
+        caveat="Additive, as are all counts of the funnel: a user has one registration, country "
+        "and system.",
+    ),
+    HeadCount(
+        name="trials_started",
+        subject=REGISTRATION,
+        of_rows=_.user_id.nunique(where=_.trial_start_date.notnull()),
+        formula="number of registered users with trial_start_at",
+        unit="users",
+        owner=GROWTH,
+        caveat="In the period of the registration, whenever the trial began.",
+    ),
+    HeadCount(
+        name="subscriptions_started",
+        subject=REGISTRATION,
+        of_rows=_.user_id.nunique(where=_.subscription_start_date.notnull()),
+        formula="number of registered users with subscription_start_at",
+        unit="users",
+        owner=GROWTH,
+        caveat="With or without a trial; also of subscriptions that have expired.",
+    ),
+    HeadCount(
+        name="trials_converted",
+        subject=REGISTRATION,
+        of_rows=_.user_id.nunique(
+            where=_.trial_start_date.notnull() & _.subscription_start_date.notnull()
+        ),
+        formula="number of registered users with trial_start_at and subscription_start_at",
+        unit="users",
+        owner=GROWTH,
+        caveat="Whichever of the two began first.",
+    ),
+    Rate(
+        name="trial_rate",
+        subject=REGISTRATION,
+        numerator="trials_started",
+        denominator="registered_users",
+        unit="0 to 1",
+        owner=GROWTH,
+        caveat="Who registered of late may still start one.",
+    ),
+    Rate(
+        name="trial_conversion_rate",
+        subject=REGISTRATION,
+        numerator="trials_converted",
+        denominator="trials_started",
+        unit="0 to 1",
+        owner=GROWTH,
+        caveat="A trial that is not over yet counts as not converted.",
+    ),
+    Rate(
+        name="subscription_rate",
+        subject=REGISTRATION,
+        numerator="subscriptions_started",
+        denominator="registered_users",
+        unit="0 to 1",
+        owner=GROWTH,
+        caveat="Who registered of late may still subscribe.",
+    ),
+    # --- retention ---
+    HeadCount(
+        name="cohort_users",
+        subject=RETENTION,
+        of_rows=_.user_id.nunique(),
+        formula="number of users registered in the period, for whom the week was observed whole",
+        unit="users",
+        owner=GROWTH,
+        caveat="The same for every week of a cohort of one week.",
+    ),
+    HeadCount(
+        name="retained_users",
+        subject=RETENTION,
+        of_rows=_.user_id.nunique(where=_.is_active),
+        formula="number of users of the cohort with an activity exit in the week",
+        unit="users",
+        owner=GROWTH,
+        caveat="Ask by weeks_after_registration: without it, in any whole week.",
+    ),
+    Rate(
+        name="retention_rate",
+        subject=RETENTION,
+        numerator="retained_users",
+        denominator="cohort_users",
+        unit="0 to 1",
+        owner=GROWTH,
+        caveat="Week 0 is that of the registration, of which a user has a part only.",
+    ),
+    # --- subscription ---
+    HeadCount(
+        name="subscribers",
+        subject=SUBSCRIPTION,
+        of_rows=_.user_id.nunique(),
+        formula="number of users with subscription_start_at",
+        unit="users",
+        owner=GROWTH,
+        caveat="Additive: a user has one record, and so one beginning.",
+    ),
+    Count(
+        name="completed_before",
+        subject=SUBSCRIPTION,
+        of_rows=_.completed_before.sum().cast("int64"),
+        formula="exits completed in the subscription_impact.days before the day of subscription",
+        unit="exits",
+        owner=GROWTH,
+        caveat="Additive. Who registered within these days could not play on all of them.",
+    ),
+    Count(
+        name="completed_after",
+        subject=SUBSCRIPTION,
+        of_rows=_.completed_after.sum().cast("int64"),
+        formula="exits completed in the subscription_impact.days after the day of subscription",
+        unit="exits",
+        owner=GROWTH,
+        caveat="Additive. Subscribers of the last days have not had all of them: leave them out "
+        "by until.",
+    ),
+    Rate(
+        name="completed_before_per_subscriber",
+        subject=SUBSCRIPTION,
+        numerator="completed_before",
+        denominator="subscribers",
+        unit="exits",
+        owner=GROWTH,
+        caveat="A subscriber without activity counts as 0.",
+    ),
+    Rate(
+        name="completed_after_per_subscriber",
+        subject=SUBSCRIPTION,
+        numerator="completed_after",
+        denominator="subscribers",
+        unit="exits",
+        owner=GROWTH,
+        caveat="A subscriber without activity counts as 0.",
+    ),
+    Rate(
+        name="subscription_lift",
+        subject=SUBSCRIPTION,
+        numerator="completed_after",
+        denominator="completed_before",
+        unit="times",
+        owner=GROWTH,
+        caveat="1 is no change; says nothing of what caused it.",
+    ),
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _DEFINITIONS}
 
-#: The additive part, as expressions over events: what the nodes of marts and analytics build.
-MEASURES: dict[str, Deferred] = {
+#: The additive part, as expressions over events: what ``user_activity_daily`` holds.
+USER_MEASURES: dict[str, Deferred] = {
     metric.name: metric.of_events for metric in _DEFINITIONS if isinstance(metric, Measure)
 }
+
+#: Those of them that every table of measures has: no more than the columns of an event.
+MEASURES: dict[str, Deferred] = {name: USER_MEASURES[name] for name in contracts.MEASURES}
+
+
+def parts_of(names: Iterable[str]) -> dict[str, Metric]:
+    """The metrics of these names and all that they are made of, parts before wholes."""
+    wanted = list(names)
+    for name in wanted:
+        wanted += [part for part in METRICS[name].parts if part not in wanted]
+    return {name: metric for name, metric in METRICS.items() if name in wanted}
+
 
 #: The rates, as expressions over a table that has both their parts.
 RATES: dict[str, Deferred] = {
     metric.name: metric.of_parts for metric in _DEFINITIONS if isinstance(metric, Rate)
 }
-
-# --- dimensions -----------------------------------------------------------------------------
-
-#: What a metric may be split or filtered by, with its caveat; the meaning stands in contracts.
-DIMENSIONS: dict[str, str] = {
-    "country_code": "Of the user's latest record, also for events before it; `unknown` until the "
-    "record arrives.",
-    "os_name": "Unless the parameter `os_names` joins spellings; `unknown` if absent.",
-    "os_version": "Alone it mixes systems: ask for os_name beside it.",
-    "app_version": "Text: 5.9 sorts after 5.10.",
-    "subscription_status": "At the moment of the event, by the user's latest record.",
-    "activity_type": "By the latest catalogue; `unknown` if the activity is not in it.",
-    "collection_id": "`none` where the activity was opened outside any playlist.",
-    "activity_id": "Ask for activity_name beside it.",
-    "activity_name": "By the latest catalogue, where several activities may share a title; "
-    "`unknown` if it has none.",
-}
-
-# --- time grains ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Grain:
-    """A period of time, named by its first day.
-
-    Attributes:
-        meaning: What a period is.
-        first_day: The first day of the period that a day lies in.
-    """
-
-    meaning: str
-    first_day: Callable[[ir.DateValue], ir.DateValue]
-
-
-def _truncated_to(unit: str) -> Callable[[ir.DateValue], ir.DateValue]:
-    return lambda day: day.cast("timestamp").truncate(unit).date()
-
-
-GRAINS: dict[str, Grain] = {
-    "day": Grain("UTC day", lambda day: day),
-    "week": Grain("ISO week, from its Monday", _truncated_to("W")),
-    "month": Grain("calendar month", _truncated_to("M")),
-    "year": Grain("calendar year", _truncated_to("Y")),
-}
-
-
-def percentage(part: ir.NumericValue, whole: ir.NumericValue) -> ir.NumericValue:
-    """A share in percent, rounded to 2 digits: for answers, never for storing."""
-    return (part.cast("float64") * 100 / whole.nullif(0)).round(2)

@@ -6,8 +6,10 @@ meaning of a column (``contracts``).
 
 from __future__ import annotations
 
-from lingokids import contracts
-from lingokids.metrics.definitions import DIMENSIONS, GRAINS, METRICS, HeadCount, Measure, Metric
+from lingokids.metrics.definitions import METRICS
+from lingokids.metrics.dimensions import DIMENSIONS, GRAINS
+from lingokids.metrics.kinds import HeadCount, Measure, Metric, Rate
+from lingokids.metrics.subjects import SUBJECTS, Subject
 
 _HEAD = """\
 # Glossary of the metrics
@@ -15,14 +17,15 @@ _HEAD = """\
 Made of `definitions.py` by `uv run kedro metrics --glossary`: change them there, and print this
 page anew.
 
-Every answer comes from the gold table `user_activity_daily`, by `answer.py`. What counts are
-activities that users left (`activity_exit`), each event once, by its last delivery.
+Metrics are about one of four subjects, each answered from one gold table, by `answer.py`. A
+question asks for metrics of one subject.
 """
 
 _ADDING_UP = """\
-A measure is additive: days add up to weeks, slices to the whole. A head count is counted anew for
-each group. A rate is taken last, from its parts added up, and is empty where there is nothing to
-divide by.
+A measure is additive: days add up to weeks, slices to the whole. A count and a head count (of
+different users) are worked out anew for each group; the caveat says which are additive all the
+same. A rate is taken last, from its parts added up, and is empty where there is nothing to divide
+by.
 """
 
 _SMALL_GROUPS = """\
@@ -33,10 +36,14 @@ The app's users are families with children. A group with fewer different users t
 worked out from a total either, each line of groups along one dimension that hides only such
 groups, or only one group, hides its next smallest too. A filter hides what a split would hide, and
 several values together are hidden where one that is hidden alone could be worked out from them.
+A row with a head count of 1 or more but fewer than `smallest_group`, such as of the users retained,
+is hidden too, and one of new or returning users where either is so few.
 
-What this does not do: answers to different spans of days, to several lists of values, or to splits
-by different dimensions can still be set against each other. The gold tables themselves are not
-filtered, and `user_activity_daily` has user ids: whoever may open the file may see everyone.
+What this does not do: who is not counted (a cohort less those retained) may be few, and answers to
+different spans of days, to several lists of values, or to splits by different dimensions can still
+be set against each other. The gold tables themselves are not
+filtered, and `user_activity_daily` and `user_journeys` have user ids: whoever may open the file may
+see everyone.
 """
 
 
@@ -46,23 +53,14 @@ def glossary() -> str:
         [
             _HEAD,
             "## Metrics\n",
-            _table(
-                ("Metric", "Is", "Formula", "Unit", "Owner", "Caveat"),
-                [
-                    (
-                        *(f"`{name}`", _kind(metric), metric.formula),
-                        *(metric.unit, metric.owner, metric.caveat),
-                    )
-                    for name, metric in METRICS.items()
-                ],
-            ),
             _ADDING_UP,
+            *(part for subject in SUBJECTS for part in _metrics_of(subject)),
             "## Dimensions\n",
             _table(
                 ("Dimension", "Meaning", "Caveat"),
                 [
-                    (f"`{name}`", contracts.COLUMNS[name].meaning, caveat)
-                    for name, caveat in DIMENSIONS.items()
+                    (f"`{name}`", dimension.meaning, dimension.caveat)
+                    for name, dimension in DIMENSIONS.items()
                 ],
             ),
             "## Periods\n",
@@ -76,10 +74,29 @@ def glossary() -> str:
     )
 
 
+def _metrics_of(subject: Subject) -> list[str]:
+    """What a subject is, and its metrics."""
+    return [
+        f"### About {subject.name}\n",
+        f"From `{subject.table_name}`. {subject.counts} The day is the {subject.day}. Dimensions: "
+        f"{', '.join(f'`{name}`' for name in subject.dimensions)}.\n",
+        _table(
+            ("Metric", "Is", "Formula", "Unit", "Owner", "Caveat"),
+            [
+                (
+                    *(f"`{name}`", _kind(metric), metric.formula),
+                    *(metric.unit, metric.owner, metric.caveat),
+                )
+                for name, metric in METRICS.items()
+                if metric.subject is subject
+            ],
+        ),
+    ]
+
+
 def _kind(metric: Metric) -> str:
-    if isinstance(metric, Measure):
-        return "measure"
-    return "head count" if isinstance(metric, HeadCount) else "rate"
+    kinds = {Measure: "measure", HeadCount: "head count", Rate: "rate"}
+    return kinds.get(type(metric), "count")
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

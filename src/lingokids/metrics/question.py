@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from lingokids.errors import LingokidsError, did_you_mean
-from lingokids.metrics.definitions import DIMENSIONS, GRAINS, METRICS
+from lingokids.metrics.definitions import METRICS
+from lingokids.metrics.dimensions import GRAINS
+from lingokids.metrics.subjects import Subject
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,8 @@ class Question:
     """What is asked about the metrics.
 
     Attributes:
-        metrics: Names of ``METRICS``, in the order of the answer's columns.
-        by: Names of ``DIMENSIONS``: one row for each combination of their values.
+        metrics: Names of ``METRICS``, of one subject, in the order of the answer's columns.
+        by: Dimensions of the subject: one row for each combination of their values.
         grain: A name of ``GRAINS``: one row for each period; None: the whole span in one.
         where: For a dimension, the values that count: any of them.
         since: First day that counts; None: the first there is.
@@ -52,8 +54,8 @@ class Question:
         if not self.metrics:
             raise LingokidsError(f"No metric is asked for: name one of {', '.join(METRICS)}.")
         _refuse_unknown("metric", self.metrics, METRICS)
-        _refuse_unknown("dimension", self.by, DIMENSIONS)
-        _refuse_unknown("dimension", self.where, DIMENSIONS)
+        _refuse_two_subjects(self.metrics)
+        _refuse_unknown("dimension", (*self.by, *self.where), self.subject.dimensions)
         _refuse_unknown("grain", [self.grain] if self.grain is not None else [], GRAINS)
         _refuse_twice(self.metrics)
         _refuse_twice(self.by)
@@ -72,6 +74,11 @@ class Question:
                 )
         if self.per and self.top is None:
             raise LingokidsError("per says within what top counts: give top as well.")
+
+    @property
+    def subject(self) -> Subject:
+        """What the metrics are about."""
+        return METRICS[self.metrics[0]].subject
 
     @property
     def period(self) -> tuple[str, ...]:
@@ -102,6 +109,16 @@ def _refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> 
             raise LingokidsError(
                 f"There is no {kind} {name}.{did_you_mean(name, known)} There are: "
                 f"{', '.join(known)}."
+            )
+
+
+def _refuse_two_subjects(metrics: tuple[str, ...]) -> None:
+    first = metrics[0]
+    for name in metrics:
+        if METRICS[name].subject is not METRICS[first].subject:
+            raise LingokidsError(
+                f"{first} is about {METRICS[first].subject.name}, {name} about "
+                f"{METRICS[name].subject.name}: ask for one after the other."
             )
 
 

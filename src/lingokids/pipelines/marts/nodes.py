@@ -1,7 +1,7 @@
-"""Marts: engagement per day, rebuilt for the days that are due.
+"""Marts: engagement per day and journeys of users, rebuilt for the days and users that are due.
 
-Here: which days are due, and by what the measures are grouped. Elsewhere: what a measure is
-(``metrics``), when a day changes (the enrichment pipeline).
+Here: which days and users are due, and by what the measures are grouped. Elsewhere: what a measure
+and a session is (``metrics``), when a day changes (the enrichment pipeline).
 """
 
 from __future__ import annotations
@@ -16,18 +16,29 @@ from lingokids import contracts, metrics, windows
 
 
 def find_due_days(
-    enriched_days: ir.Table, known_gold_days: ir.Table, window: dict[str, Any]
+    enriched_days: ir.Table,
+    known_gold_days: ir.Table,
+    window: dict[str, Any],
+    os_names: dict[str, str],
+    duration_cap_seconds: int,
+    session_gap_minutes: int,
 ) -> ir.Table:
-    """Find the days whose gold rows are older than the rows they are made from.
+    """Find the days whose gold rows are older than the rows, or the rules, they are made by.
 
     Grain: one row per day.
 
     Args:
         enriched_days: The revision each day has now; a day that lost its last row stays here.
-        known_gold_days: ``GOLD_DAYS`` before this run: the revision gold reflects.
+        known_gold_days: ``GOLD_DAYS`` before this run: the revision and rules gold reflects.
         window: The ``window`` parameters: its days are due on purpose.
+        os_names: As the next two one of the rules: days that reflect another are due.
+        duration_cap_seconds: How long an activity counts for at most.
+        session_gap_minutes: The longest pause within a session.
     """
-    return windows.find_due_days(enriched_days, known_gold_days, windows.parse_window(window))
+    rules = windows.rules_of_gold(os_names, duration_cap_seconds, session_gap_minutes)
+    return windows.find_due_days(
+        enriched_days, known_gold_days, windows.parse_window(window), rules
+    )
 
 
 def build_engagement_metrics(
@@ -60,27 +71,104 @@ def build_engagement_metrics(
 def build_user_activity(
     intermediate_activity_events_enriched: ir.Table,
     due_days: ir.Table,
+    stg_users: ir.Table,
+    known_user_activity: ir.Table,
+    known_user_journeys: ir.Table,
     os_names: dict[str, str],
-) -> ir.Table:
-    """Count and add up what each user played on the due days, per slice and activity.
-
-    Grain: one row per slice of ``ACTIVITY_ENGAGEMENT_METRICS``, activity_id and user_id.
+    duration_cap_seconds: int,
+    session_gap_minutes: int,
+    subscription_impact: dict[str, Any],
+) -> tuple[ir.Table, ir.Table]:
+    """Count and add up what each user played on the due days, and find whose journey that changes.
 
     Args:
         intermediate_activity_events_enriched: One row per event.
         due_days: The days to build.
+        stg_users: The users as they are now.
+        known_user_activity: ``USER_ACTIVITY_DAILY`` before this run: who was active on due days.
+        known_user_journeys: ``USER_JOURNEYS`` before this run.
         os_names: Spellings of os_name to be counted under another one.
+        duration_cap_seconds: How long an activity counts for at most.
+        session_gap_minutes: The longest pause within a session.
+        subscription_impact: ``days``: journeys that compare another number of them are due.
 
     Returns:
-        ``USER_ACTIVITY_DAILY``: slices as in ``build_engagement_metrics``.
+        ``DUE_JOURNEYS``: those who are or were active on a due day, and those whose record or
+        compared days are newer than their journey. And ``USER_ACTIVITY_DAILY``, one row per slice
+        of ``ACTIVITY_ENGAGEMENT_METRICS``, activity_id and user_id.
     """
     events = intermediate_activity_events_enriched.semi_join(due_days, "date")
-    played = _sliced(events, os_names).group_by(contracts.USER_ACTIVITY_GRAIN)
-    return played.aggregate(
+    compared_days = windows.parse_days("subscription_impact.days", subscription_impact["days"])
+    reflected = known_user_journeys.filter(_.compared_days == compared_days)
+    due_journeys = ibis.union(
+        events.select("user_id"),
+        known_user_activity.semi_join(due_days, "date").select("user_id"),
+        stg_users.anti_join(reflected, ["user_id", "load_id"]).select("user_id"),
+        distinct=True,
+    )
+    timed = metrics.with_sessions(events, duration_cap_seconds, session_gap_minutes)
+    played = _sliced(timed, os_names).group_by(contracts.USER_ACTIVITY_GRAIN)
+    activity = played.aggregate(
         # an activity has one name, so any aggregate that ignores NULL finds it
         activity_name=_.activity_name.max(),
-        **metrics.MEASURES,
-    ).select(contracts.USER_ACTIVITY_DAILY.columns)
+        **metrics.USER_MEASURES,
+    )
+    return due_journeys, activity.select(contracts.USER_ACTIVITY_DAILY.columns)
+
+
+def build_user_journeys(
+    stg_users: ir.Table,
+    user_activity_daily: ir.Table,
+    due_journeys: ir.Table,
+    subscription_impact: dict[str, Any],
+) -> ir.Table:
+    """Work out how far each due user came, when he was active, and what a subscription changed.
+
+    Grain: one row per user with a record.
+
+    Args:
+        stg_users: The users. One without registration_at has no week of registration, and so no
+            active_weeks.
+        user_activity_daily: All days: the one look at the whole of it, by the due users.
+        due_journeys: The users to build.
+        subscription_impact: ``days`` before and after the day of subscription that are compared;
+            the day itself is in neither.
+
+    Returns:
+        ``USER_JOURNEYS``. A user without activity has no first and last day, and counts of 0.
+    """
+    compared_days = windows.parse_days("subscription_impact.days", subscription_impact["days"])
+    users = stg_users.semi_join(due_journeys, "user_id").select(
+        *("user_id", "country_code", "load_id"),
+        registration_date=_.registration_at.date(),
+        trial_start_date=_.trial_start_at.date(),
+        subscription_start_date=_.subscription_start_at.date(),
+    )
+    played = user_activity_daily.select(
+        "user_id", "date", "os_name", "activities_played", "activities_completed"
+    ).inner_join(users.select("user_id", "registration_date", "subscription_start_date"), "user_id")
+    days_after = played["date"].epoch_days() - played.subscription_start_date.epoch_days()
+    weeks_after = metrics.weeks_between(played.registration_date, played["date"])
+    activity = played.group_by("user_id").aggregate(
+        active_days=played["date"].nunique(),
+        active_weeks=weeks_after.collect(where=weeks_after >= 0, distinct=True),
+        completed_before=_completed(played, days_after.between(-compared_days, -1)),
+        completed_after=_completed(played, days_after.between(1, compared_days)),
+        first_active_date=played["date"].min(),
+        last_active_date=played["date"].max(),
+    )
+    journeys = users.left_join(activity, "user_id").left_join(
+        _main_systems(played), "user_id", rname="{name}_of_system"
+    )
+    return journeys.mutate(
+        **{name: _[name].fill_null(metrics.UNKNOWN) for name in ("country_code", "main_os_name")},
+        **{
+            name: _[name].fill_null(0)
+            for name in ("active_days", "completed_before", "completed_after")
+        },
+        active_weeks=_.active_weeks.sort().fill_null(ibis.literal([], "array<int64>")),
+        compared_days=ibis.literal(compared_days, "int32"),
+    ).select(contracts.USER_JOURNEYS.columns)
 
 
 def rank_activities(
@@ -128,6 +216,26 @@ def _sliced(events: ir.Table, os_names: dict[str, str]) -> ir.Table:
         os_name=_respelled(events.os_name, os_names).fill_null(metrics.UNKNOWN),
         collection_id=events.collection_id.fill_null(metrics.NO_COLLECTION),
     )
+
+
+def _completed(played: ir.Table, in_days: ir.BooleanValue) -> ir.IntegerValue:
+    return played.activities_completed.sum(where=in_days).cast("int64")
+
+
+def _main_systems(played: ir.Table) -> ir.Table:
+    """The operating system on which each user left most activities; of equals, the first by name.
+
+    Grain: one row per user of whom one is known.
+    """
+    systems = (
+        played.filter(_.os_name != metrics.UNKNOWN)
+        .group_by("user_id", main_os_name=_.os_name)
+        .aggregate(exits=_.activities_played.sum())
+    )
+    place = ibis.row_number().over(
+        group_by="user_id", order_by=[ibis.desc("exits"), "main_os_name"]
+    )
+    return systems.mutate(place=place).filter(_.place == 0).select("user_id", "main_os_name")
 
 
 def _respelled(name: ir.StringValue, spellings: dict[str, str]) -> ir.StringValue:

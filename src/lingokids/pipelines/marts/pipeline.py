@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
     build_user_activity,
+    build_user_journeys,
     find_due_days,
     rank_activities,
     record_gold_days,
@@ -12,12 +13,19 @@ from lingokids.pipelines.marts.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Enriched events to gold tables, for the days that are due."""
+    """Enriched events to gold tables, for the days and users that are due."""
     return Pipeline(
         [
             Node(
                 func=find_due_days,
-                inputs=["enriched_days", "known_gold_days", "params:window"],
+                inputs=[
+                    "enriched_days",
+                    "known_gold_days",
+                    "params:window",
+                    "params:os_names",
+                    "params:duration_cap_seconds",
+                    "params:session_gap_minutes",
+                ],
                 outputs="due_days",
                 name="find_due_days",
             ),
@@ -35,9 +43,30 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 func=build_user_activity,
-                inputs=["intermediate_activity_events_enriched", "due_days", "params:os_names"],
-                outputs="user_activity_daily",
+                inputs=[
+                    "intermediate_activity_events_enriched",
+                    "due_days",
+                    "stg_users",
+                    "known_user_activity",
+                    "known_user_journeys",
+                    "params:os_names",
+                    "params:duration_cap_seconds",
+                    "params:session_gap_minutes",
+                    "params:subscription_impact",
+                ],
+                outputs=["due_journeys", "user_activity_daily"],
                 name="build_user_activity",
+            ),
+            Node(
+                func=build_user_journeys,
+                inputs=[
+                    "stg_users",
+                    "user_activity_daily",
+                    "due_journeys",
+                    "params:subscription_impact",
+                ],
+                outputs="user_journeys",
+                name="build_user_journeys",
             ),
             Node(
                 func=record_gold_days,
