@@ -49,8 +49,11 @@ def first_day_of_week(day: ir.DateValue) -> ir.DateValue:
 
 def weeks_between(day: ir.DateValue, later: ir.DateValue) -> ir.IntegerValue:
     """How many ISO weeks later a day lies: 0 within the same week."""
-    days = first_day_of_week(later).epoch_days() - first_day_of_week(day).epoch_days()
-    return (days // 7).cast("int64")
+
+    def week(of: ir.DateValue) -> ir.IntegerValue:
+        return (of.epoch_days() + 3) // 7  # day 4 of the epoch was a Monday
+
+    return (week(later) - week(day)).cast("int64")
 
 
 def _played(user_activity_daily: ir.Table) -> ir.Table:
