@@ -288,7 +288,8 @@ def _log_outcome(warehouse: Warehouse) -> None:
     inserted = sum(change.rows_inserted for change in kept)
     deleted = sum(change.rows_deleted for change in kept)
     if not warehouse.has_changed:
-        LOGGER.info("Nothing new: 0 objects read, 0 rows written.")
+        listed = "0 objects read, " if "new_objects" in warehouse.run_tables else ""
+        LOGGER.info("Nothing new: %s0 rows written.", listed)
         return
     LOGGER.info(
         "Committed: %s rows inserted, %s deleted, in %s.",
