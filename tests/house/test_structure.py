@@ -21,7 +21,6 @@ CATALOG = {
     if not name.startswith("_")
 }
 PIPELINES = register_pipelines()
-NODES = {node for pipeline in PIPELINES.values() for node in pipeline.nodes}
 
 
 def test_every_dataset_of_a_pipeline_is_in_the_catalog_and_the_other_way_round():
@@ -44,7 +43,7 @@ def test_every_table_has_the_contract_of_its_name():
 
 
 def test_every_node_bears_the_name_of_its_function():
-    for node in NODES:
+    for node in (node for pipeline in PIPELINES.values() for node in pipeline.nodes):
         assert node.name == node.func.__name__
 
 

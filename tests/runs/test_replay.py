@@ -92,6 +92,7 @@ def test_a_line_without_its_whole_text_is_read_from_its_object(project, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(line_cutting, "LONGEST_LINE", 500)
         project.deliver("events", "a", [long, an_event_record(2)])
+        project.deliver("users", "a", [long, an_event_record(2)])  # the same key and etag
         project.deliver("events", "b", [long])
         project.run()
     (project.folder / "raw" / "events" / "b").unlink()
@@ -99,6 +100,7 @@ def test_a_line_without_its_whole_text_is_read_from_its_object(project, monkeypa
     project.run("replay")
 
     assert project.rows(LOADS) == [("a", 1, 2), ("a", 2, 1)]
+    assert project.rows("SELECT line_number FROM bronze_users ORDER BY ALL") == [(1,), (2,)]
     assert project.rows(REASONS) == [("b", 1, "longer than 1 MiB")]
 
 

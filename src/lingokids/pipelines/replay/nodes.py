@@ -44,8 +44,9 @@ def rejudge_events(
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Judge the quarantined lines of the events again; and name the objects read for it."""
     quarantined = known_quarantined_lines.filter(_.dataset == "events")
+    objects = objects_to_reread.filter(_.dataset == "events")
     yield from _rejudge(
-        raw_events, quality.judge_events, contracts.REJUDGED_EVENTS, quarantined, objects_to_reread
+        raw_events, quality.judge_events, contracts.REJUDGED_EVENTS, quarantined, objects
     )
 
 
@@ -54,8 +55,9 @@ def rejudge_users(
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Judge the quarantined lines of the users again; and name the objects read for it."""
     quarantined = known_quarantined_lines.filter(_.dataset == "users")
+    objects = objects_to_reread.filter(_.dataset == "users")
     yield from _rejudge(
-        raw_users, quality.judge_users, contracts.REJUDGED_USERS, quarantined, objects_to_reread
+        raw_users, quality.judge_users, contracts.REJUDGED_USERS, quarantined, objects
     )
 
 
@@ -64,12 +66,13 @@ def rejudge_activities(
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Judge the quarantined lines of the activities again; and name the objects read for it."""
     quarantined = known_quarantined_lines.filter(_.dataset == "activities")
+    objects = objects_to_reread.filter(_.dataset == "activities")
     yield from _rejudge(
         raw_activities,
         quality.judge_activities,
         contracts.REJUDGED_ACTIVITIES,
         quarantined,
-        objects_to_reread,
+        objects,
     )
 
 
@@ -218,7 +221,7 @@ def _rejudge(
     for lines, read in source.read(objects, judge, if_gone=_IF_GONE):
         known = (
             lines.left_join(past, contracts.DELIVERY)
-            .drop(f"{column}_right" for column in contracts.DELIVERY)
+            .drop(*(f"{column}_right" for column in contracts.DELIVERY))
             .inner_join(ends, ["object_key", "etag"])
         )
         is_open = known.past_reason.isin(contracts.TEXT_IS_NOT_WHOLE)
