@@ -21,6 +21,8 @@ from lingokids import secrets
 from lingokids.errors import LingokidsError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kedro.framework.context import KedroContext
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
@@ -70,7 +72,9 @@ class RunHooks:
                 _refuse_part_of_a_raw_rebuild(pipeline)
                 _refuse_to_lose_objects(catalog, pipeline)
             _refuse_to_restore_over_loads(catalog, pipeline, warehouse)
-            if rebuild:
+            if rebuild == "raw":
+                _empty(rebuild, self._all_tables.values())
+            elif rebuild:
                 outputs = pipeline.all_outputs()
                 _empty(rebuild, [table for name, table in tables.items() if name in outputs])
         except BaseException:  # Kedro calls no hook for an error in a hook
@@ -162,10 +166,13 @@ def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
     return next(iter(warehouses.values()), None)
 
 
-def _empty(rebuild: str, outputs: list[TableDataset]) -> None:
-    """Empty the tables that a rebuild makes anew; bronze only if it is made anew from raw."""
+def _empty(rebuild: str, outputs: Iterable[TableDataset]) -> None:
+    """Empty the tables that a rebuild makes anew; bronze only if it is made anew from raw.
+
+    From raw everything is: what replays noted of the loads before means nothing to the new ones.
+    """
     for table in outputs:
-        if table.mode == "run" or table.survives_rebuild:
+        if table.mode in {"run", "read"} or table.survives_rebuild:
             continue
         if table.layer != "bronze" or rebuild == "raw":
             table.clear()
@@ -283,7 +290,8 @@ def _log_outcome(warehouse: Warehouse) -> None:
     inserted = sum(change.rows_inserted for change in kept)
     deleted = sum(change.rows_deleted for change in kept)
     if not warehouse.has_changed:
-        LOGGER.info("Nothing new: 0 objects read, 0 rows written.")
+        listed = "0 objects read, " if "new_objects" in warehouse.run_tables else ""
+        LOGGER.info("Nothing new: %s0 rows written.", listed)
         return
     LOGGER.info(
         "Committed: %s rows inserted, %s deleted, in %s.",

@@ -10,13 +10,17 @@ from lingokids.pipelines import (
     ingestion,
     marts,
     publication,
+    replay,
     restore,
     staging,
 )
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Each pipeline alone; and as the default all that bring the tables up to date."""
+    """Each pipeline alone; and as the default all that bring the tables up to date.
+
+    A replay takes the place of the ingestion, and brings them up to date as well.
+    """
     pipelines = {
         "ingestion": ingestion.create_pipeline(),
         "staging": staging.create_pipeline(),
@@ -25,8 +29,10 @@ def register_pipelines() -> dict[str, Pipeline]:
         "analytics": analytics.create_pipeline(),
         "publication": publication.create_pipeline(),
     }
+    after_bronze = [pipelines[name] for name in pipelines if name != "ingestion"]
     return {
         **pipelines,
+        "replay": sum(after_bronze, replay.create_pipeline()),
         "restore": restore.create_pipeline(),
         "__default__": sum(pipelines.values(), Pipeline([])),
     }

@@ -48,7 +48,7 @@ def judge(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
 
     Returns:
         The delivery, the typed fields, landed_at, load_id, is_blank; reason, the first rule
-        broken, or NULL; line_text, only where there is a reason.
+        broken, or NULL; line_text, only where there is a reason, without its line end.
     """
     values = {field.column: _value(lines, field) for field in fields}
     typed = lines.select(
@@ -63,7 +63,8 @@ def judge(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
     )
     kept = (*contracts.DELIVERY, *values, "landed_at", "load_id", "is_blank", "line_text")
     judged = typed.select(*kept, reason=_first_broken_rule(typed, fields))
-    return judged.mutate(line_text=ibis.cases((judged.reason.notnull(), judged.line_text)))
+    text = judged.line_text.re_replace(r"\r?\n$", "")
+    return judged.mutate(line_text=ibis.cases((judged.reason.notnull(), text)))
 
 
 judge_events = partial(judge, fields=contracts.EVENT_FIELDS)

@@ -1,4 +1,4 @@
-"""What a run did, kept in tables: ``runs``, ``run_steps``, ``run_days`` and ``run_loads``.
+"""What a run did, kept in tables: ``runs``, ``run_steps``, ``run_days``, ``run_loads`` and others.
 
 Here: measuring the steps of a run and writing them down. Elsewhere: when a run begins, commits
 and ends (``hooks``), what a save does to a table (``datasets``).
@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from lingokids.datasets.warehouse import Change, Warehouse
 
 LOGGER = logging.getLogger(__name__)
-RECORDS = (contracts.RUNS, contracts.RUN_STEPS, contracts.RUN_DAYS, contracts.RUN_LOADS)
+RECORDS = (
+    *(contracts.RUNS, contracts.RUN_STEPS),
+    *(contracts.RUN_DAYS, contracts.RUN_LOADS, contracts.RUN_REPLAYS),
+)
+
+# The units that runs note: where to, and which tables of the run name them.
+_UNITS = (
+    ("run_days", "date", "due_days"),
+    ("run_loads", "load_id", "new_objects"),
+    ("run_loads", "load_id", "replay_load"),
+    ("run_replays", "load_id", "changed_lines"),
+)
 
 
 @dataclass
@@ -111,17 +122,19 @@ class Run:
 
     def _write_units(self, con: DuckDBPyConnection) -> None:
         """Note the days that the run rebuilt, and the loads that it took in or restored."""
-        if "due_days" in self.warehouse.run_tables:
-            con.execute(
-                "INSERT INTO run_days SELECT ?, date FROM temp.main.due_days", [self.run_id]
-            )
-        if "new_objects" in self.warehouse.run_tables:
-            con.execute(
-                "INSERT INTO run_loads SELECT DISTINCT ?, load_id FROM temp.main.new_objects",
-                [self.run_id],
-            )
-        for load_id, run_id in self.warehouse.restored_loads.items():
+        for record, unit, run_table in _UNITS:
+            if run_table in self.warehouse.run_tables:
+                con.execute(
+                    f"INSERT INTO {record} SELECT DISTINCT ?, {unit} FROM temp.main.{run_table}",
+                    [self.run_id],
+                )
+        restored = self.warehouse.restored_loads
+        taken_in = restored.get("load_id", {})
+        for load_id, run_id in taken_in.items():
             con.execute("INSERT INTO run_loads VALUES (?, ?)", [run_id, int(load_id)])
+        for load_id, run_id in restored.get("run_replays", {}).items():
+            if run_id != taken_in.get(load_id):
+                con.execute("INSERT INTO run_replays VALUES (?, ?)", [run_id, int(load_id)])
 
     def _table(self, contract: contracts.Contract) -> TableDataset:
         from lingokids.datasets.tables import TableDataset

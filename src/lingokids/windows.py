@@ -238,6 +238,27 @@ def parse_day(name: str, value: object) -> date | None:
     raise LingokidsError(f"{name} is {value!r}: write a UTC day as YYYY-MM-DD.")
 
 
+def find_next_load(ingested_objects: ir.Table, replayed_lines: ir.Table) -> ir.Table:
+    """Find the number of the next load: one more than the last ingestion or replay has.
+
+    Grain: one row.
+    """
+    last_load = loads_of(ingested_objects, replayed_lines).load_id.max()
+    return (
+        last_load.name("last_load_id")
+        .as_table()
+        .select(load_id=(ibis._.last_load_id.fill_null(0) + 1).cast("int32"))
+    )
+
+
+def loads_of(ingested_objects: ir.Table, replayed_lines: ir.Table) -> ir.Table:
+    """The loads in bronze: those of ingestions, and those of replays.
+
+    Grain: none; a load may stand more than once.
+    """
+    return ibis.union(ingested_objects.select("load_id"), replayed_lines.select("load_id"))
+
+
 def find_new_loads(done_below: ir.Table, reflected: ir.Table) -> ir.Table:
     """Find the loads that the layer below has and this layer does not reflect yet.
 

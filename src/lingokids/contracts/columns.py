@@ -32,8 +32,12 @@ COLUMNS: dict[str, Column] = {
     "line_number": Column("int32", "line of the object, from 1; blank lines count"),
     "line_text": Column("string", "the line as delivered; only 1,024 characters if over 1 MiB"),
     "reason": Column("string", "the first rule the line breaks"),
+    "past_reason": Column("string", "the rule it broke before a replay; NULL: it was not known"),
+    "outcome": Column("string", "what a replay made of it: usable, unusable, blank or gone"),
+    "is_blank": Column("boolean", "whether the line is blank"),
     "landed_at": Column(INSTANT, "arrival time: last modification of the object", "UTC"),
-    "load_id": Column("int32", "number of the ingestion run that took the line in"),
+    "load_id": Column("int32", "number of the ingestion or replay that took the line in"),
+    "quarantined_by_load": Column("int32", "the load that put the line into quarantine"),
     # counts of an object
     "size_bytes": Column("int64", "size of the object as stored", "bytes"),
     "lines": Column("int64", "lines of the object, blank ones included"),

@@ -67,6 +67,14 @@ ACTIVITY_FIELDS = (
     Field("activity_subtype", "subtype"),
 )
 
+NOT_UTF8 = "not UTF-8"
+TOO_LONG = "longer than 1 MiB"
+DAMAGED_GZIP = "gzip is damaged here"
+
+#: The reasons of lines whose text in quarantine is not the line as it was delivered. They stand
+#: in tables, and a replay knows those lines by them: a reason that is worded anew stays here too.
+TEXT_IS_NOT_WHOLE = (NOT_UTF8, TOO_LONG, DAMAGED_GZIP)
+
 
 class RawSource(Protocol):
     """What a raw dataset hands to a node: its listing, and its lines on demand."""
@@ -80,15 +88,31 @@ class RawSource(Protocol):
         """
 
     def read(
-        self, objects: ir.Table, judge: Callable[[ir.Table], ir.Table]
+        self,
+        objects: ir.Table,
+        judge: Callable[[ir.Table], ir.Table],
+        if_gone: str = "the next run takes it in",
     ) -> Iterator[tuple[ir.Table, ir.Table]]:
         """Read ``objects`` once, in batches of bounded size.
 
         Args:
             objects: Rows of ``NEW_OBJECTS``.
             judge: Types the lines of a batch and says which are unusable (``quality``).
+            if_gone: What becomes of an object that is no longer there in this version: it is
+                logged, and the object is not among those read.
 
         Yields:
             The judged lines of a batch, and the objects it has lines of (an object of no
             lines included): object_key, etag.
+        """
+
+    def judge_texts(self, quarantined: ir.Table, judge: Callable[[ir.Table], ir.Table]) -> ir.Table:
+        """Parse and judge lines again, from the text that quarantine keeps of them.
+
+        Args:
+            quarantined: Rows of ``QUARANTINED_LINES``; those of other datasets are left out.
+            judge: As for ``read``.
+
+        Returns:
+            The judged lines, lazily.
         """

@@ -85,6 +85,51 @@ QUARANTINED_LINES = Contract(
     ("line_text", "reason", *ARRIVAL),
 )
 
+REPLAYED_LINES = Contract(
+    "replayed_lines",
+    "One row per line that was unusable once and that a replay took into bronze.",
+    ("dataset", *DELIVERY),
+    ("dataset", *DELIVERY, "past_reason", "quarantined_by_load", *ARRIVAL),
+    ("quarantined_by_load", *ARRIVAL),
+)
+
+# What a replay works out: the tables end with its run.
+
+
+def _rejudged(table_name: str, fields: tuple[Field, ...]) -> Contract:
+    return Contract(
+        table_name,
+        "One row per line judged again, typed where it is usable, under its first load.",
+        DELIVERY,
+        (*_delivered(fields), "is_blank", "line_text", "reason", "past_reason"),
+        ("is_blank", *ARRIVAL),
+    )
+
+
+REJUDGED_EVENTS = _rejudged("rejudged_events", EVENT_FIELDS)
+REJUDGED_USERS = _rejudged("rejudged_users", USER_FIELDS)
+REJUDGED_ACTIVITIES = _rejudged("rejudged_activities", ACTIVITY_FIELDS)
+
+REREAD_OBJECTS = Contract(
+    "reread_objects",
+    "One row per object version that a replay read again; several if it came in batches.",
+    (),
+    ("object_key", "etag"),
+    ("object_key", "etag"),
+)
+
+CHANGED_LINES = Contract(
+    "changed_lines",
+    "One row per line whose verdict a replay changes, under its first load.",
+    ("dataset", *DELIVERY),
+    ("dataset", *DELIVERY, "outcome", "line_text", "reason", "past_reason", *ARRIVAL),
+    ("outcome", *ARRIVAL),
+)
+
+REPLAY_LOAD = Contract(
+    "replay_load", "The number of the load that a replay makes, if any.", ("load_id",), ("load_id",)
+)
+
 EVENT_DELIVERIES = Contract(
     "event_deliveries",
     "One row per delivery of an event, with what orders deliveries.",
@@ -353,6 +398,13 @@ RUN_DAYS = Contract(
 RUN_LOADS = Contract(
     "run_loads",
     "One row per load that a recorded run took in.",
+    ("run_id", "load_id"),
+    ("run_id", "load_id"),
+)
+
+RUN_REPLAYS = Contract(
+    "run_replays",
+    "One row per load of whose lines a recorded run changed the verdict.",
     ("run_id", "load_id"),
     ("run_id", "load_id"),
 )

@@ -61,7 +61,8 @@ class Warehouse:
         run_tables: The tables that end with the run.
         is_emptied: Whether the run in hand emptied tables, to make them anew.
         offers: What the run in hand offers to be published once it is committed.
-        restored_loads: The loads it restores from a lake, and the runs that took them in.
+        restored_loads: The loads it restores from a lake and the runs that last wrote them, by
+            the name under which the lake's manifest notes them.
     """
 
     _known: ClassVar[dict[Path, Warehouse]] = {}
@@ -75,7 +76,7 @@ class Warehouse:
         self.run_tables: set[str] = set()
         self.is_emptied = False
         self.offers: list[Offer] = []
-        self.restored_loads: dict[str, str] = {}
+        self.restored_loads: dict[str, dict[str, str]] = {}
         self._settings = _ENGINE_SETTINGS | {
             name: value for name, value in settings.items() if value is not None
         }

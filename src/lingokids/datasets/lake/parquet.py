@@ -46,6 +46,8 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         warehouse: The warehouse whose runs publish: see ``Warehouse.at``.
         unit: The column by which rows are owed: ``load_id``, ``date``, or None: the table is
             one file, owed whole.
+        rewritten_by: A table in which runs note units whose rows they changed later on, besides
+            the one in which they note those that they wrote.
         day: The column of days by which files are cut; the nodes add it where the table has
             not got it, and files do not hold it.
         rows_a_file: Days go into a file together until it has so many rows.
@@ -64,6 +66,7 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         lake: str,
         warehouse: dict[str, Any],
         unit: str | None = None,
+        rewritten_by: str | None = None,
         day: str = "date",
         rows_a_file: int = 2_500_000,
         grace_minutes: float = 60,
@@ -74,6 +77,7 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.table = table
         self.lake = Lake(lake, credentials, s3, grace_minutes)
         self.unit = unit
+        self.rewritten_by = rewritten_by
         self.rows_a_file = rows_a_file
         self.metadata = metadata
         self.day = day
@@ -86,6 +90,11 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         return {
             name: str(dtype.copy(nullable=True)) for name, dtype in self._contract.schema.items()
         }
+
+    @property
+    def reflected_as(self) -> str:
+        """The name under which a manifest notes what of the table it reflects."""
+        return self.rewritten_by or self.unit or self.table
 
     def save(self, data: ir.Table) -> None:
         """Offer the rows: what of them is owed is published after the commit."""
@@ -109,7 +118,8 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         files = self.lake.fetch(manifest.of(self.table), Path(self._fetched.name))
         if not self._warehouse.in_run:
             return _rows_of(files, ibis.duckdb.connect(), self._contract)
-        self._warehouse.restored_loads = manifest.reflects.get("load_id", {})
+        kind = self.reflected_as
+        self._warehouse.restored_loads[kind] = manifest.reflects.get(kind, {})
         return _rows_of(files, self._warehouse.writer, self._contract)
 
     def preview(self, nrows: int = 10) -> TablePreview:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lingokids.datasets.lake.lake import Lake
     from lingokids.datasets.lake.manifest import Cell
-    from lingokids.datasets.lake.parquet import Offer
+    from lingokids.datasets.lake.parquet import Offer, ParquetDataset
     from lingokids.datasets.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
@@ -35,7 +35,8 @@ _UNFULL_FILES = 8
 _UPLOAD_BYTES = 64 << 20
 
 # Where the units stand, and where runs note that they wrote them.
-_RECORDS = {"load_id": ("ingested_objects", "run_loads"), "date": ("gold_days", "run_days")}
+_SOURCES = {"load_id": ("ingested_objects", "replayed_lines"), "date": ("gold_days",)}
+_RECORDS = {"load_id": "run_loads", "date": "run_days"}
 
 
 def publish(warehouse: Warehouse, run_id: str) -> None:
@@ -114,9 +115,9 @@ class Publication:
     def _note_units(self, offer: Offer) -> set[str]:
         """The units of a table that the lake does not reflect, or reflects and should not."""
         dataset = offer.dataset
-        key = dataset.unit or dataset.table
+        key = dataset.reflected_as
         if key not in self._after.reflects:
-            self._after.reflects[key] = self._units_now(dataset.unit, dataset.table)
+            self._after.reflects[key] = self._units_now(dataset)
         self._after.tables[dataset.table] = dataset.columns
         now, before = self._after.reflects[key], self._before.reflects.get(key, {})
         if self._is_new(offer):
@@ -126,26 +127,31 @@ class Publication:
     def _is_new(self, offer: Offer) -> bool:
         return self._before.tables.get(offer.dataset.table) != offer.dataset.columns
 
-    def _units_now(self, unit: str | None, table: str) -> dict[str, str]:
+    def _units_now(self, dataset: ParquetDataset) -> dict[str, str]:
         """Each unit, and the run that wrote it last."""
         con, tables = self._warehouse.writer.con, self._warehouse.tables
-        if unit is None:
+        if dataset.unit is None:
             if "run_steps" not in tables:
                 return {}
             rows = con.execute(
                 f"SELECT '{WHOLE}', max(run_id) FROM run_steps "
                 "WHERE table_name = ? AND rows_deleted + rows_inserted > 0 GROUP BY ALL",
-                [table],
+                [dataset.table],
             )
             return dict(rows.fetchall())
-        source, records = _RECORDS[unit]
-        if source not in tables:
+        unit = dataset.unit
+        sources = [name for name in _SOURCES[unit] if name in tables]
+        records = [name for name in (_RECORDS[unit], dataset.rewritten_by) if name in tables]
+        if not sources:
             return {}
-        runs = records if records in tables else f"(SELECT {unit}, '' AS run_id FROM {source})"
+        units = " UNION ".join(f"SELECT {unit} FROM {name}" for name in sources)
+        runs = [f"SELECT {unit}, '' AS run_id FROM units"]
+        runs += [
+            f"SELECT {unit}, run_id FROM {name} SEMI JOIN units USING ({unit})" for name in records
+        ]
         rows = con.execute(
-            f"SELECT {unit}::VARCHAR, coalesce(max(run_id), '') "
-            f"FROM (SELECT DISTINCT {unit} FROM {source}) LEFT JOIN {runs} USING ({unit}) "
-            "GROUP BY ALL ORDER BY ALL"
+            f"WITH units AS ({units}) SELECT {unit}::VARCHAR, max(run_id) "
+            f"FROM ({' UNION ALL '.join(runs)}) GROUP BY ALL ORDER BY ALL"
         )
         return dict(rows.fetchall())
 

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from lingokids.contracts import DAMAGED_GZIP, NOT_UTF8, TOO_LONG
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LONGEST_LINE = 1 << 20
 KEPT_OF_LONGER = 1_024
-NOT_UTF8 = "not UTF-8"
-TOO_LONG = "longer than 1 MiB"
-DAMAGED_GZIP = "gzip is damaged here"
 
 _BOM = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 1 << 22

@@ -31,7 +31,7 @@ from lingokids import contracts
 from lingokids.datasets.raw import lines as line_cutting
 from lingokids.datasets.raw import memory
 from lingokids.datasets.raw.progress import progress_bar
-from lingokids.datasets.raw.records import RawObject, RecordReader
+from lingokids.datasets.raw.records import RawObject, RecordReader, judge_texts
 from lingokids.datasets.raw.stores import StoredObject, open_store
 from lingokids.datasets.warehouse import Warehouse
 from lingokids.errors import LingokidsError
@@ -136,7 +136,10 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         return lost.object_key.to_pyarrow().to_pylist()
 
     def read(
-        self, objects: ir.Table, judge: Callable[[ir.Table], ir.Table]
+        self,
+        objects: ir.Table,
+        judge: Callable[[ir.Table], ir.Table],
+        if_gone: str = "the next run takes it in",
     ) -> Iterator[tuple[ir.Table, ir.Table]]:
         """Read objects once, in batches: see ``contracts.RawSource``."""
         due = self._due(objects)
@@ -145,9 +148,14 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             memory.bounded(self._warehouse.writer.con, self._engine_mebibytes),
             progress_bar(self.dataset, len(due)) as advance,
         ):
-            for batch in _ahead(self._batches(due)):
+            for batch in _ahead(self._batches(due, if_gone)):
                 yield engine.read(batch)
                 advance(len({piece.object_index for piece in batch}))
+
+    def judge_texts(self, quarantined: ir.Table, judge: Callable[[ir.Table], ir.Table]) -> ir.Table:
+        """Judge quarantined lines by their text: see ``contracts.RawSource``."""
+        mine = quarantined.filter(quarantined.dataset == self.dataset)
+        return judge_texts(self._warehouse, self.dataset, self._fields, mine, judge)
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """Some of the objects present, for kedro-viz: folders are listed until there are enough."""
@@ -182,14 +190,14 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
                 "move it, or set arrival: modified in the catalog."
             ) from None
 
-    def _batches(self, due: list[RawObject]) -> Generator[list[line_cutting.Piece]]:
+    def _batches(self, due: list[RawObject], if_gone: str) -> Generator[list[line_cutting.Piece]]:
         """Gather the lines of objects until a batch is full.
 
         There is always a last batch, if an empty one: Kedro wants a generator to yield.
         """
         batch: list[line_cutting.Piece] = []
         held = 0
-        for piece in self._pieces(due):
+        for piece in self._pieces(due, if_gone):
             batch.append(piece)
             held += len(piece.data)
             if held >= self._batch_bytes:
@@ -197,17 +205,13 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
                 batch, held = [], 0
         yield batch
 
-    def _pieces(self, due: list[RawObject]) -> Iterator[line_cutting.Piece]:
-        """The lines of each object in turn.
-
-        An object that is gone or has changed since it was listed is left for the next run,
-        which lists it anew.
-        """
+    def _pieces(self, due: list[RawObject], if_gone: str) -> Iterator[line_cutting.Piece]:
+        """The lines of each object in turn, but for one that is gone or has changed."""
         with contextlib.closing(self._store().fetch(due)) as contents:
             for index, blocks in enumerate(contents):
                 key = due[index].key
                 if blocks is None:
-                    LOGGER.warning("%s changed while it was read: the next run takes it in.", key)
+                    LOGGER.warning("%s changed or is gone: %s.", key, if_gone)
                     continue
                 if key.endswith(".gz"):
                     blocks = line_cutting.gunzip(blocks)  # noqa: PLW2901

@@ -57,6 +57,31 @@ class _Slot:
         return self.table.__arrow_c_stream__(requested_schema)
 
 
+def judge_texts(
+    warehouse: Warehouse,
+    dataset: str,
+    fields: tuple[Field, ...],
+    lines: ir.Table,
+    judge: Callable[[ir.Table], ir.Table],
+) -> ir.Table:
+    """Parse and judge lines that stand as text in a table of the warehouse, lazily.
+
+    Args:
+        warehouse: The warehouse whose run asks.
+        dataset: The raw dataset the lines are of.
+        fields: The fields of its records.
+        lines: The delivery, line_text, landed_at and load_id of each.
+        judge: Types the lines and says which are unusable (``quality``).
+    """
+    writer = warehouse.writer
+    texts = lines.select(*contracts.DELIVERY, "line_text", *contracts.ARRIVAL).mutate(
+        problem=ibis.null("string")
+    )
+    records = _records_sql(f"({writer.compile(texts)})", fields)
+    writer.con.execute(f"CREATE OR REPLACE TEMP VIEW texts_of_{dataset} AS {records}")
+    return judge(_table(writer, f"texts_of_{dataset}", _record_schema(fields)))
+
+
 class RecordReader:
     """Hands batches of lines to the engine, always under the same names.
 
@@ -77,9 +102,9 @@ class RecordReader:
         self._due = due
         self._con.register(f"due_{dataset}", _due_table(due))
         self._batch = _Slot(self._con, f"batch_of_{dataset}", line_cutting.to_arrow([]))
-        self._con.execute(
-            f"CREATE OR REPLACE TEMP VIEW records_of_{dataset} AS {_records_sql(dataset, fields)}"
-        )
+        lines = f"batch_of_{dataset} JOIN due_{dataset} USING (object_index)"
+        records = _records_sql(lines, fields)
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW records_of_{dataset} AS {records}")
         judged = judge(_table(writer, f"records_of_{dataset}", _record_schema(fields)))
         self._judging = functools.cache(lambda: writer.compile(judged))
         nothing = self._worked_out(no_rows(judged.schema()))
@@ -113,23 +138,22 @@ def _table(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
     return ops.DatabaseTable(name=name, schema=schema, source=backend).to_expr()
 
 
-def _records_sql(dataset: str, fields: tuple[Field, ...]) -> str:
-    """Each line of the batch with the object it is of, its problem and its record."""
-    lines = _LINES.replace("FROM batch", f"FROM batch_of_{dataset}")
+def _records_sql(lines: str, fields: tuple[Field, ...]) -> str:
+    """Each line with the object it is of, its problem and its record."""
     return f"""
         SELECT object_key, etag, line_number, line_text, landed_at, load_id,
             nullif(problem, 'blank') AS problem,
             coalesce(problem = 'blank', false) AS is_blank,
             CASE WHEN problem IS NULL
             THEN json_transform(line_text, '{json.dumps(_text_leaves(fields))}') END AS record
-        FROM ({lines}) JOIN due_{dataset} USING (object_index)
+        FROM ({_LINES} FROM {lines})
     """
 
 
 # Lines that are plainly '{…' take the short way: an AND would trim every line, which costs more
 # than parsing it, where a CASE looks only at those that are left.
 _LINES = r"""
-SELECT object_index, line_number, line_text,
+SELECT object_key, etag, line_number, line_text, landed_at, load_id,
     CASE
         WHEN problem IS NOT NULL THEN problem
         WHEN starts_with(line_text, '{') THEN
@@ -138,9 +162,7 @@ SELECT object_index, line_number, line_text,
         WHEN NOT json_valid(line_text) THEN 'not JSON'
         WHEN NOT starts_with(ltrim(line_text, E' \t\r\n'), '{') THEN 'not a JSON object'
     END AS problem
-FROM batch
 """
-
 
 _DUE_COLUMNS = {
     "object_index": "int32",

@@ -22,6 +22,7 @@ def find_new_objects(
     raw_users: RawSource,
     raw_activities: RawSource,
     known_objects: ir.Table,
+    known_replayed_lines: ir.Table,
     listing: dict[str, Any],
 ) -> ir.Table:
     """List the raw objects and keep those that the ledger has not got.
@@ -34,6 +35,7 @@ def find_new_objects(
         raw_activities: Source of the activities.
         known_objects: ``INGESTED_OBJECTS``, the ledger before this run. A re-sent object has
             the same key and a new etag, and is new.
+        known_replayed_lines: ``REPLAYED_LINES``: replays are loads too.
         listing: ``since``, the first arrival day whose folders are listed, if not all are.
 
     Returns:
@@ -46,12 +48,8 @@ def find_new_objects(
         raw_activities.listing(since).mutate(dataset=ibis.literal("activities")),
     )
     new = listed.anti_join(known_objects, ["dataset", "object_key", "etag"])
-    last_load = known_objects.aggregate(last_load_id=_.load_id.max())
-    return (
-        new.cross_join(last_load)
-        .mutate(load_id=(_.last_load_id.fill_null(0) + 1).cast("int32"))
-        .select(contracts.NEW_OBJECTS.columns)
-    )
+    next_load = windows.find_next_load(known_objects, known_replayed_lines)
+    return new.cross_join(next_load).select(contracts.NEW_OBJECTS.columns)
 
 
 def ingest_events(
@@ -134,7 +132,7 @@ def _usable(lines: ir.Table, bronze: Contract) -> ir.Table:
 def _unusable(lines: ir.Table, dataset: str) -> ir.Table:
     return (
         lines.filter(_.reason.notnull())
-        .mutate(dataset=ibis.literal(dataset), line_text=_.line_text.re_replace(r"\r?\n$", ""))
+        .mutate(dataset=ibis.literal(dataset))
         .select(contracts.QUARANTINED_LINES.columns)
     )
 

@@ -23,6 +23,7 @@ def create_pipeline() -> Pipeline:
                     "raw_users",
                     "raw_activities",
                     "known_objects",
+                    "known_replayed_lines",
                     "params:listing",
                 ],
                 outputs="new_objects",

@@ -16,7 +16,8 @@ def publish_bronze(
     bronze_activities: ir.Table,
     quarantined_lines: ir.Table,
     ingested_objects: ir.Table,
-) -> tuple[ir.Table, ir.Table, ir.Table, ir.Table, ir.Table]:
+    replayed_lines: ir.Table,
+) -> tuple[ir.Table, ir.Table, ir.Table, ir.Table, ir.Table, ir.Table]:
     """Offer bronze whole, by arrival day: all that is needed to make it again without raw.
 
     Returns:
@@ -28,6 +29,7 @@ def publish_bronze(
         _by_arrival_day(bronze_activities),
         _by_arrival_day(quarantined_lines),
         _by_arrival_day(ingested_objects),
+        _by_arrival_day(replayed_lines),
     )
 
 

@@ -15,12 +15,14 @@ def restore_bronze(
     published_bronze_activities: ir.Table,
     published_quarantined_lines: ir.Table,
     published_ingested_objects: ir.Table,
-) -> tuple[ir.Table, ir.Table, ir.Table, ir.Table, ir.Table]:
+    published_replayed_lines: ir.Table,
+) -> tuple[ir.Table, ir.Table, ir.Table, ir.Table, ir.Table, ir.Table]:
     """Put every published line back, with its load and arrival.
 
     Returns:
-        The bronze tables, the quarantine and the ledger, row for row as they were published. A
-        run then makes silver and gold of them, and takes in only what the ledger has not got.
+        The bronze tables, the quarantine, the ledger and the record of replays, row for row as
+        they were published. A run then makes silver and gold of them, and takes in only what the
+        ledger has not got.
     """
     return (
         published_bronze_events,
@@ -28,4 +30,5 @@ def restore_bronze(
         published_bronze_activities,
         published_quarantined_lines,
         published_ingested_objects,
+        published_replayed_lines,
     )

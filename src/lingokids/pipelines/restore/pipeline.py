@@ -17,6 +17,7 @@ def create_pipeline() -> Pipeline:
                     "published_bronze_activities",
                     "published_quarantined_lines",
                     "published_ingested_objects",
+                    "published_replayed_lines",
                 ],
                 outputs=[
                     "bronze_events",
@@ -24,6 +25,7 @@ def create_pipeline() -> Pipeline:
                     "bronze_activities",
                     "quarantined_lines",
                     "ingested_objects",
+                    "replayed_lines",
                 ],
                 name="restore_bronze",
             )

@@ -20,12 +20,15 @@ EVENT_OF_INTEREST = "activity_exit"
 ARRIVAL_ORDER = ("landed_at", "object_key", "line_number", "etag")
 
 
-def find_unstaged_loads(ingested_objects: ir.Table, known_staged_loads: ir.Table) -> ir.Table:
+def find_unstaged_loads(
+    ingested_objects: ir.Table, replayed_lines: ir.Table, known_staged_loads: ir.Table
+) -> ir.Table:
     """Find the loads in bronze that staging does not reflect yet.
 
     Grain: one row per load.
     """
-    return windows.find_new_loads(ingested_objects, known_staged_loads)
+    loads = windows.loads_of(ingested_objects, replayed_lines)
+    return windows.find_new_loads(loads, known_staged_loads)
 
 
 def find_earlier_deliveries(bronze_events: ir.Table, unstaged_loads: ir.Table) -> ir.Table:

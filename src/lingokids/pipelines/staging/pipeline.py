@@ -21,7 +21,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 func=find_unstaged_loads,
-                inputs=["ingested_objects", "known_staged_loads"],
+                inputs=["ingested_objects", "replayed_lines", "known_staged_loads"],
                 outputs="unstaged_loads",
                 name="find_unstaged_loads",
             ),

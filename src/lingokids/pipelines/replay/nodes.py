@@ -1,0 +1,237 @@
+"""Replay: quarantined lines are judged again, and those that are usable now enter bronze.
+
+Here: which lines are judged again, and what changes with a verdict. Elsewhere: the verdict itself
+(``quality``), parsing a line and reading an object again (``datasets.raw``), what bronze's new
+lines change in silver (the staging pipeline).
+
+A line is judged by its text, which is kept whole; where it is not (``TEXT_IS_NOT_WHOLE``), by the
+object it came in, if that is still there in that version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import ibis
+import ibis.expr.types as ir
+from ibis import _
+
+from lingokids import contracts, quality, windows
+from lingokids.contracts import Contract, RawSource
+
+OBJECT = ("dataset", "object_key", "etag")
+LINE = ("dataset", *contracts.DELIVERY)
+_IF_GONE = "its lines of which quarantine has not the whole text stay there"
+
+
+def find_objects_to_reread(known_quarantined_lines: ir.Table, known_objects: ir.Table) -> ir.Table:
+    """Find the objects with quarantined lines that cannot be judged by their text.
+
+    Grain: one row per object version.
+
+    Args:
+        known_quarantined_lines: ``QUARANTINED_LINES`` before this run.
+        known_objects: ``INGESTED_OBJECTS`` before this run.
+
+    Returns:
+        Their rows of the ledger.
+    """
+    return known_objects.semi_join(_not_whole(known_quarantined_lines), OBJECT)
+
+
+def rejudge_events(
+    raw_events: RawSource, known_quarantined_lines: ir.Table, objects_to_reread: ir.Table
+) -> Iterator[tuple[ir.Table, ir.Table]]:
+    """Judge the quarantined lines of the events again; and name the objects read for it."""
+    quarantined = known_quarantined_lines.filter(_.dataset == "events")
+    objects = objects_to_reread.filter(_.dataset == "events")
+    yield from _rejudge(
+        raw_events, quality.judge_events, contracts.REJUDGED_EVENTS, quarantined, objects
+    )
+
+
+def rejudge_users(
+    raw_users: RawSource, known_quarantined_lines: ir.Table, objects_to_reread: ir.Table
+) -> Iterator[tuple[ir.Table, ir.Table]]:
+    """Judge the quarantined lines of the users again; and name the objects read for it."""
+    quarantined = known_quarantined_lines.filter(_.dataset == "users")
+    objects = objects_to_reread.filter(_.dataset == "users")
+    yield from _rejudge(
+        raw_users, quality.judge_users, contracts.REJUDGED_USERS, quarantined, objects
+    )
+
+
+def rejudge_activities(
+    raw_activities: RawSource, known_quarantined_lines: ir.Table, objects_to_reread: ir.Table
+) -> Iterator[tuple[ir.Table, ir.Table]]:
+    """Judge the quarantined lines of the activities again; and name the objects read for it."""
+    quarantined = known_quarantined_lines.filter(_.dataset == "activities")
+    objects = objects_to_reread.filter(_.dataset == "activities")
+    yield from _rejudge(
+        raw_activities,
+        quality.judge_activities,
+        contracts.REJUDGED_ACTIVITIES,
+        quarantined,
+        objects,
+    )
+
+
+def find_changed_lines(
+    rejudged_events: ir.Table,
+    rejudged_users: ir.Table,
+    rejudged_activities: ir.Table,
+    reread_events: ir.Table,
+    reread_users: ir.Table,
+    reread_activities: ir.Table,
+    known_quarantined_lines: ir.Table,
+) -> ir.Table:
+    """Find the lines of which the verdict is another one now, and say what became of them.
+
+    Grain: one row per line. A line is ``gone`` if its object, read again, has not got it: the
+    rest of a damaged gzip, say, that can be decompressed now.
+    """
+    columns = (*contracts.DELIVERY, "is_blank", "line_text", "reason", "past_reason")
+    judged = ibis.union(
+        *(
+            lines.select(*columns, *contracts.ARRIVAL).mutate(dataset=ibis.literal(dataset))
+            for dataset, lines in (
+                ("events", rejudged_events),
+                ("users", rejudged_users),
+                ("activities", rejudged_activities),
+            )
+        )
+    )
+    reread = ibis.union(
+        reread_events.mutate(dataset=ibis.literal("events")),
+        reread_users.mutate(dataset=ibis.literal("users")),
+        reread_activities.mutate(dataset=ibis.literal("activities")),
+    )
+    changed = judged.filter(_.past_reason.isnull() | ~_.past_reason.identical_to(_.reason)).mutate(
+        outcome=ibis.cases((_.is_blank, "blank"), (_.reason.isnull(), "usable"), else_="unusable")
+    )
+    gone = (
+        _not_whole(known_quarantined_lines)
+        .semi_join(reread, OBJECT)
+        .anti_join(judged, LINE)
+        .mutate(outcome=ibis.literal("gone"), past_reason=_.reason)
+    )
+    return ibis.union(
+        changed.select(contracts.CHANGED_LINES.columns),
+        gone.select(contracts.CHANGED_LINES.columns),
+    )
+
+
+def number_replay(
+    changed_lines: ir.Table, known_objects: ir.Table, known_replayed_lines: ir.Table
+) -> ir.Table:
+    """Number the load that the replay makes: one more than the last.
+
+    Grain: one row, or none if no line is usable now.
+    """
+    next_load = windows.find_next_load(known_objects, known_replayed_lines)
+    usable = changed_lines.filter(_.outcome == "usable").aggregate(lines=_.count())
+    return usable.filter(_.lines > 0).cross_join(next_load).select("load_id")
+
+
+def replay_bronze(
+    rejudged_events: ir.Table,
+    rejudged_users: ir.Table,
+    rejudged_activities: ir.Table,
+    replay_load: ir.Table,
+) -> tuple[ir.Table, ir.Table, ir.Table]:
+    """Take the lines that are usable now into bronze, each with its arrival, as a new load.
+
+    Returns:
+        Rows of the bronze tables: object, line and time of landing are those of the delivery, so
+        that arrival order is as if the line had been usable from the start.
+    """
+    return (
+        _usable(rejudged_events, replay_load, contracts.BRONZE_EVENTS),
+        _usable(rejudged_users, replay_load, contracts.BRONZE_USERS),
+        _usable(rejudged_activities, replay_load, contracts.BRONZE_ACTIVITIES),
+    )
+
+
+def record_replayed_lines(changed_lines: ir.Table, replay_load: ir.Table) -> ir.Table:
+    """Note which lines the replay took into bronze, why they were not there, and since when.
+
+    Grain: one row per line.
+    """
+    usable = changed_lines.filter(_.outcome == "usable").rename(quarantined_by_load="load_id")
+    return usable.cross_join(replay_load).select(contracts.REPLAYED_LINES.columns)
+
+
+def requarantine_lines(changed_lines: ir.Table) -> ir.Table:
+    """Keep the lines that are unusable for another reason than before, under that reason.
+
+    Grain: one row per line. They replace the quarantined lines of all that changed, so a line
+    that is usable now, blank or gone is in quarantine no more.
+    """
+    unusable = changed_lines.filter(_.outcome == "unusable")
+    return unusable.select(contracts.QUARANTINED_LINES.columns)
+
+
+def recount_objects(changed_lines: ir.Table, known_objects: ir.Table) -> ir.Table:
+    """Count the lines of the objects anew in the ledger, each line where it is now.
+
+    Grain: one row per object version whose counts change.
+    """
+    changes = changed_lines.group_by(OBJECT).aggregate(
+        newly_blank=(_.outcome == "blank").sum(),
+        newly_kept=(_.outcome == "usable").sum(),
+        newly_quarantined=(_.outcome == "unusable").sum() - _.past_reason.count(),
+    )
+    recounted = known_objects.inner_join(changes, OBJECT).mutate(
+        blank=(_.blank + _.newly_blank).cast("int64"),
+        kept=(_.kept + _.newly_kept).cast("int64"),
+        quarantined=(_.quarantined + _.newly_quarantined).cast("int64"),
+    )
+    is_other = (_.newly_blank != 0) | (_.newly_kept != 0) | (_.newly_quarantined != 0)
+    return (
+        recounted.filter(is_other)
+        .mutate(lines=_.blank + _.kept + _.quarantined)
+        .select(contracts.INGESTED_OBJECTS.columns)
+    )
+
+
+def _not_whole(quarantined: ir.Table) -> ir.Table:
+    return quarantined.filter(_.reason.isin(contracts.TEXT_IS_NOT_WHOLE))
+
+
+def _rejudge(
+    source: RawSource,
+    judge: Callable[[ir.Table], ir.Table],
+    rejudged: Contract,
+    quarantined: ir.Table,
+    objects: ir.Table,
+) -> Iterator[tuple[ir.Table, ir.Table]]:
+    """Judge the lines by their texts, then those without whole texts by reading their objects.
+
+    Of an object that is read again only the lines count that quarantine has without their whole
+    text, and those it seemed to end before: the others were judged by their text, or are usable.
+    """
+    past = quarantined.select(*contracts.DELIVERY, past_reason=_.reason)
+    is_whole = quarantined.reason.notin(contracts.TEXT_IS_NOT_WHOLE)
+    by_text = source.judge_texts(quarantined.filter(is_whole), judge)
+    yield (
+        by_text.inner_join(past, contracts.DELIVERY).select(rejudged.columns),
+        objects.select("object_key", "etag").limit(0),
+    )
+    ends = objects.select("object_key", "etag", lines_before=_.lines)
+    for lines, read in source.read(objects, judge, if_gone=_IF_GONE):
+        known = (
+            lines.left_join(past, contracts.DELIVERY)
+            .drop(*(f"{column}_right" for column in contracts.DELIVERY))
+            .inner_join(ends, ["object_key", "etag"])
+        )
+        is_open = known.past_reason.isin(contracts.TEXT_IS_NOT_WHOLE)
+        is_beyond = known.line_number > known.lines_before
+        yield (
+            known.filter(is_open | is_beyond).select(rejudged.columns),
+            read.select("object_key", "etag"),
+        )
+
+
+def _usable(rejudged: ir.Table, replay_load: ir.Table, bronze: Contract) -> ir.Table:
+    usable = rejudged.filter(_.reason.isnull() & ~_.is_blank)
+    return usable.drop("load_id").cross_join(replay_load).select(bronze.columns)
