@@ -1,7 +1,7 @@
 """What each table promises: its grain, its columns, their types, units and meaning.
 
 Here: one definition per column (``columns``), the shape of raw records (``raw``), one contract
-per table (``tables``). Elsewhere: what makes a raw line unusable (``quality``), how a measure is
+per table (``tables``, ``records``). Elsewhere: what makes a raw line unusable (``quality``), how a measure is
 computed (``metrics``), where a table is stored (``conf/base/catalog.yml``).
 
 The names and meanings are those of the predecessor's warehouse, so its queries run as they
@@ -11,4 +11,5 @@ are; the rules behind them are in the README beside each pipeline.
 from lingokids.contracts.columns import *
 from lingokids.contracts.contract import *
 from lingokids.contracts.raw import *
+from lingokids.contracts.records import *
 from lingokids.contracts.tables import *
