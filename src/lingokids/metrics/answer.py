@@ -58,16 +58,25 @@ def work_out(user_activity_daily: ir.Table, question: Question, smallest_group: 
         activity_name=_.activity_name.fill_null(UNKNOWN)
     )
     days = days.mutate(**{name: GRAINS[name].first_day(days["date"]) for name in question.period})
-    cells = _measure(days, (*keys, *filtered), question.metrics)
-    judged = _named(hide_small_groups(cells, (*keys, *filtered), smallest_group), question)
+    cells = measure(days, (*keys, *filtered), question.metrics)
+    judged = hide_small_groups(cells, naming(*keys, *filtered), smallest_group)
+    judged = _named(judged, question)
     if any(len(question.where[name]) > 1 for name in filtered):
-        together = _measure(_named(days, question), keys, question.metrics)
+        together = measure(_named(days, question), keys, question.metrics)
         judged = _judge_together(together, judged, keys, smallest_group)
     return judged.select(
         *keys,
         **{name: ibis.cases((~judged.is_hidden, judged[name])) for name in question.metrics},
         is_hidden=judged.is_hidden,
     )
+
+
+def naming(*keys: str) -> tuple[str, ...]:
+    """The keys that tell one group from another: an activity's title only repeats its id.
+
+    As a dimension of its own it would make each activity a line of one, which hides no other.
+    """
+    return tuple(key for key in keys if key != "activity_name" or "activity_id" not in keys)
 
 
 def _named(rows: ir.Table, question: Question) -> ir.Table:
@@ -117,8 +126,16 @@ def _in_span(days: ir.Table, question: Question) -> ir.Table:
     return days
 
 
-def _measure(days: ir.Table, keys: tuple[str, ...], names: tuple[str, ...]) -> ir.Table:
-    """Add up what the metrics are made of, count the users, and take the rates last."""
+def measure(days: ir.Table, keys: tuple[str, ...], names: tuple[str, ...]) -> ir.Table:
+    """Add up what the metrics are made of, count the users, and take the rates last.
+
+    Grain: one row per combination of ``keys`` that a user stands behind.
+
+    Args:
+        days: ``USER_ACTIVITY_DAILY`` with the columns of ``keys``.
+        keys: What a group is; none: all in one.
+        names: The metrics.
+    """
     rates = [metric for name in names if isinstance(metric := METRICS[name], Rate)]
     parts = {*names, *(part for rate in rates for part in (rate.numerator, rate.denominator))}
     added_up = {
