@@ -10,6 +10,7 @@ from lingokids.pipelines import (
     ingestion,
     marts,
     publication,
+    reporting,
     restore,
     staging,
 )
@@ -27,6 +28,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     }
     return {
         **pipelines,
+        "reporting": reporting.create_pipeline(),
         "restore": restore.create_pipeline(),
         "__default__": sum(pipelines.values(), Pipeline([])),
     }

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import duckdb
 from ibis.backends.duckdb import Backend
 
-from lingokids.datasets.gold_copy import PublishedCopy
+from lingokids.datasets.gold_copy import PublishedCopy, open_copy
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Warehouse:
         is_emptied: Whether the run in hand emptied tables, to make them anew.
         offers: What the run in hand offers to be published once it is committed.
         restored_loads: The loads it restores from a lake, and the runs that took them in.
+        copy: The published copy, while a run reads it: as it was when the run began.
     """
 
     _known: ClassVar[dict[Path, Warehouse]] = {}
@@ -80,6 +81,7 @@ class Warehouse:
             name: value for name, value in settings.items() if value is not None
         }
         self._writer: Backend | None = None
+        self.copy: Backend | None = None
 
     @classmethod
     def at(cls, database: str, published: str, **settings: Any) -> Warehouse:
@@ -135,6 +137,17 @@ class Warehouse:
         self.offers = []
         self.restored_loads = {}
 
+    def begin_reading(self) -> None:
+        """Open the published copy for a run that writes no table: it keeps no other waiting.
+
+        The next publication puts a new file in its place, so the run sees one state of gold only.
+
+        Raises:
+            LingokidsError: There is no copy, or it cannot be read.
+        """
+        self.close()
+        self.copy = Backend.from_connection(open_copy(self.published))
+
     def commit(self) -> None:
         """Make everything the run did visible at once."""
         Warehouse.is_committing = True
@@ -149,6 +162,9 @@ class Warehouse:
         if self._writer is not None:
             self._writer.con.close()
             self._writer = None
+        if self.copy is not None:
+            self.copy.con.close()
+            self.copy = None
 
     def last_load(self) -> int | None:
         """The number of the last load in the ledger, as the run sees it; None if there is none."""

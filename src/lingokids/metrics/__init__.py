@@ -2,7 +2,7 @@
 
 Here: one definition per metric, dimension and time grain (``definitions``), a question and its
 checks (``question``), the query that answers it (``answer``), the rule that hides small groups
-(``small_groups``), the glossary made of all that (``glossary``). Elsewhere: by which columns the
+(``small_groups``; for answers held side by side ``side_by_side``), the glossary made of all that (``glossary``). Elsewhere: by which columns the
 gold tables group (``contracts``), which days are rebuilt (``windows``), how an answer is fetched
 and printed (``questions``).
 """
@@ -19,6 +19,7 @@ from lingokids.metrics.definitions import (
     percentage,
 )
 from lingokids.metrics.question import Question
+from lingokids.metrics.side_by_side import hide_side_by_side, measure_side_by_side, rows_of
 from lingokids.metrics.small_groups import hide_small_groups
 
 __all__ = [
@@ -31,7 +32,10 @@ __all__ = [
     "UNKNOWN",
     "Question",
     "answer",
+    "hide_side_by_side",
     "hide_small_groups",
+    "measure_side_by_side",
     "percentage",
+    "rows_of",
     "work_out",
 ]

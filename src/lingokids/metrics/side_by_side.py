@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ibis
 
 from lingokids.metrics.answer import measure
-from lingokids.metrics.definitions import GRAINS, METRICS, UNKNOWN, HeadCount, Measure
+from lingokids.metrics.definitions import GRAINS, METRICS, UNKNOWN
 from lingokids.metrics.small_groups import hide_small_groups, is_betrayed
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 #: How many names a group may have: a period and two dimensions.
 MOST_NAMES = 3
-
-#: What every metric is worked out from: rates are taken by the reader, from parts that are shown.
-PARTS = tuple(name for name, one in METRICS.items() if isinstance(one, Measure | HeadCount))
 
 _NAMES = tuple(f"name_{place}" for place in range(1, MOST_NAMES + 1))
 _VALUES = tuple(f"value_{place}" for place in range(1, MOST_NAMES + 1))
@@ -63,7 +60,7 @@ def measure_side_by_side(
         smallest_group: The parameter: groups of fewer users are not shown.
 
     Returns:
-        ``name_1``, ``value_1`` … by name, NULL beyond the names of the split; ``PARTS``;
+        ``name_1``, ``value_1`` … by name, NULL beyond the names of the split; every metric;
         ``is_hidden``. What is hidden has its numbers all the same: never write them anywhere.
     """
     by_length: dict[int, list[ir.Table]] = defaultdict(list)
@@ -74,7 +71,7 @@ def measure_side_by_side(
         hide_small_groups(ibis.union(*groups), _VALUES[:length], smallest_group, within=_NAMES)
         for length, groups in by_length.items()
     ]
-    return ibis.union(*judged).select(*_COLUMNS, *PARTS, "is_hidden")
+    return ibis.union(*judged).select(*_COLUMNS, *METRICS, "is_hidden")
 
 
 def _groups_of(user_activity_daily: ir.Table, split: tuple[str, ...]) -> ir.Table:
@@ -86,7 +83,7 @@ def _groups_of(user_activity_daily: ir.Table, split: tuple[str, ...]) -> ir.Tabl
     }
     named = dict(zip(_NAMES, split, strict=False))
     values = dict(zip(_VALUES, split, strict=False))
-    groups = measure(user_activity_daily.mutate(**keys), split, PARTS)
+    groups = measure(user_activity_daily.mutate(**keys), split, tuple(METRICS))
     return groups.select(
         **{
             column: ibis.literal(named.get(column), type="string")
@@ -94,7 +91,7 @@ def _groups_of(user_activity_daily: ir.Table, split: tuple[str, ...]) -> ir.Tabl
             else (groups[values[column]] if column in values else ibis.null()).cast("string")
             for column in _COLUMNS
         },
-        **{name: groups[name] for name in PARTS},
+        **{name: groups[name] for name in METRICS},
         users=groups.users,
     )
 
@@ -239,3 +236,22 @@ def _count_hidden(groups: list[_Group]) -> pa.Table:
         for (names, pair), count in sorted(counts.items(), key=str)
     ]
     return pa.Table.from_pylist(rows, schema=pa.schema([*types, ("groups", pa.int64())]))
+
+
+def rows_of(shown: pa.Table, *split: str) -> list[dict[str, Any]]:
+    """The groups of one answer among those that may be shown, in order of their values.
+
+    Args:
+        shown: ``Sorted.shown``.
+        split: The names of the answer, in any order.
+
+    Returns:
+        For each group the values by the names of the split, and the metrics.
+    """
+    names = [*sorted(split), *(None for _ in range(MOST_NAMES - len(split)))]
+    return [
+        {row[name]: row[value] for name, value in zip(_NAMES, _VALUES, strict=True) if row[name]}
+        | {name: row[name] for name in METRICS}
+        for row in shown.to_pylist()
+        if [row[name] for name in _NAMES] == names
+    ]
