@@ -2,9 +2,9 @@
 
 Here: one definition per metric, dimension and time grain (``definitions``), a question and its
 checks (``question``), the query that answers it (``answer``), the rule that hides small groups
-(``small_groups``; for answers held side by side ``side_by_side``), the glossary made of all that (``glossary``). Elsewhere: by which columns the
-gold tables group (``contracts``), which days are rebuilt (``windows``), how an answer is fetched
-and printed (``questions``).
+(``small_groups``; of answers that are seen side by side ``side_by_side``), the glossary made of all
+that (``glossary``). Elsewhere: by which columns the gold tables group (``contracts``), which days
+are rebuilt (``windows``), how an answer is fetched and printed (``questions``).
 """
 
 from lingokids.metrics.answer import answer, work_out

@@ -12,8 +12,10 @@ that another answer splits it into, until
 * a group that is hidden has a hidden part, or its parts would add up to it,
 * a group that has one part only is hidden if and only if that part is.
 
-What a reader could learn from longer sums of many answers is not looked at here; a test solves all
-equations of the sample's page and finds none that gives a small group away.
+So one subtraction tells nothing. What longer sums of many answers may tell is not looked at: by
+solving all equations of the sample's page, someone who knows besides which combinations occur could
+work out 7 of the 2,931 groups that are too small. With each answer hidden for itself alone, and by
+day also split and filtered, it was 209 of 8,058; by day, settled together, 26.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from __future__ import annotations
 import datetime
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis

@@ -1,10 +1,10 @@
 """The charts: rows to Plotly figures.
 
-Here: what each chart shows, and the look they share. Elsewhere: which rows there are, and who is too
-few to be among them (``nodes``), the page with filters (``page``).
+Here: what each chart shows, and the look they share. Elsewhere: which rows there are, and who is
+too few to be among them (``nodes``), the page with filters (``page``).
 
-A new chart is a function here, a node in ``pipeline.py`` and an entry in ``catalog.yml``. Values are
-data: they are escaped, because Plotly reads some HTML in labels.
+A new chart is a function here, a node in ``pipeline.py`` and an entry in ``catalog.yml``. Values
+are data: they are escaped, because Plotly reads some HTML in labels.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
     countries = sorted(users, key=lambda name: (users[name], name))  # the greatest is on top
     rates = {(row["country_code"], row["week"]): row["completion_rate"] for row in rows}
     cells = [[rates.get((country, week)) for week in weeks] for country in countries]
-    figure = _figure("Weekly completion rate by country")
+    figure = blank("Weekly completion rate by country")
     figure.add_heatmap(
         x=weeks,
         y=[escape(country, quote=False) for country in countries],
@@ -52,6 +52,7 @@ def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
         xgap=3,
         ygap=3,
     )
+    figure.update_layout(plot_bgcolor=GRID)  # a group that is not shown
     figure.update_xaxes(type="category", showgrid=False, title_text="week, from its Monday")
     figure.update_yaxes(type="category", showgrid=False)
     return figure
@@ -61,7 +62,7 @@ def draw_weekly_users(shown_groups: pa.Table) -> Figure:
     """Users active in each week, and how many activities each of them played."""
     rows = metrics.rows_of(shown_groups, "week")
     weeks = [row["week"] for row in rows]
-    figure = _figure("Active users per week")
+    figure = blank("Active users per week")
     figure.add_bar(x=weeks, y=[row["active_users"] for row in rows], marker_color=COLOURS[0])
     figure.update_xaxes(type="category", title_text="week, from its Monday")
     figure.update_yaxes(title_text="users")
@@ -88,7 +89,8 @@ def draw_completion_rate(shown_completion_rate: pa.Table) -> Figure:
         shown_completion_rate.to_pylist(),
         "Exits completed, by theme",
         "theme",
-        {"completion_percentage": "% completed"},
+        {"completion_percentage": "completed"},
+        "% of exits",
     )
 
 
@@ -98,7 +100,8 @@ def draw_price_tier_engagement(shown_price_tier_engagement: pa.Table) -> Figure:
         shown_price_tier_engagement.to_pylist(),
         "Seconds per exit, by price tier",
         "price_tier",
-        {"average_time_spent": "seconds per exit"},
+        {"average_time_spent": "time spent"},
+        "seconds per exit",
     )
 
 
@@ -106,9 +109,10 @@ def draw_subscription_impact(shown_subscription_impact: pa.Table) -> Figure:
     """The third answer: exits completed per user before and after subscribing."""
     return _bars(
         shown_subscription_impact.to_pylist(),
-        "Exits completed per user, before and after subscribing",
+        "Exits completed per new subscriber",
         "platform",
-        {"average_completed_before": "before", "average_completed_after": "after"},
+        {"average_completed_before": "before", "average_completed_after": "after subscribing"},
+        "exits per user",
     )
 
 
@@ -119,7 +123,7 @@ def _most_played(
     rows = metrics.rows_of(shown_groups, "activity_id")
     rows = sorted(rows, key=lambda row: (-row[metric], row["activity_id"]))[:_MOST]
     ids = [row["activity_id"] for row in rows]
-    figure = _figure(title)
+    figure = blank(title)
     figure.add_bar(
         x=[float(row[metric]) for row in rows],
         y=ids,
@@ -138,9 +142,11 @@ def _most_played(
     return figure
 
 
-def _bars(rows: list[dict[str, Any]], title: str, key: str, columns: dict[str, str]) -> Figure:
+def _bars(
+    rows: list[dict[str, Any]], title: str, key: str, columns: dict[str, str], unit: str
+) -> Figure:
     """A bar for each row and column; an answer of no row says why it is empty."""
-    figure = _figure(title)
+    figure = blank(title)
     for colour, (column, label) in zip(COLOURS, columns.items(), strict=False):
         values = [None if row[column] is None else float(row[column]) for row in rows]
         figure.add_bar(
@@ -154,7 +160,7 @@ def _bars(rows: list[dict[str, Any]], title: str, key: str, columns: dict[str, s
             hovertemplate="%{x}: %{text}<extra></extra>",
         )
     figure.update_xaxes(type="category", showgrid=False)
-    figure.update_yaxes(title_text=", ".join(columns.values()), rangemode="tozero")
+    figure.update_yaxes(title_text=unit, rangemode="tozero")
     if not rows:
         figure.add_annotation(text="Too few users to be shown", showarrow=False)
     return figure
@@ -167,22 +173,28 @@ def _total(rows: list[dict[str, Any]], key: str, metric: str) -> dict[str, int]:
     return totals
 
 
-def _figure(title: str) -> Figure:
+def blank(title: str) -> Figure:
     """An empty figure with the look that all share."""
     from plotly.graph_objects import Figure
 
     figure = Figure()
-    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True}
+    axis = {
+        "gridcolor": GRID,
+        "zeroline": False,
+        "automargin": True,
+        "ticks": "",
+        "title": {"font": {"size": 12, "color": MUTED}, "standoff": 10},
+    }
     figure.update_layout(
         template="none",
-        title={"text": title, "x": 0, "xref": "container", "pad": {"l": 16}},
+        title={"text": title, "x": 0, "xref": "container", "pad": {"l": 4}, "font": {"size": 16}},
         font={"family": "system-ui, 'Segoe UI', Roboto, sans-serif", "color": INK, "size": 13},
         paper_bgcolor="white",
         plot_bgcolor="white",
-        margin={"t": 52, "r": 20, "b": 48, "l": 60},
+        margin={"t": 52, "r": 20, "b": 56, "l": 60},
         bargap=0.35,
         colorway=list(COLOURS),
-        legend={"orientation": "h", "y": 1.12, "x": 1, "xanchor": "right"},
+        legend={"orientation": "h", "y": -0.16, "yanchor": "top", "x": 0},
         xaxis=axis,
         yaxis=axis,
     )

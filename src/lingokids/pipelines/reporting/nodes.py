@@ -114,9 +114,7 @@ def show_completion_rate(
     return _shown(counted, "theme", smallest_group).select(contracts.Q1_COMPLETION_RATE.columns)
 
 
-def show_price_tier_engagement(
-    q2_price_tier_engagement: ir.Table, smallest_group: int
-) -> ir.Table:
+def show_price_tier_engagement(q2_price_tier_engagement: ir.Table, smallest_group: int) -> ir.Table:
     """The second answer, without price tiers that too few users played.
 
     Grain: one row per price tier that is shown.

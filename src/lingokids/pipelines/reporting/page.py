@@ -16,6 +16,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from lingokids import contracts, metrics
+from lingokids.pipelines.reporting import charts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,6 +67,7 @@ def lay_out(
             for row in activity_names.to_pylist()
             if row["activity_id"] in activities
         },
+        "look": json.loads(charts.blank("").to_json())["layout"],
         "figures": {place: json.loads(figure.to_json()) for place, figure in figures.items()},
         "meanings": {
             place: {

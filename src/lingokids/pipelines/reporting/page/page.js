@@ -10,14 +10,14 @@ const MOST_LINES = 8;
 const MOST_PLAYED = 10;
 const FIRST = { metric: "completion_rate", by: "", grain: "week", only: "" };
 const HEADLINE = ["active_users", "activities_played", "completion_rate", "time_per_user"];
-const look = content.figures.q1.layout;
+const look = content.look;
 const element = (id) => document.getElementById(id);
 
 // --- words ----------------------------------------------------------------------------------
 
 const regions = new Intl.DisplayNames(["en"], { type: "region", fallback: "code" });
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const words = (name) => capital(name.replace(/_(code|id)$/, "").replace(/^os_/, "system ").replaceAll("_", " "));
+const words = (name) => capital(name.replace(/_(code|id)$/, "").replace(/^os_(name)?/, "system ").trim().replaceAll("_", " "));
 
 function label(dimension, value) {
   if (dimension === "activity_id") return content.activities[value] || value;
@@ -38,7 +38,7 @@ function written(metric, value) {
 
 function duration(seconds) {
   if (seconds < 120) return Math.round(seconds) + " s";
-  if (seconds < 7200) return (seconds / 60).toFixed(1) + " min";
+  if (seconds < 5400) return (seconds / 60).toFixed(1) + " min";
   return (seconds / 3600).toLocaleString("en", { maximumFractionDigits: 1 }) + " h";
 }
 
@@ -146,17 +146,18 @@ function draw(id, traces, layout) {
     return;
   }
   if (place.querySelector(".empty")) place.replaceChildren();
-  Plotly.react(place, traces, { ...structuredClone(look), title: undefined, annotations: [], ...layout }, settings);
+  Plotly.react(place, traces, { ...structuredClone(look), title: undefined, ...layout }, settings);
 }
 
-function axisOf(metric, values) {
+// what the axis says; long times are drawn in hours
+function axisOf(metric, traces) {
   const unit = content.metrics[metric].unit;
-  const known = values.filter((value) => value !== null);
-  if (unit === "0 to 1") {
-    const flat = known.length && Math.max(...known) === Math.min(...known);
-    return { ...look.yaxis, title: { text: "" }, tickformat: ".0%", rangemode: flat ? "tozero" : "normal" };
-  }
-  return { ...look.yaxis, title: { text: unit === "s" ? "seconds" : unit }, rangemode: "tozero", tickformat: ",~s" };
+  const values = traces.flatMap((trace) => trace.y).filter((value) => value !== null);
+  if (unit === "0 to 1") return { ...look.yaxis, tickformat: ".0%" };
+  const inHours = unit === "s" && Math.max(...values) > 7200;
+  if (inHours) for (const trace of traces) trace.y = trace.y.map((value) => (value === null ? null : value / 3600));
+  const text = inHours ? "hours" : unit === "s" ? "seconds" : unit;
+  return { ...look.yaxis, title: { ...look.yaxis.title, text }, rangemode: "tozero", tickformat: ",~s" };
 }
 
 function drawHeadline(only) {
@@ -187,7 +188,7 @@ function changeOf(metric, before, last) {
   const change = document.createElement("span");
   change.className = by >= 0 ? "up" : "down";
   change.textContent = (by >= 0 ? "▲ " : "▼ ") + Math.abs(by).toFixed(1) + (isShare ? " points" : " %");
-  return [change, " in the week of " + last.week];
+  return [change, ` in the last week, of ${last.week}`];
 }
 
 const lastDay = () => groups(["day"]).map((one) => one.day).sort().at(-1);
@@ -200,6 +201,8 @@ function wholeWeeks() {
 }
 
 function drawTrend({ metric, by, grain }, only) {
+  element("split").hidden = !by;
+  element("split").parentElement.classList.toggle("single", !by);
   const names = by ? [grain, by] : [grain];
   const found = groups(names, only);
   const periods = [...new Set(groups([grain]).map((one) => one[grain]))].sort();
@@ -219,9 +222,9 @@ function drawTrend({ metric, by, grain }, only) {
       marker: { size: grain === "day" ? 4 : 7 },
     };
   });
-  const axis = axisOf(metric, traces.flatMap((trace) => trace.y));
+  const axis = axisOf(metric, traces);
   draw("trend", found.length ? traces : [{ y: [] }], {
-    xaxis: { ...look.xaxis, type: "category", showgrid: false, tickangle: 0, nticks: 8, title: { text: grain === "week" ? "week, from its Monday" : "" } },
+    xaxis: { ...look.xaxis, type: "category", showgrid: false, tickangle: 0, nticks: 8, title: { ...look.xaxis.title, text: grain === "week" ? "week, from its Monday" : "" } },
     yaxis: axis,
     hovermode: "x unified",
     showlegend: Boolean(by),
@@ -233,19 +236,22 @@ function drawTrend({ metric, by, grain }, only) {
   element("trend-title").textContent = `${words(metric)} per ${grain}${by ? " and " + words(by).toLowerCase() : ""}${filter}`;
   define("trend", metric);
   const left = values.length - traces.length;
-  element("trend-note").textContent = note(names, only, left > 0 ? `The ${MOST_LINES} with most users are drawn; all are in the numbers.` : "");
+  const parts = grain === "week" ? groups(["week"]).map((one) => one.week).filter((week) => !wholeWeeks().includes(week)) : [];
+  const more = [
+    ...(left > 0 ? [`The ${MOST_LINES} with most users are drawn; all are in the numbers.`] : []),
+    ...(parts.length ? [`The week of ${parts.join(" and that of ")} is not whole.`] : []),
+  ];
+  element("trend-note").textContent = note(names, only, more.join(" "));
   drawNumbers(names, metric, found);
 }
 
 function drawSplit(metric, by, totals) {
-  element("split").hidden = !by;
-  element("split").parentElement.classList.toggle("single", !by);
   if (!by) return;
   const rows = [...totals].sort((a, b) => (b[metric] ?? 0) - (a[metric] ?? 0)).slice(0, 14);
   const ids = rows.map((one) => one[by]);
   draw("split", [bars(metric, by, rows)], {
     xaxis: { ...look.xaxis, visible: false, range: [0, 1.35 * Math.max(...rows.map((one) => one[metric] ?? 0))] },
-    yaxis: { ...look.yaxis, type: "category", autorange: "reversed", showgrid: false, tickvals: ids, ticktext: ids.map((id) => plain(label(by, id))) },
+    yaxis: { ...look.yaxis, type: "category", autorange: "reversed", showgrid: false, tickvals: ids, ticktext: ids.map((id) => plain(label(by, id)) + "  ") },
     annotations: [{ text: "whole span", xref: "paper", yref: "paper", x: 0, y: 1.02, yanchor: "bottom", showarrow: false, font: { color: "#6b7191", size: 12 } }],
     margin: { t: 24, r: 8, b: 8, l: 60 },
     showlegend: false,
@@ -274,7 +280,7 @@ function drawMostPlayed(id, metric, only) {
   const ids = rows.map((one) => one.activity_id);
   draw(id, [bars(metric, "activity_id", rows)], {
     xaxis: { ...look.xaxis, visible: false, range: [0, 1.25 * Math.max(...rows.map((one) => one[metric]))] },
-    yaxis: { ...look.yaxis, type: "category", autorange: "reversed", showgrid: false, tickvals: ids, ticktext: ids.map((one) => plain(label("activity_id", one))) },
+    yaxis: { ...look.yaxis, type: "category", autorange: "reversed", showgrid: false, tickvals: ids, ticktext: ids.map((one) => plain(label("activity_id", one)) + "  ") },
     margin: { t: 8, r: 8, b: 8, l: 110 },
     showlegend: false,
     bargap: 0.3,
@@ -335,7 +341,7 @@ function drawOnce() {
   element("weekly_completion-note").textContent = note(["country_code", "week"], null);
   for (const [id, { meaning, columns }] of Object.entries(content.meanings)) {
     const measures = Object.entries(columns).map(([name, text]) => `${words(name)}: ${text}`);
-    element(id + "-definition").textContent = meaning;
+    element(id + "-definition").textContent = `${meaning} Of ${content.smallest_group} users or more.`;
     element(id + "-definition").title = measures.join("\n");
   }
   fillTable(
@@ -344,7 +350,7 @@ function drawOnce() {
     METRICS.map((name) => {
       const { formula, unit, owner, caveat } = content.metrics[name];
       return [words(name), formula, unit, owner, caveat];
-    }).concat(dimensions.map((name) => [words(name), content.dimensions[name].meaning, "", "", content.dimensions[name].caveat])),
+    }).concat(dimensions.map((name) => [words(name), content.dimensions[name].meaning, "", "", content.dimensions[name].caveat.replaceAll("`", "")])),
   );
   element("small-groups").textContent =
     `The app's users are families with children. A group of fewer than ${content.smallest_group} users is not in this file, ` +
