@@ -103,7 +103,7 @@ class RunHooks:
         """Commit, say what was done, and publish it."""
         if self._read is not None:
             _log_files(self._read, catalog, pipeline)
-            self._end_reading()
+            self._end_reading(self._read)
         if self._run is None:
             return
         run, self._run = self._run, None
@@ -124,7 +124,7 @@ class RunHooks:
     def on_pipeline_error(self, error: Exception) -> None:
         """Roll back, and record why."""
         if self._read is not None:
-            self._end_reading()
+            self._end_reading(self._read)
         if self._run is None:
             return
         run, self._run = self._run, None
@@ -160,9 +160,9 @@ class RunHooks:
     def _statistics_file(self) -> Path:
         return self._project_path / ".viz" / "stats.json"
 
-    def _end_reading(self) -> None:
+    def _end_reading(self, read: Warehouse) -> None:
         """Let the copy go, and give kedro-viz its row counts back: no table has changed."""
-        read, self._read = self._read, None
+        self._read = None
         read.close()
         if self._statistics is not None:
             self._keep_statistics(self._statistics)

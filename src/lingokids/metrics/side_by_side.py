@@ -232,8 +232,12 @@ def _count_hidden(groups: list[_Group]) -> pa.Table:
     text = pa.string()
     types = [*((name, text) for name in (*_NAMES, "filter_name", "filter_value"))]
     rows = [
-        dict(zip(_NAMES, names, strict=False))
-        | {"filter_name": pair[0], "filter_value": pair[1], "groups": count}
+        {
+            **dict(zip(_NAMES, names, strict=False)),
+            "filter_name": pair[0],
+            "filter_value": pair[1],
+            "groups": count,
+        }
         for (names, pair), count in sorted(counts.items(), key=str)
     ]
     return pa.Table.from_pylist(rows, schema=pa.schema([*types, ("groups", pa.int64())]))
@@ -249,10 +253,14 @@ def rows_of(shown: pa.Table, *split: str) -> list[dict[str, Any]]:
     Returns:
         For each group the values by the names of the split, and the metrics.
     """
+    from pyarrow import compute
+
     names = [*sorted(split), *(None for _ in range(MOST_NAMES - len(split)))]
+    for column, name in zip(_NAMES, names, strict=True):
+        found = compute.field(column)
+        shown = shown.filter(found.is_null() if name is None else found == name)
     return [
         {row[name]: row[value] for name, value in zip(_NAMES, _VALUES, strict=True) if row[name]}
         | {name: row[name] for name in METRICS}
         for row in shown.to_pylist()
-        if [row[name] for name in _NAMES] == names
     ]

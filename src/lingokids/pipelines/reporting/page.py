@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from plotly.graph_objects import Figure
 
+    from lingokids.metrics.definitions import Metric
+
 #: Digits that the page has of a number: more are of no use to the eye.
 _DIGITS = 4
 
@@ -95,7 +97,7 @@ def _by_split(rows: pa.Table, keys: list[str], numbers: list[str]) -> dict[str, 
     return answers
 
 
-def _definition(metric: metrics.Metric) -> dict[str, str]:
+def _definition(metric: Metric) -> dict[str, str]:
     return {
         "formula": metric.formula,
         "unit": metric.unit,
