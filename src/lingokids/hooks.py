@@ -331,8 +331,7 @@ def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> Non
         if (path := getattr(catalog.get(name), "_filepath", None)) is not None
     )
     for folder, paths in itertools.groupby(written, key=lambda path: str(Path(path).parent)):
-        names = ", ".join(Path(path).name for path in paths)
-        LOGGER.info("Written from %s, in %s: %s.", read.published.name, folder, names)
+        LOGGER.info("Written from %s: %s files in %s.", read.published.name, len([*paths]), folder)
 
 
 def _log_outcome(warehouse: Warehouse) -> None:
