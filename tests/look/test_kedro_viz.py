@@ -49,9 +49,9 @@ class Viz:
         with urlopen(f"{self.url}{path}", timeout=PROMPT_SECONDS) as answer:
             return json.load(answer)
 
-    def dataset(self, name: str) -> dict[str, Any]:
+    def dataset(self, name: str, pipeline: str = "__default__") -> dict[str, Any]:
         """What the side panel of a dataset shows."""
-        nodes = self.get("/api/main")["nodes"]
+        nodes = self.get(f"/api/pipelines/{pipeline}")["nodes"]
         found = next(node for node in nodes if node["type"] == "data" and node["name"] == name)
         return self.get(f"/api/nodes/{found['id']}")
 
@@ -111,6 +111,20 @@ def test_every_dataset_that_is_kept_shows_its_layer_its_rows_and_their_count(del
         first_cells = {str(cells[0]) for cells in shown["preview"]["data"]}
         assert first_cells <= {str(row[0]) for row in stored}, name
         assert shown["stats"]["rows"] == len(stored), name
+
+
+@pytest.mark.slow
+def test_a_chart_and_the_rows_it_is_drawn_from_are_shown(delivered, viz):
+    notice = viz.dataset("shown_groups", "reporting")["preview"]
+    assert "shown_groups.parquet is not there yet" in notice["data"][0][0]
+
+    _run(delivered, "--pipeline", "reporting", "--params", "smallest_group=1")
+
+    chart = viz.dataset("weekly_users_chart", "reporting")
+    assert chart["preview_type"] == "PlotlyPreview"
+    assert chart["preview"]["data"][0]["y"] == [1]
+    rows = viz.dataset("shown_groups", "reporting")["preview"]
+    assert rows["data"][0][rows["columns"].index("active_users")] == 1
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
     )
     figure.update_layout(plot_bgcolor=GRID)  # a group that is not shown
     figure.update_xaxes(type="category", showgrid=False, title_text="week, from its Monday")
-    figure.update_yaxes(type="category", showgrid=False)
+    figure.update_yaxes(type="category", showgrid=False, dtick=1)
     return figure
 
 
