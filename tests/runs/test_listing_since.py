@@ -52,6 +52,7 @@ def test_a_rebuild_from_raw_cannot_leave_days_out():
         "os_names": {},
         "subscription_impact": {"month": "2025-01", "days": 7},
         "smallest_group": 1,
+        "reporting": {"weeks": 1, "dimensions": ["os_name"]},
         "rebuild": "raw",
         "listing": {"since": "2021-01-02"},
     }
