@@ -188,7 +188,7 @@ function changeOf(metric, before, last) {
   const change = document.createElement("span");
   change.className = by >= 0 ? "up" : "down";
   change.textContent = (by >= 0 ? "▲ " : "▼ ") + Math.abs(by).toFixed(1) + (isShare ? " points" : " %");
-  return [change, ` in the last week, of ${last.week}`];
+  return [change, ` week of ${last.week}`];
 }
 
 const lastDay = () => groups(["day"]).map((one) => one.day).sort().at(-1);
