@@ -183,3 +183,16 @@ def sample_project(new_project) -> Project:
     shutil.copytree(ROOT / "data" / "01_raw", project.folder / "raw")
     project.run()
     return project
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """The files in git, as they are in the working tree."""
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).exists():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tmp_path / name)
+    return tmp_path

@@ -9,6 +9,7 @@ leaves every table as it was; running again is the cure.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from pathlib import Path
@@ -40,6 +41,8 @@ class RunHooks:
 
     def __init__(self) -> None:
         self._run: Run | None = None
+        self._read: Warehouse | None = None
+        self._statistics: str | None = None
         self._all_tables: dict[str, TableDataset] = {}
         self._project_path = Path()
 
@@ -61,10 +64,15 @@ class RunHooks:
 
         _refuse_unsafe_ways_to_run(run_params)
         rebuild = windows.check_parameters(catalog.load("parameters"))
-        self._all_tables = _tables(catalog, set(catalog.keys()))
+        self._all_tables = _tables(catalog, _names_of_tables(catalog))
         tables = _tables(catalog, pipeline.datasets())
         warehouse = _only_warehouse(tables)
         if warehouse is None:
+            return
+        if _writes_no_table(catalog, pipeline):
+            self._statistics = _read_if_there(self._statistics_file)
+            warehouse.begin_reading()
+            self._read = warehouse
             return
         warehouse.begin()
         try:
@@ -95,8 +103,11 @@ class RunHooks:
             self._run.begin_step(node.name)
 
     @hook_impl
-    def after_pipeline_run(self) -> None:
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Commit, say what was done, and publish it."""
+        if self._read is not None:
+            _log_files(self._read, catalog, pipeline)
+            self._end_reading(self._read)
         if self._run is None:
             return
         run, self._run = self._run, None
@@ -116,6 +127,8 @@ class RunHooks:
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Roll back, and record why."""
+        if self._read is not None:
+            self._end_reading(self._read)
         if self._run is None:
             return
         run, self._run = self._run, None
@@ -140,12 +153,25 @@ class RunHooks:
             for name, table in self._all_tables.items()
             if table.mode != "run" and table.table_name in table.warehouse.tables
         }
-        path = self._project_path / ".viz" / "stats.json"
+        self._keep_statistics(json.dumps(statistics))
+
+    def _keep_statistics(self, text: str) -> None:
         try:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps(statistics))
+            self._statistics_file.parent.mkdir(exist_ok=True)
+            self._statistics_file.write_text(text)
         except OSError as error:  # a picture's numbers are no reason to fail a run
             LOGGER.warning("kedro-viz will show no row counts: %s", error)
+
+    @property
+    def _statistics_file(self) -> Path:
+        return self._project_path / ".viz" / "stats.json"
+
+    def _end_reading(self, read: Warehouse) -> None:
+        """Let the copy go, and give kedro-viz its row counts back: no table has changed."""
+        self._read = None
+        read.close()
+        if self._statistics is not None:
+            self._keep_statistics(self._statistics)
 
 
 def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
@@ -153,6 +179,12 @@ def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
 
     datasets = {name: catalog.get(name) for name in sorted(names) if name in catalog}
     return {name: data for name, data in datasets.items() if isinstance(data, TableDataset)}
+
+
+def _names_of_tables(catalog: DataCatalog) -> set[str]:
+    """The tables among all entries, without making the others: charts would load plotly."""
+    entries = catalog.config_resolver.config.items()
+    return {name for name, entry in entries if str(entry["type"]).endswith(".TableDataset")}
 
 
 def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
@@ -164,6 +196,21 @@ def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
             "cannot hold them. Give them one warehouse in globals.yml."
         )
     return next(iter(warehouses.values()), None)
+
+
+def _writes_no_table(catalog: DataCatalog, pipeline: Pipeline) -> bool:
+    """Whether a run only reads gold, so that the published copy will do."""
+    from lingokids.datasets import ParquetDataset, TableDataset
+
+    outputs = (catalog.get(name) for name in pipeline.all_outputs() if name in catalog)
+    return not any(isinstance(data, TableDataset | ParquetDataset) for data in outputs)
+
+
+def _read_if_there(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except OSError:
+        return None
 
 
 def _empty(rebuild: str, outputs: Iterable[TableDataset]) -> None:
@@ -283,6 +330,17 @@ def _publish_to_lakes(warehouse: Warehouse, run_id: str) -> None:
         from lingokids.datasets.lake.publication import publish
 
         publish(warehouse, run_id)
+
+
+def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> None:
+    """Say where the outputs of a run lie that wrote no table."""
+    written = sorted(
+        str(path)
+        for name in pipeline.all_outputs()
+        if (path := getattr(catalog.get(name), "_filepath", None)) is not None
+    )
+    for folder, paths in itertools.groupby(written, key=lambda path: str(Path(path).parent)):
+        LOGGER.info("Written from %s: %s files in %s.", read.published.name, len([*paths]), folder)
 
 
 def _log_outcome(warehouse: Warehouse) -> None:

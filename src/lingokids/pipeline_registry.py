@@ -11,6 +11,7 @@ from lingokids.pipelines import (
     marts,
     publication,
     replay,
+    reporting,
     restore,
     staging,
 )
@@ -33,6 +34,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         **pipelines,
         "replay": sum(after_bronze, replay.create_pipeline()),
+        "reporting": reporting.create_pipeline(),
         "restore": restore.create_pipeline(),
         "__default__": sum(pipelines.values(), Pipeline([])),
     }

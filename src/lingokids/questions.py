@@ -18,11 +18,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import ibis
 from ibis import _
 
 from lingokids import metrics, windows
+from lingokids.datasets.gold_copy import missing_in_copy, open_copy
 from lingokids.errors import LingokidsError, did_you_mean
 from lingokids.metrics import Question
 from lingokids.metrics.answer import choose_rows
@@ -119,21 +119,9 @@ def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
 
 
 def _open(copy: Path, name: str) -> ir.Table:
-    if not copy.exists():
-        raise LingokidsError(
-            f"{copy.name} is not there yet: uv run kedro run, with the same --env, makes it."
-        )
-    try:
-        connection = ibis.duckdb.connect(copy, read_only=True)
-    except duckdb.Error as error:
-        raise LingokidsError(
-            f"{copy.name} cannot be read ({str(error).splitlines()[0]}): uv run kedro run makes "
-            "it anew."
-        ) from error
+    connection = ibis.duckdb.from_connection(open_copy(copy))
     if name not in connection.list_tables():
-        raise LingokidsError(
-            f"{copy.name} has no {name} yet: uv run kedro run --params rebuild=bronze makes it."
-        )
+        raise LingokidsError(missing_in_copy(copy, name))
     return connection.table(name)
 
 

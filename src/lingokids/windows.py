@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
+from lingokids import contracts
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 REBUILDS = ("bronze", "raw")
 LONGEST_LOOKBACK_DAYS = 3_660
 SECONDS_A_DAY = 86_400
+LONGEST_REPORT_WEEKS = 522
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -97,6 +99,7 @@ def check_parameters(parameters: dict[str, Any]) -> str | None:
     parse_smallest_group(parameters["smallest_group"])
     parse_cap(parameters["duration_cap_seconds"])
     parse_gap(parameters["session_gap_minutes"])
+    parse_reporting(parameters["reporting"])
     rebuild = parse_rebuild(parameters["rebuild"])
     if rebuild == "raw" and since:
         raise LingokidsError(
@@ -182,6 +185,30 @@ def rules_of_gold(
         sort_keys=True,
         ensure_ascii=False,
     )
+
+
+def parse_reporting(parameters: dict[str, Any]) -> tuple[int, tuple[str, ...]]:
+    """Read ``reporting``: how many of the last weeks are shown, and by what they are split.
+
+    Raises:
+        LingokidsError: ``weeks`` is not a whole number from 1 to ten years, or ``dimensions`` is
+            not a list of columns that gold is sliced by, each once.
+    """
+    weeks, dimensions = parameters["weeks"], parameters["dimensions"]
+    is_whole = isinstance(weeks, int) and not isinstance(weeks, bool)
+    if not is_whole or not 1 <= weeks <= LONGEST_REPORT_WEEKS:
+        raise LingokidsError(
+            f"reporting.weeks is {weeks!r}: write a whole number of weeks, 1 or more and at most "
+            f"{LONGEST_REPORT_WEEKS}."
+        )
+    known = contracts.ENGAGEMENT_GRAIN[1:]
+    names = dimensions if isinstance(dimensions, list) else [dimensions]
+    if not names or any(name not in known or names.count(name) > 1 for name in names):
+        raise LingokidsError(
+            f"reporting.dimensions is {dimensions!r}: write a list of names out of "
+            f"{', '.join(known)}, each once."
+        )
+    return weeks, tuple(names)
 
 
 def parse_spellings(value: object) -> dict[str, str]:

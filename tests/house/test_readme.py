@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -31,19 +30,6 @@ DRIVEN_ELSEWHERE = {
 }
 NEEDS_DOCKER = {"docker compose up -d --wait"}
 WITH_MINIO = re.compile(r"^## With MinIO\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
-
-
-@pytest.fixture
-def checkout(tmp_path) -> Path:
-    """The files in git, as they are in the working tree."""
-    names = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).exists():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, tmp_path / name)
-    return tmp_path
 
 
 def _run(command: str, checkout: Path) -> str:

@@ -43,8 +43,9 @@ def test_every_table_has_the_contract_of_its_name():
 
 
 def test_every_node_bears_the_name_of_its_function():
-    for node in (node for pipeline in PIPELINES.values() for node in pipeline.nodes):
-        assert node.name == node.func.__name__
+    for pipeline in PIPELINES.values():
+        for node in pipeline.nodes:
+            assert node.name == node.func.__name__
 
 
 def test_every_pipeline_has_a_readme():

@@ -140,6 +140,15 @@ def test_a_list_of_values_gives_none_away_that_is_hidden_alone(ask, plays):
         assert asked(value, *some) == []
 
 
+def test_a_title_beside_the_id_hides_no_less_than_the_id_alone(ask):
+    by_id = ask("active_users", by=("activity_id",), grain="day", smallest_group=5)
+    with_title = ask(
+        "active_users", by=("activity_id", "activity_name"), grain="day", smallest_group=5
+    )
+
+    assert [(day, activity) for day, activity, _, _ in with_title] == [row[:2] for row in by_id]
+
+
 def test_the_days_of_a_week_add_up_to_it(ask):
     days = ask("activities_played", "total_time_spent", grain="day")
     weeks = {day: [0, Decimal(0)] for day, *_ in ask("activities_played", grain="week")}

@@ -29,6 +29,7 @@ from lingokids.errors import LingokidsError
         (["--params", "listing.since=May"], "write a UTC day as YYYY-MM-DD"),
         (["--params", "rebuild=raw,listing.since=2021-01-02"], "leave one of them out"),
         (["--params", "subscription_impact.month=May"], "write a month as YYYY-MM"),
+        (["--params", "reporting.weeks=0"], "write a whole number of weeks, 1 or more"),
         (["--params", "smallest_group=0"], "write a whole number of users, 1 or more"),
         (["--params", "duration_cap_seconds=0"], "write a whole number of seconds, from 1"),
         (["--params", "session_gap_minutes=1h"], "write a whole number of minutes, from 1"),

@@ -2,14 +2,16 @@
 
 ``raw`` reads raw objects, ``csv`` the exercise's files. ``warehouse`` holds the connection and its
 one transaction; ``tables`` reads tables and replaces their units; ``gold_copy`` is the copy for
-readers who never wait. ``lake`` publishes tables as files and reads them back. ``s3`` is the client
-of every bucket, and ``refusals`` says why its server did not answer. Of what a run uses, nothing
-outside this package, ``hooks`` and ``runs`` knows the engine.
+readers who never wait. ``lake`` publishes tables as files and reads them back; ``answers`` keeps
+what charts are drawn from. ``s3`` is the client of every bucket, and ``refusals`` says why its
+server did not answer. Of what a run uses, nothing outside this package, ``hooks`` and ``runs``
+knows the engine.
 """
 
+from lingokids.datasets.answers import AnswerDataset
 from lingokids.datasets.csv import CsvDataset
 from lingokids.datasets.lake.parquet import ParquetDataset
 from lingokids.datasets.raw.objects import ObjectsDataset
 from lingokids.datasets.tables import TableDataset
 
-__all__ = ["CsvDataset", "ObjectsDataset", "ParquetDataset", "TableDataset"]
+__all__ = ["AnswerDataset", "CsvDataset", "ObjectsDataset", "ParquetDataset", "TableDataset"]

@@ -1,7 +1,7 @@
 """The published copy: the gold tables in a file of their own, for readers who never wait.
 
-Here: bringing the copy up to the run that has just been committed. Elsewhere: the warehouse it
-is copied from (``warehouse``), when it is published (``hooks``).
+Here: bringing the copy up to the run that has just been committed, and opening it. Elsewhere: the
+warehouse it is copied from (``warehouse``), when it is published (``hooks``).
 
 The copy is written aside and renamed, so a reader has a whole one, old or new. If it is of the
 run before, a new one is made from it by replacing the days and users that the run made due: the
@@ -121,3 +121,30 @@ class PublishedCopy:
             is_due = f"{unit} IN (SELECT {unit} FROM temp.main.{due})"
             self._con.execute(f"DELETE FROM {copy} WHERE {is_due}")
             self._con.execute(f"INSERT INTO {copy} FROM main.{name} WHERE {is_due}")
+
+
+def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to the published copy.
+
+    Raises:
+        LingokidsError: There is no copy, or it cannot be read.
+    """
+    if not published.exists():
+        raise LingokidsError(
+            f"{published.name} is not there yet: uv run kedro run, with the same --env, makes it."
+        )
+    try:
+        return duckdb.connect(str(published), read_only=True)
+    except duckdb.Error as error:
+        raise LingokidsError(
+            f"{published.name} cannot be read ({str(error).splitlines()[0]}): uv run kedro run "
+            "makes it anew."
+        ) from error
+
+
+def missing_in_copy(published: Path, table_name: str) -> str:
+    """What to do when the published copy lacks a table: it is older than the table."""
+    return (
+        f"{published.name} has no {table_name} yet: uv run kedro run --params rebuild=bronze "
+        "makes it."
+    )

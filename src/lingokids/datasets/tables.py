@@ -18,6 +18,8 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from lingokids import contracts
+from lingokids.datasets.gold_copy import missing_in_copy
+from lingokids.datasets.previews import preview_of
 from lingokids.datasets.warehouse import Change, Warehouse, out_of_room
 from lingokids.errors import LingokidsError
 
@@ -110,6 +112,10 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
                     "pipeline."
                 )
             return self._in(self.warehouse.writer)
+        if (copy := self.warehouse.copy) is not None:
+            if self.table_name not in copy.list_tables():
+                raise LingokidsError(missing_in_copy(self.warehouse.published, self.table_name))
+            return self._in(copy)
         if self.mode == "run":
             raise LingokidsError(f"{self.table_name} exists during a run only.")
         return self._read_table()
@@ -144,14 +150,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """The first rows, for kedro-viz: the file is opened, read and closed."""
-        try:
-            rows = self.load().limit(nrows).to_pyarrow()
-        except LingokidsError as error:
-            return TablePreview({"index": [0], "columns": ["notice"], "data": [[error.message]]})
-        cells = [[_as_json(value) for value in row.values()] for row in rows.to_pylist()]
-        return TablePreview(
-            {"index": list(range(len(cells))), "columns": rows.column_names, "data": cells}
-        )
+        return preview_of(lambda: self.load().limit(nrows).to_pyarrow())
 
     def _note(self, deleted: int, inserted: int, seconds: float) -> None:
         is_kept = self.mode != "run"
@@ -345,7 +344,3 @@ def _sql_type(dtype: dt.DataType) -> str:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def _as_json(value: object) -> object:
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

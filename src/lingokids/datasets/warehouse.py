@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import duckdb
 from ibis.backends.duckdb import Backend
 
-from lingokids.datasets.gold_copy import PublishedCopy
+from lingokids.datasets.gold_copy import PublishedCopy, open_copy
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Warehouse:
         offers: What the run in hand offers to be published once it is committed.
         restored_loads: The loads it restores from a lake and the runs that last wrote them, by
             the name under which the lake's manifest notes them.
+        copy: The published copy, while a run reads it: as it was when the run began.
     """
 
     _known: ClassVar[dict[Path, Warehouse]] = {}
@@ -81,6 +82,7 @@ class Warehouse:
             name: value for name, value in settings.items() if value is not None
         }
         self._writer: Backend | None = None
+        self.copy: Backend | None = None
 
     @classmethod
     def at(cls, database: str, published: str, **settings: Any) -> Warehouse:
@@ -136,6 +138,17 @@ class Warehouse:
         self.offers = []
         self.restored_loads = {}
 
+    def begin_reading(self) -> None:
+        """Open the published copy for a run that writes no table: it keeps no other waiting.
+
+        The next publication puts a new file in its place, so the run sees one state of gold only.
+
+        Raises:
+            LingokidsError: There is no copy, or it cannot be read.
+        """
+        self.close()
+        self.copy = Backend.from_connection(open_copy(self.published))
+
     def commit(self) -> None:
         """Make everything the run did visible at once."""
         Warehouse.is_committing = True
@@ -150,6 +163,9 @@ class Warehouse:
         if self._writer is not None:
             self._writer.con.close()
             self._writer = None
+        if self.copy is not None:
+            self.copy.con.close()
+            self.copy = None
 
     def last_load(self) -> int | None:
         """The number of the last load in the ledger, as the run sees it; None if there is none."""

@@ -58,16 +58,25 @@ def work_out(table: ir.Table, question: Question, smallest_group: int) -> ir.Tab
     filtered = tuple(name for name in question.where if name not in question.by)
     parts = parts_of(question.metrics)
     rows = _rows_that_count(table, question, parts)
-    cells = _measure(rows, (*keys, *filtered), parts)
-    judged = _named(hide_small_groups(cells, (*keys, *filtered), smallest_group), question)
+    cells = measure(rows, (*keys, *filtered), parts)
+    judged = hide_small_groups(cells, naming(*keys, *filtered), smallest_group)
+    judged = _named(judged, question)
     if any(len(question.where[name]) > 1 for name in filtered):
-        together = _measure(_named(rows, question), keys, parts)
+        together = measure(_named(rows, question), keys, parts)
         judged = _judge_together(together, judged, keys, smallest_group)
     return judged.select(
         *keys,
         **{name: ibis.cases((~judged.is_hidden, judged[name])) for name in question.metrics},
         is_hidden=judged.is_hidden,
     )
+
+
+def naming(*keys: str) -> tuple[str, ...]:
+    """The keys that tell one group from another: an activity's title only repeats its id.
+
+    As a dimension of its own it would make each activity a line of one, which hides no other.
+    """
+    return tuple(key for key in keys if key != "activity_name" or "activity_id" not in keys)
 
 
 def _named(rows: ir.Table, question: Question) -> ir.Table:
@@ -148,11 +157,20 @@ def _with_days_of_period(rows: ir.Table, question: Question) -> ir.Table:
     )
 
 
-def _measure(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> ir.Table:
+def measure(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> ir.Table:
     """Add up what the metrics are made of, count the users, and take the rates last.
 
-    ``users`` is the least number of users that the metrics tell something about: those of the
-    group, or the fewer of a head count, such as those of them who are new.
+    Grain: one row per combination of ``keys`` that a user stands behind.
+
+    Args:
+        rows: Rows of the metrics' subject, with the columns of ``keys``.
+        keys: What a group is; none: all in one.
+        parts: The metrics and what they are made of: see ``definitions.parts_of``.
+
+    Returns:
+        The keys, the metrics, and ``users``: the least number of users that the metrics tell
+        something about, those of the group, or the fewer of a head count, such as those of them
+        who are new.
     """
     added_up = {
         name: metric.of_rows for name, metric in parts.items() if not isinstance(metric, Rate)

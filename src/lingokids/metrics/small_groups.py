@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 STEPS = 12
 
 
-def hide_small_groups(groups: ir.Table, keys: tuple[str, ...], smallest_group: int) -> ir.Table:
+def hide_small_groups(
+    groups: ir.Table, keys: tuple[str, ...], smallest_group: int, within: tuple[str, ...] = ()
+) -> ir.Table:
     """Say which groups are not shown.
 
     Grain: as ``groups``.
@@ -39,6 +41,8 @@ def hide_small_groups(groups: ir.Table, keys: tuple[str, ...], smallest_group: i
         groups: One row per group: ``keys`` and ``users``, the number of different users.
         keys: The columns that name a group; never NULL.
         smallest_group: The least number of users that is shown.
+        within: Columns that say which answer a group belongs to, where there are several: each is
+            judged for itself.
 
     Returns:
         The groups with ``is_hidden``.
@@ -47,7 +51,7 @@ def hide_small_groups(groups: ir.Table, keys: tuple[str, ...], smallest_group: i
     judged = groups.mutate(is_hidden=_.users < smallest_group)
     if smallest_group == 1:  # no group is small
         return judged
-    lines = [tuple(other for other in keys if other != key) for key in keys]
+    lines = [(*within, *(other for other in keys if other != key)) for key in keys]
     steps = max(STEPS, len(lines)) if len(lines) > 1 else len(lines)
     for line in itertools.islice(itertools.cycle(lines), steps):
         judged = _hide_one_more(judged, line, keys, smallest_group)

@@ -1,0 +1,34 @@
+"""What kedro-viz shows of a dataset's rows.
+
+Here: rows as cells that JSON can hold, or the sentence why there are none. Elsewhere: which rows
+they are (each dataset).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kedro_datasets._typing import TablePreview
+
+from lingokids.errors import LingokidsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+
+def preview_of(first_rows: Callable[[], pa.Table]) -> TablePreview:
+    """The rows that ``first_rows`` reads, or the sentence of its refusal."""
+    try:
+        rows = first_rows()
+    except LingokidsError as error:
+        return TablePreview({"index": [0], "columns": ["notice"], "data": [[error.message]]})
+    cells = [[_as_json(value) for value in row.values()] for row in rows.to_pylist()]
+    return TablePreview(
+        {"index": list(range(len(cells))), "columns": rows.column_names, "data": cells}
+    )
+
+
+def _as_json(value: object) -> object:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

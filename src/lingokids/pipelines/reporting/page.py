@@ -1,0 +1,120 @@
+"""The dashboard: one HTML file with everything in it.
+
+Here: what is put into the page. Elsewhere: its markup, look and filters (``page/``), the charts it
+has ready-made (``charts``), who is too few to be in it (``nodes``, ``metrics``).
+
+The page has the answers that may be shown and nothing they were made from: a filter chooses among
+them. It asks the network for nothing, and its policy forbids it to.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from lingokids import contracts, metrics
+from lingokids.pipelines.reporting import charts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from plotly.graph_objects import Figure
+
+    from lingokids.metrics.kinds import Metric
+
+#: Digits that the page has of a number: more are of no use to the eye.
+_DIGITS = 4
+
+_ANSWERS = {
+    "q1": contracts.Q1_COMPLETION_RATE,
+    "q2": contracts.Q2_PRICE_TIER_ENGAGEMENT,
+    "q3": contracts.Q3_SUBSCRIPTION_IMPACT,
+}
+
+
+def lay_out(
+    shown: pa.Table,
+    hidden: pa.Table,
+    activity_names: pa.Table,
+    figures: dict[str, Figure],
+    smallest_group: int,
+) -> str:
+    """Put answers, definitions and charts into the page.
+
+    Args:
+        shown: ``metrics.Sorted.shown``.
+        hidden: ``metrics.Sorted.hidden``.
+        activity_names: The titles of activities.
+        figures: The ready-made charts, by the place they have in the page.
+        smallest_group: The parameter.
+    """
+    from plotly.offline import get_plotlyjs
+
+    answers = _by_split(shown, [f"value_{n}" for n in (1, 2, 3)], list(metrics.SHOWN))
+    activities = {row[0] for row in answers.get("activity_id", [])}
+    content = {
+        "smallest_group": smallest_group,
+        "metrics": {name: _definition(metrics.METRICS[name]) for name in metrics.SHOWN},
+        "dimensions": {
+            name: {"meaning": dimension.meaning, "caveat": dimension.caveat}
+            for name, dimension in metrics.DIMENSIONS.items()
+        },
+        "grains": {name: grain.meaning for name, grain in metrics.GRAINS.items()},
+        "answers": answers,
+        "hidden": _by_split(hidden, ["filter_name", "filter_value"], ["groups"]),
+        "activities": {
+            row["activity_id"]: row["activity_name"]
+            for row in activity_names.to_pylist()
+            if row["activity_id"] in activities
+        },
+        "look": json.loads(charts.blank("").to_json())["layout"],
+        "figures": {place: json.loads(figure.to_json()) for place, figure in figures.items()},
+        "meanings": {
+            place: {
+                "meaning": contract.meaning,
+                "columns": {name: contracts.COLUMNS[name].comment for name in contract.columns},
+            }
+            for place, contract in _ANSWERS.items()
+        },
+    }
+    return Template(_read("page.html")).substitute(
+        style=_read("page.css"),
+        plotly=get_plotlyjs(),
+        content=_as_json(content),
+        script=_read("page.js"),
+    )
+
+
+def _by_split(rows: pa.Table, keys: list[str], numbers: list[str]) -> dict[str, list[list[Any]]]:
+    """The rows of each answer, by its names joined with a bar: keys without gaps, then numbers."""
+    answers: dict[str, list[list[Any]]] = {}
+    for row in rows.to_pylist():
+        names = "|".join(row[f"name_{n}"] for n in (1, 2, 3) if row[f"name_{n}"] is not None)
+        values = [row[key] for key in keys if row[key] is not None]
+        answers.setdefault(names, []).append([*values, *(_short(row[name]) for name in numbers)])
+    return answers
+
+
+def _definition(metric: Metric) -> dict[str, str]:
+    return {
+        "formula": metric.formula,
+        "unit": metric.unit,
+        "owner": metric.owner,
+        "caveat": metric.caveat,
+    }
+
+
+def _short(number: int | float | Decimal | None) -> int | float | None:
+    return round(float(number), _DIGITS) if isinstance(number, float | Decimal) else number
+
+
+def _as_json(content: dict[str, Any]) -> str:
+    """JSON that cannot end the element it stands in, whatever a value says."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _read(name: str) -> str:
+    return resources.files(__package__).joinpath("page", name).read_text(encoding="utf-8")

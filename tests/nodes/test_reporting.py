@@ -1,0 +1,216 @@
+"""What charts and the dashboard may show, and that values stay values."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+
+from builders import an_id, table_of
+from lingokids import contracts, windows
+from lingokids.errors import LingokidsError
+from lingokids.metrics import METRICS
+from lingokids.pipelines.reporting import charts
+from lingokids.pipelines.reporting.nodes import (
+    hide_groups,
+    lay_out_dashboard,
+    measure_groups,
+    name_activities,
+    show_completion_rate,
+    show_price_tier_engagement,
+    show_subscription_impact,
+)
+
+FEWEST = 3
+REPORTING = {"weeks": 2, "dimensions": ["country_code", "os_name"]}
+EVIL = "</script><b onclick=alert(1)>&"
+
+
+def a_play(user=1, **values):
+    return {
+        "date": "2021-01-05",
+        "country_code": "es",
+        "os_name": "iOS",
+        "os_version": "14",
+        "app_version": "5.9",
+        "subscription_status": "free",
+        "activity_type": "song",
+        "collection_id": "none",
+        "activity_id": "fish",
+        "user_id": an_id(user),
+        "activity_name": "Fish",
+        "activities_played": 1,
+        "activities_completed": 1,
+        "total_time_spent": "10.000",
+    } | values
+
+
+def measured(rows, *plays, reporting=REPORTING):
+    days = table_of(contracts.USER_ACTIVITY_DAILY, *plays)
+    return pa.Table.from_pylist(rows(measure_groups(days, reporting, FEWEST)))
+
+
+def shown_of(rows, *plays):
+    # with a schema of its own, as the dataset gives it: a column may be NULL throughout
+    import ibis
+
+    days = table_of(contracts.USER_ACTIVITY_DAILY, *plays)
+    table = ibis.duckdb.connect().to_pyarrow(measure_groups(days, REPORTING, FEWEST))
+    return hide_groups(table, FEWEST), ibis.duckdb.connect().to_pyarrow(name_activities(days))
+
+
+def test_only_the_last_weeks_are_shown(rows):
+    plays = [
+        a_play(user, date=day)
+        for user in range(4)
+        for day in ("2021-01-03", "2021-01-04", "2021-01-17")
+    ]
+
+    weeks = {
+        row["value_1"] for row in measured(rows, *plays).to_pylist() if row["name_1"] == "week"
+    }
+
+    assert weeks == {"2021-01-04", "2021-01-11"}
+
+
+def test_every_filter_and_split_of_the_page_is_an_answer(rows):
+    found = measured(rows, a_play()).to_pylist()
+
+    splits = {tuple(filter(None, (row[f"name_{n}"] for n in (1, 2, 3)))) for row in found}
+    assert splits == {
+        (),
+        *((name,) for name in ("country_code", "os_name", "week", "day", "activity_id")),
+        *(("country_code", "os_name"), ("country_code", "week"), ("os_name", "week")),
+        *(("country_code", "day"), ("day", "os_name"), ("country_code", "os_name", "week")),
+        *(("activity_id", "country_code"), ("activity_id", "os_name")),
+    }
+
+
+def test_a_theme_that_too_few_users_played_is_left_out_with_the_next_smallest(rows):
+    answers = table_of(
+        contracts.Q1_COMPLETION_RATE,
+        *(
+            {"theme": theme, "activities_played": 9, "activities_completed": 3}
+            for theme in ("few", "some", "many")
+        ),
+    )
+    played = [("few", 2), ("some", 3), ("many", 8)]
+    events = [
+        {
+            "event_id": f"{theme}-{user}",
+            "user_id": str(user),
+            "activity_id": theme,
+            "event_type": "activity_exit",
+        }
+        for theme, users in played
+        for user in range(users)
+    ]
+    # entering an activity is no exit: it does not make a theme less small
+    events.append(events[0] | {"event_id": "in", "user_id": "9", "event_type": "activity_enter"})
+    activities = [{"activity_id": theme, "theme": theme} for theme, _ in played]
+
+    found = rows(
+        show_completion_rate(
+            answers,
+            table_of(contracts.EXERCISE_EVENTS, *events),
+            table_of(contracts.EXERCISE_ACTIVITIES, *activities),
+            FEWEST,
+        )
+    )
+
+    assert [row["theme"] for row in found] == ["many"]
+    assert list(found[0]) == list(contracts.Q1_COMPLETION_RATE.columns)
+
+
+def test_price_tiers_and_platforms_are_left_out_by_their_users(rows):
+    tiers = table_of(
+        contracts.Q2_PRICE_TIER_ENGAGEMENT,
+        {"price_tier": "basic", "users": 3},
+        {"price_tier": "plus", "users": 4},
+    )
+    platforms = table_of(
+        contracts.Q3_SUBSCRIPTION_IMPACT,
+        {"platform": "web", "subscribers": 2},
+        {"platform": "droid", "subscribers": 4},
+        {"platform": "ios", "subscribers": 5},
+    )
+
+    shown = rows(show_price_tier_engagement(tiers, FEWEST))
+    assert [row["price_tier"] for row in shown] == ["basic", "plus"]
+    assert [row["platform"] for row in rows(show_subscription_impact(platforms, FEWEST))] == ["ios"]
+
+
+def test_the_weekly_rates_are_drawn_and_a_hidden_one_is_a_gap():
+    groups = [
+        ("es", "2021-01-04", 9, 0.5),
+        ("es", "2021-01-11", 8, 0.75),
+        ("fr", "2021-01-11", 6, 1.0),
+    ]
+    keys = {"name_1": "country_code", "name_2": "week", "name_3": None, "value_3": None}
+    shown = pa.Table.from_pylist(
+        [
+            keys
+            | dict.fromkeys(METRICS, 0)
+            | {"value_1": country, "value_2": week, "active_users": users, "completion_rate": rate}
+            for country, week, users, rate in groups
+        ]
+    )
+
+    (drawn,) = charts.draw_weekly_completion(shown).data
+
+    assert list(drawn.x) == ["2021-01-04", "2021-01-11"]
+    assert list(drawn.y) == ["fr", "es"]  # the one with most users is on top
+    assert [list(line) for line in drawn.z] == [[None, 1.0], [0.5, 0.75]]
+    assert [list(line) for line in drawn.text] == [["", "100%"], ["50%", "75%"]]
+
+
+def test_values_are_escaped_in_labels_and_cannot_end_the_script(rows):
+    plays = [a_play(user, activity_name=EVIL, country_code=EVIL) for user in range(4)]
+    found, names = shown_of(rows, *plays)
+    figure = charts.draw_most_played_by_count(found.shown, names)
+
+    assert list(figure.layout.yaxis.ticktext) == ["&lt;/script&gt;&lt;b onclick=alert(1)&gt;&amp;"]
+    page = lay_out_dashboard(
+        *(found.shown, found.hidden, names),
+        *(charts.draw_weekly_completion(found.shown), figure, figure, figure),
+        FEWEST,
+    )
+    assert EVIL not in page
+    (embedded,) = [
+        part.split("</script>")[0]
+        for part in page.split('<script type="application/json" id="content">')[1:]
+    ]
+    assert json.loads(embedded)["activities"] == {"fish": EVIL}
+
+
+def test_an_answer_of_no_row_says_so(rows):
+    empty = pa.table({"price_tier": pa.array([], pa.string()), "average_time_spent": []})
+
+    figure = charts.draw_price_tier_engagement(empty)
+
+    assert figure.layout.annotations[0].text == "Too few users to be shown"
+
+
+def test_nothing_to_show_is_drawn_as_nothing(rows):
+    found, names = shown_of(rows, a_play())
+
+    assert found.shown.num_rows == 0
+    for draw in (charts.draw_weekly_completion, charts.draw_weekly_users):
+        draw(found.shown)
+    charts.draw_most_played_by_time(found.shown, names)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"weeks": 0}, "reporting.weeks is 0: write a whole number of weeks"),
+        ({"weeks": "all"}, "reporting.weeks is 'all'"),
+        ({"dimensions": ["activity_id"]}, "write a list of names out of country_code"),
+        ({"dimensions": []}, r"reporting.dimensions is \[\]"),
+        ({"dimensions": ["os_name", "os_name"]}, "each once"),
+    ],
+)
+def test_a_wrong_parameter_is_refused(given, sentence):
+    with pytest.raises(LingokidsError, match=sentence):
+        windows.parse_reporting(REPORTING | given)
