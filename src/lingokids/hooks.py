@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from lingokids.datasets import TableDataset
     from lingokids.datasets.warehouse import Warehouse
+    from lingokids.inspections import Inspection
     from lingokids.runs import Run
 
 LOGGER = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class RunHooks:
 
     def __init__(self) -> None:
         self._run: Run | None = None
+        self._inspection: Inspection | None = None
         self._all_tables: dict[str, TableDataset] = {}
         self._project_path = Path()
 
@@ -54,11 +56,14 @@ class RunHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Check what was asked for, take the warehouse and begin the transaction."""
-        from lingokids import windows
+        from lingokids import checks, windows
+        from lingokids.inspections import Inspection
         from lingokids.runs import Run
 
         _refuse_unsafe_ways_to_run(run_params)
-        rebuild = windows.check_parameters(catalog.load("parameters"))
+        parameters = catalog.load("parameters")
+        rebuild = windows.check_parameters(parameters)
+        asked = checks.check_parameters(parameters["checks"])
         self._all_tables = _tables(catalog, set(catalog.keys()))
         tables = _tables(catalog, pipeline.datasets())
         warehouse = _only_warehouse(tables)
@@ -76,6 +81,7 @@ class RunHooks:
         except BaseException:  # Kedro calls no hook for an error in a hook
             warehouse.close()
             raise
+        self._inspection = Inspection(warehouse, self._all_tables, asked)
         self._run = Run(
             warehouse=warehouse,
             run_id=run_params["run_id"],
@@ -92,13 +98,14 @@ class RunHooks:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Commit, say what was done, and publish it."""
-        if self._run is None:
+        """Check what was changed, commit, say what was done, and publish it."""
+        if self._run is None or self._inspection is None:
             return
         run, self._run = self._run, None
         warehouse = run.warehouse
         try:
             run.end_step()
+            self._inspect(run, self._inspection)
             if warehouse.has_changed:
                 run.record_success()
             warehouse.commit()
@@ -115,10 +122,36 @@ class RunHooks:
         if self._run is None:
             return
         run, self._run = self._run, None
+        self._fail(run, error)
+
+    def _inspect(self, run: Run, inspection: Inspection) -> None:
+        """Check what the run changed, or what it was asked to check; a broken rule ends it."""
+        from lingokids import evidence
+
+        if "due_checks" in run.warehouse.run_tables:
+            inspection.of_tables()
+        elif run.warehouse.has_changed:
+            inspection.of_changes()
+        if not inspection.results:
+            return
+        inspection.log()
+        if (error := inspection.broken) is not None:
+            self._fail(run, error)
+            raise error
+        evidence.record(run.warehouse, run.run_id, inspection.results)
+
+    def _fail(self, run: Run, error: Exception) -> None:
+        """Roll back, and record why, with what checks found, in a transaction of its own."""
+        from lingokids import evidence
+
         run.warehouse.close()
         LOGGER.error("The run failed. Every table is as it was before.")
         try:
+            run.warehouse.begin()
             run.record_failure(error)
+            if self._inspection is not None and self._inspection.results:
+                evidence.record(run.warehouse, run.run_id, self._inspection.results)
+            run.warehouse.commit()
         except Exception as second:  # the first error is the one to be seen
             LOGGER.warning("The failure could not be recorded in runs: %s", second)
         finally:

@@ -6,6 +6,7 @@ from kedro.pipeline import Pipeline
 
 from lingokids.pipelines import (
     analytics,
+    checks,
     enrichment,
     ingestion,
     marts,
@@ -28,5 +29,6 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         **pipelines,
         "restore": restore.create_pipeline(),
+        "checks": checks.create_pipeline(),
         "__default__": sum(pipelines.values(), Pipeline([])),
     }

@@ -1,0 +1,69 @@
+"""What checks found, kept: the tables ``check_results`` and ``check_failures``, and a page a run.
+
+Here: writing them. Elsewhere: finding it (``inspections``), what the page looks like
+(``checks.report``), records of runs (``runs``).
+
+A run that is rolled back keeps its evidence: it is written in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lingokids import contracts
+from lingokids.checks.results import MOST_EXAMPLES, Result
+from lingokids.runs import kept_table
+
+if TYPE_CHECKING:
+    from lingokids.contracts import Contract
+    from lingokids.datasets.warehouse import Warehouse
+
+
+def record(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
+    """Keep what was found, in the transaction in hand."""
+    _insert(
+        warehouse,
+        contracts.CHECK_RESULTS,
+        [
+            {
+                "run_id": run_id,
+                "table_name": result.table_name,
+                "rule": result.rule.name,
+                "severity": result.severity,
+                "outcome": result.outcome,
+                "rows_checked": result.rows_checked,
+                "rows_failed": result.rows_failed,
+                "check_seconds": result.seconds,
+            }
+            for result in results
+        ],
+    )
+    _insert(
+        warehouse,
+        contracts.CHECK_FAILURES,
+        [
+            {
+                "run_id": run_id,
+                "table_name": result.table_name,
+                "rule": result.rule.name,
+                "failure_number": number,
+                "row_key": example.key_text,
+                "row_values": example.values_text,
+                "object_key": example.object_key,
+                "line_number": example.line_number,
+            }
+            for result in results
+            for number, example in enumerate(result.examples[:MOST_EXAMPLES], start=1)
+        ],
+    )
+
+
+def _insert(warehouse: Warehouse, contract: Contract, rows: list[dict[str, Any]]) -> None:
+    import pyarrow as pa
+
+    kept_table(warehouse, contract).ensure()
+    if rows:
+        con = warehouse.writer.con
+        con.register("found_", pa.Table.from_pylist(rows, contract.schema.to_pyarrow()))
+        con.execute(f"INSERT INTO {contract.table_name} BY NAME FROM found_")
+        con.unregister("found_")
