@@ -99,13 +99,13 @@ def _parse_deviation(value: object) -> float:
 
 
 def _parse_severities(value: object) -> dict[str, str]:
-    if not isinstance(value, dict) or not set(value.values()) <= set(SEVERITIES):
+    # --params a.b=c gives a mapping in a mapping; a file may have either
+    flat = _flat(value) if isinstance(value, dict) else None
+    if flat is None or not all(severity in SEVERITIES for severity in flat.values()):
         raise LingokidsError(
             f"checks.severities is {value!r}: write rules with one of {', '.join(SEVERITIES)}, "
             "such as {stg_users.country_code_matches: error}."
         )
-    # --params a.b=c gives a mapping in a mapping; a file may have either
-    flat = _flat(value)
     known = {
         f"{table}.{rule.name}"
         for table, contract in contracts.CONTRACTS.items()
