@@ -26,7 +26,8 @@ PIPELINES = register_pipelines()
 def test_every_dataset_of_a_pipeline_is_in_the_catalog_and_the_other_way_round():
     used = {
         name
-        for name in PIPELINES["__default__"].datasets()
+        for pipeline in PIPELINES.values()
+        for name in pipeline.datasets()
         if not name.startswith(("params:", "parameters"))
     }
 
@@ -42,7 +43,7 @@ def test_every_table_has_the_contract_of_its_name():
 
 
 def test_every_node_bears_the_name_of_its_function():
-    for node in PIPELINES["__default__"].nodes:
+    for node in (node for pipeline in PIPELINES.values() for node in pipeline.nodes):
         assert node.name == node.func.__name__
 
 
