@@ -109,6 +109,7 @@ class RunHooks:
             if warehouse.has_changed:
                 run.record_success()
             warehouse.commit()
+            self._write_page(run, "The run was kept.")
             warehouse.publish()
             self._write_statistics()
             _log_outcome(warehouse)
@@ -152,10 +153,19 @@ class RunHooks:
             if self._inspection is not None and self._inspection.results:
                 evidence.record(run.warehouse, run.run_id, self._inspection.results)
             run.warehouse.commit()
+            self._write_page(run, "A rule is broken, and every table is as it was.")
         except Exception as second:  # the first error is the one to be seen
             LOGGER.warning("The failure could not be recorded in runs: %s", second)
         finally:
             run.warehouse.close()
+
+    def _write_page(self, run: Run, outcome: str) -> None:
+        from lingokids import evidence
+
+        if self._inspection is None or not self._inspection.results:
+            return
+        about = f"{self._inspection.about} {outcome} Pipelines: {run.pipelines}."
+        evidence.write_page(run.warehouse, run.run_id, about, self._inspection.results)
 
     def _write_statistics(self) -> None:
         """Give kedro-viz the row counts, which it can only count itself for pandas.

@@ -60,6 +60,10 @@ class Inspection:
         warehouse: The tables, in the run's transaction.
         tables: Every table of the catalog, by entry.
         asked: The parameters ``checks``.
+
+    Attributes:
+        about: Which rows were checked, in a sentence.
+        results: What was found.
     """
 
     def __init__(self, warehouse: Warehouse, tables: dict[str, TableDataset], asked: Asked) -> None:
@@ -69,10 +73,12 @@ class Inspection:
             table.table_name: table for table in tables.values() if table.mode != "read"
         }
         self._cure = ""
+        self.about = ""
         self.results: list[Result] = []
 
     def of_changes(self) -> None:
         """Check the rows that the run changed, in the tables that each run checks."""
+        self.about = "Checked: the rows that the run changed."
         self._cure = (
             "Every table is as it was. Mend the node or the source, or the rule in "
             "contracts/promises.py if the promise changed, and run again"
@@ -84,12 +90,13 @@ class Inspection:
         )
         for name in changed:
             contract = contracts.CONTRACTS[name]
-            rules = [rule for rule in self._asked.rules_of(name) if not _is_of_the_store(rule)]
-            if contract.promise.each_run:
+            rules = [rule for rule in self._asked.rules_of(name) if _is_of_changes(rule)]
+            if contract.promise.each_run and rules:
                 self._check(contract, rules, self._changed_rows(self._tables[name]))
 
     def of_tables(self) -> None:
         """Check whole tables, without having built anything."""
+        self.about = "Checked: whole tables."
         self._cure = (
             "Nothing was changed. If the rows were changed by hand, make them anew: uv run kedro "
             "run --params rebuild=bronze"
@@ -114,7 +121,8 @@ class Inspection:
             return None
         others = f" (and {len(failed) - 1:,} rules more)" if failed[1:] else ""
         return BrokenPromiseError(
-            f"{failed[0].sentence}{others}. {self._cure}; the failing rows stand in check_failures."
+            f"{failed[0].sentence}{others}. {self._cure}; the failing rows stand in "
+            "check_failures, and on the page of the run."
         )
 
     def log(self) -> None:
@@ -285,11 +293,11 @@ class Inspection:
         return writer.con.execute(writer.compile(expression)).fetchall()
 
 
-def _is_of_the_store(rule: Rule) -> bool:
-    """Whether a rule is about what is stored, not about the rows of a run.
+def _is_of_changes(rule: Rule) -> bool:
+    """Whether a rule is checked on the rows that a run changed.
 
-    The engine enforces what never is NULL when it writes a row, and ``Contract.validate`` the
-    columns and their types when Kedro saves a table.
+    Not what is refused before: the engine enforces what never is NULL when it writes a row, and
+    ``Contract.validate`` the columns and their types when Kedro saves a table.
     """
     is_enforced = isinstance(rule, NotNull) and rule.is_enforced
-    return is_enforced or isinstance(rule, SchemaKept | NoOtherColumns)
+    return rule.each_run and not is_enforced and not isinstance(rule, SchemaKept | NoOtherColumns)

@@ -16,6 +16,7 @@ from builders import a_user_record, an_activity_record, an_event_record, an_id
 from lingokids.inspections import BrokenPromiseError
 from lingokids.pipelines.enrichment import nodes as enrichment
 
+ENRICHED = "intermediate_activity_events_enriched"
 RESULTS = """
 SELECT table_name, rule, severity, outcome, rows_checked, rows_failed FROM check_results
 WHERE run_id = (SELECT max(run_id) FROM check_results) AND outcome IN ('failed', 'warned')
@@ -68,12 +69,12 @@ def test_a_run_that_keeps_its_rules_says_so_and_keeps_the_evidence(delivered, ca
     held = delivered.rows("SELECT DISTINCT table_name FROM check_results WHERE outcome = 'held'")
 
     assert {name for (name,) in held} == {
-        *("ingested_objects", "stg_events", "stg_users", "stg_activities"),
-        *("intermediate_activity_events_enriched", "activity_engagement_metrics"),
+        *("ingested_objects", "stg_users", "stg_activities"),
+        *(ENRICHED, "activity_engagement_metrics"),
         *("activity_popularity_daily", "user_activity_daily"),
     }
     assert delivered.rows(RESULTS) == []
-    assert "rules of 8 tables hold" in caplog.text
+    assert "rules of 7 tables hold" in caplog.text
 
 
 def test_a_rule_of_severity_error_rolls_the_run_back_and_leaves_evidence(delivered, monkeypatch):
@@ -91,7 +92,7 @@ def test_a_rule_of_severity_error_rolls_the_run_back_and_leaves_evidence(deliver
     )
     assert delivered.snapshot() == before
     assert (
-        *("intermediate_activity_events_enriched", "subscription_status_accepted"),
+        *(ENRICHED, "subscription_status_accepted"),
         *("error", "failed", 1, 1),
     ) in delivered.rows(RESULTS)
     assert delivered.rows("SELECT status, failure FROM runs ORDER BY run_id DESC LIMIT 1") == [
@@ -99,7 +100,7 @@ def test_a_rule_of_severity_error_rolls_the_run_back_and_leaves_evidence(deliver
     ]
     ((key, values, source, line),) = delivered.rows(
         "SELECT row_key, row_values, object_key, line_number FROM check_failures "
-        "WHERE table_name = 'intermediate_activity_events_enriched'"
+        f"WHERE table_name = '{ENRICHED}'"
     )
     assert json.loads(key) == {"event_id": an_id(3)}
     assert json.loads(values)["subscription_status"] == "gratis"
@@ -112,7 +113,7 @@ def test_a_key_that_stood_in_the_table_before_is_found(delivered):
     )
     delivered.deliver("events", "b", [an_event_record(3)])
 
-    with pytest.raises(BrokenPromiseError, match=r"stg_events: rule event_id_unique .* by 2 of 1"):
+    with pytest.raises(BrokenPromiseError, match=r"enriched: rule event_id_unique .* by 2 of 1"):
         delivered.run()
 
 
@@ -145,7 +146,7 @@ def test_the_rows_a_run_inserted_are_those_it_checks(delivered):
 
     assert delivered.rows(
         "SELECT rows_checked FROM check_results WHERE rule = 'event_id_unique' "
-        "AND table_name = 'stg_events' ORDER BY run_id"
+        f"AND table_name = '{ENRICHED}' ORDER BY run_id"
     ) == [(2,), (3,)]
 
 
@@ -170,15 +171,15 @@ def test_the_committed_sample_raises_no_alarm(sample_project):
         ("user_activity_daily", "UPDATE {} SET activities_completed = 9", "completed_of_played"),
         ("activity_popularity_daily", "DELETE FROM {}", "activities_played_adds_up"),
         ("stg_users", "INSERT INTO {} FROM {}", "user_id_unique"),
-        ("stg_events", "UPDATE {} SET date = '2021-01-06'", "date_of_event"),
+        (ENRICHED, "UPDATE {} SET date = '2021-01-06'", "date_of_event"),
         (
-            "intermediate_activity_events_enriched",
+            ENRICHED,
             "UPDATE {} SET event_id = uuid()",
             "event_known",
         ),
         ("bronze_events", "UPDATE {} SET line_number = 0", "line_number_in_range"),
         ("stg_activities", "ALTER TABLE {} DROP activity_type", "schema_kept"),
-        ("stg_events", "ALTER TABLE {} ALTER duration_seconds TYPE DOUBLE", "schema_kept"),
+        (ENRICHED, "ALTER TABLE {} ALTER duration_seconds TYPE DOUBLE", "schema_kept"),
     ],
 )
 def test_tables_changed_by_hand_are_found_on_demand(delivered, table, statement, rule):

@@ -6,14 +6,11 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
@@ -23,6 +20,7 @@ import duckdb
 import pytest
 import yaml
 
+from browser import browse, lines_of_png
 from builders import a_user_record, an_activity_record, an_event_record, an_id
 from conftest import ROOT
 
@@ -169,14 +167,14 @@ def test_a_preview_answers_at_once_while_another_process_writes(delivered, viz):
 def test_the_flowchart_is_drawn_in_a_browser(viz, tmp_path):
     picture = tmp_path / "flowchart.png"
 
-    page = _browse(viz.url, tmp_path, "--dump-dom")
-    _browse(viz.url, tmp_path, f"--screenshot={picture}")
+    page = browse(viz.url, tmp_path, "--dump-dom")
+    browse(viz.url, tmp_path, f"--screenshot={picture}")
 
     for layer in ("raw", "bronze", "silver", "gold"):
         assert f">{layer}</li>" in page
     for name in ("raw_events", "stage_events", "stg_events", "activity_engagement_metrics"):
         assert f">{name}</text>" in page
-    size, different_lines = _lines_of_png(picture)
+    size, different_lines = lines_of_png(picture)
     assert size == (1600, 1200)
     assert different_lines > 300  # a blank page has one
 
@@ -233,36 +231,3 @@ def _held_for_writing(database: Path) -> Iterator[int]:
     with subprocess.Popen(command, text=True, **pipes) as holder:
         assert holder.stdout.readline() == "held\n"
         yield holder.pid
-
-
-def _browse(url: str, folder: Path, what: str) -> str:
-    """What chromium prints of a page, once the page had 15 seconds of its own clock."""
-    if shutil.which("chromium") is None:
-        pytest.skip("chromium is not on PATH: apt-get install chromium.")
-    command = [
-        *("chromium", "--headless=new", "--no-sandbox", f"--user-data-dir={folder / 'profile'}"),
-        *("--window-size=1600,1200", "--virtual-time-budget=15000", what, url),
-    ]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as browser:
-        try:
-            return browser.communicate(timeout=START_SECONDS)[0].decode()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(browser.pid, signal.SIGKILL)
-
-
-def _lines_of_png(picture: Path) -> tuple[tuple[int, int], int]:
-    """The width and height of a picture, and how many of its lines differ."""
-    data = picture.read_bytes()
-    pixels, position = b"", 8
-    while position < len(data):
-        (length,) = struct.unpack(">I", data[position : position + 4])
-        if data[position + 4 : position + 8] == b"IDAT":
-            pixels += data[position + 8 : position + 8 + length]
-        position += length + 12
-    width, height = struct.unpack(">II", data[16:24])
-    lines = zlib.decompress(pixels)
-    line_bytes = len(lines) // height
-    return (width, height), len({lines[n * line_bytes :][:line_bytes] for n in range(height)})

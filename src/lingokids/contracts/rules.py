@@ -29,11 +29,13 @@ class Rule:
         severity: ``error`` rolls the run back; ``warn`` is logged and kept.
         most_rows: So many failing rows are tolerated.
         most_share: Such a share of the rows checked may fail.
+        each_run: Whether it is checked in each run that changes its table, or on demand only.
     """
 
     severity: str = ERROR
     most_rows: int = 0
     most_share: float = 0.0
+    each_run: bool = True
 
     @property
     def name(self) -> str:
