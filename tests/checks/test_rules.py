@@ -148,7 +148,9 @@ def test_a_new_key_that_stood_in_the_table_is_found(new, old, repeated, rows):
 
     assert rows(conditions.repeated_earlier(rule, scope)) == [{"rows_failed": repeated}]
     (counted,) = rows(conditions.tally(rule, scope))
-    assert (counted["rows_failed"] > 0) == (repeated > 0)
+    assert counted["rows_failed"] == len(set(new) & set(old))
+    both = [*new, *old] if repeated else []
+    assert len(rows(conditions.failing(rule, scope))) == sum(key in {*new} & {*old} for key in both)
 
 
 # --- relations and totals ---------------------------------------------------------------

@@ -129,15 +129,20 @@ def tally(rule: Rule, scope: Scope) -> ir.Table:
         return days.aggregate(
             rows_checked=days.count(), rows_failed=_differs(days).sum().fill_null(0)
         )
-    failed, rows = failing(rule, scope), scope.rows
-    return failed.aggregate(rows_checked=rows.count().as_scalar(), rows_failed=failed.count())
+    judged = scope.rows.count().as_scalar()
+    if isinstance(rule, Unique):
+        repeated = _repeated(rule, scope)
+        failed = repeated.is_judged_.sum().fill_null(0)
+        return repeated.aggregate(rows_checked=judged, rows_failed=failed)
+    failed_rows = failing(rule, scope)
+    return failed_rows.aggregate(rows_checked=judged, rows_failed=failed_rows.count())
 
 
 def failing(rule: Rule, scope: Scope) -> ir.Table:
-    """The rows, or days, that fail a rule."""
+    """The rows, or days, that fail a rule; with a repeated key, the earlier rows that have it."""
     match rule:
         case Unique():
-            return _repeated(rule, scope)
+            return _repeated(rule, scope).drop("is_judged_")
         case Refers():
             # a NULL key has no match, so it stays
             return scope.rows.anti_join(scope.other(rule.table), rule.columns)
@@ -147,12 +152,12 @@ def failing(rule: Rule, scope: Scope) -> ir.Table:
 
 
 def _repeated(rule: Unique, scope: Scope) -> ir.Table:
-    suspects = scope.rows
+    suspects = scope.rows.mutate(is_judged_=True)
     if scope.earlier is not None:
-        suspects = ibis.union(suspects, scope.earlier.semi_join(scope.rows, rule.columns))
+        earlier = scope.earlier.semi_join(scope.rows, rule.columns).mutate(is_judged_=False)
+        suspects = ibis.union(suspects, earlier)
     # a window takes NULLs for equals, as a join would not
-    times = suspects.count().over(group_by=list(rule.columns))
-    counted = suspects.mutate(times_=times)
+    counted = suspects.mutate(times_=suspects.count().over(group_by=list(rule.columns)))
     return counted.filter((_.times_ > 1) | _any_null(counted, rule.columns)).drop("times_")
 
 
