@@ -101,7 +101,7 @@ class Inspection:
             "Nothing was changed. If the rows were changed by hand, make them anew: uv run kedro "
             "run --params rebuild=bronze"
         )
-        names = [name for name in contracts.CONTRACTS if name in self._warehouse.tables]
+        names = [name for name in contracts.STORED if name in self._warehouse.tables]
         if self._asked.table is not None and self._asked.table not in names:
             raise LingokidsError(
                 f"{self._asked.table} is not there yet: uv run kedro run makes it."

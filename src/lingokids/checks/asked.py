@@ -44,7 +44,7 @@ class Asked:
             return []
         return [
             rule
-            for rule in contracts.CONTRACTS[table_name].rules
+            for rule in contracts.STORED[table_name].rules
             if self.rule in (None, rule.name) and self.severity_of(table_name, rule) != OFF
         ]
 
@@ -57,9 +57,9 @@ def check_parameters(parameters: dict[str, Any]) -> Asked:
     """
     table, rule = parameters["table"], parameters["rule"]
     if table is not None:
-        _refuse_unknown("checks.table", table, contracts.CONTRACTS)
+        _refuse_unknown("checks.table", table, contracts.STORED)
     if rule is not None:
-        tables = contracts.CONTRACTS if table is None else {table: contracts.CONTRACTS[table]}
+        tables = contracts.STORED if table is None else {table: contracts.STORED[table]}
         names = {known.name for contract in tables.values() for known in contract.rules}
         _refuse_unknown("checks.rule", rule, names)
     return Asked(
@@ -108,7 +108,7 @@ def _parse_severities(value: object) -> dict[str, str]:
         )
     known = {
         f"{table}.{rule.name}"
-        for table, contract in contracts.CONTRACTS.items()
+        for table, contract in contracts.STORED.items()
         for rule in contract.rules
     }
     for name in flat:

@@ -33,7 +33,8 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line);
     vertical-align: top }
 th { font-weight: 600; opacity: .75 } td.number, th.number { text-align: right }
-td.meaning { width: 45% } td code { font-size: .9em; overflow-wrap: anywhere }
+td.meaning { width: 35% }
+td.rule, th { white-space: nowrap } td code { font-size: .9em; overflow-wrap: anywhere }
 tr.examples td { background: var(--soft) } tr.examples table { font-size: .9em }
 summary { cursor: pointer } svg { display: block } rect { fill: currentColor }
 """
@@ -100,7 +101,7 @@ def _row(result: Result, trend: Sequence[int]) -> str:
     rule = result.rule
     tolerated = f" ({rule.tolerance} may fail)" if rule.tolerance else ""
     row = (
-        f"<tr><td><code>{escape(rule.name)}</code></td>"
+        f'<tr><td class="rule"><code>{escape(rule.name)}</code></td>'
         f'<td class="meaning">{escape(rule.meaning + tolerated)}</td><td>{result.severity}</td>'
         f'<td class="{result.outcome}">{_WORDS[result.outcome]}</td>'
         f'<td class="number">{result.rows_checked:,}</td>'

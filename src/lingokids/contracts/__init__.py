@@ -9,6 +9,7 @@ The names and meanings are those of the predecessor's warehouse, so its queries 
 are; the rules behind them are in the README beside each pipeline.
 """
 
+from lingokids.contracts import evidence, tables
 from lingokids.contracts.columns import *
 from lingokids.contracts.contract import *
 from lingokids.contracts.contract import Contract
@@ -21,6 +22,11 @@ from lingokids.contracts.tables import *
 #: Every contract by its table's name.
 CONTRACTS: dict[str, Contract] = {
     contract.table_name: contract
-    for contract in list(vars().values())
+    for room in (tables, evidence)
+    for contract in vars(room).values()
     if isinstance(contract, Contract)
+}
+#: Those of tables that the warehouse keeps.
+STORED: dict[str, Contract] = {
+    name: contract for name, contract in CONTRACTS.items() if contract.promise.is_stored
 }

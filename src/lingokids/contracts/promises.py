@@ -36,15 +36,18 @@ class Promise:
         owner: Who answers for it.
         rules: What holds besides the rules of its columns and its grain.
         each_run: Whether it is checked in each run that changes it, or on demand only.
+        is_stored: Whether the warehouse keeps it; else it ends with the run, or is a file.
     """
 
     owner: str = DATA_ENGINEERING
     rules: tuple[Rule, ...] = ()
     each_run: bool = True
+    is_stored: bool = True
 
 
 _ENRICHED = "intermediate_activity_events_enriched"
 _ON_DEMAND = Promise(each_run=False)
+_NOT_STORED = Promise(each_run=False, is_stored=False)
 _LINES = Promise(
     rules=(Refers(("object_key", "etag"), "ingested_objects", "object_known"),),
     each_run=False,
@@ -155,4 +158,15 @@ PROMISES: dict[str, Promise] = {
     "run_loads": _ON_DEMAND,
     "check_results": _ON_DEMAND,
     "check_failures": _ON_DEMAND,
+    # what ends with the run, and files
+    "raw_objects": _NOT_STORED,
+    "new_objects": _NOT_STORED,
+    "line_counts": _NOT_STORED,
+    "event_deliveries": _NOT_STORED,
+    "event_rows": _NOT_STORED,
+    "due_days": _NOT_STORED,
+    "due_checks": _NOT_STORED,
+    "activities": _NOT_STORED,
+    "activity_events": _NOT_STORED,
+    "subscriptions": _NOT_STORED,
 }

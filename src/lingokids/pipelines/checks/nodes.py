@@ -26,7 +26,7 @@ def find_due_checks(parameters: dict[str, Any]) -> ir.Table:
     asked = checks.check_parameters(parameters)
     due = [
         {"table_name": name, "rule": rule.name}
-        for name in contracts.CONTRACTS
+        for name in contracts.STORED
         for rule in asked.rules_of(name)
     ]
     return ibis.memtable(due, schema=contracts.DUE_CHECKS.schema)
