@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lingokids import contracts
-from lingokids.checks.results import MOST_EXAMPLES, Result
+from lingokids.checks.results import FAILED, MOST_EXAMPLES, WARNED, Result
 from lingokids.runs import kept_table
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def write_page(warehouse: Warehouse, run_id: str, about: str, results: list[Resu
         file.write_text(report.page(run_id, about, results, _trends(warehouse)), encoding="utf-8")
         for old in sorted(file.parent.glob("*.html"))[:-MOST_PAGES]:
             old.unlink()
+        if any(result.outcome in (FAILED, WARNED) for result in results):
+            LOGGER.info("What is unusual is shown in %s.", file)
     except OSError as error:  # what was found stands in the tables too
         LOGGER.warning("The page of the checks could not be written: %s", error)
 

@@ -323,6 +323,8 @@ def _log_outcome(warehouse: Warehouse) -> None:
     kept = [change for change in warehouse.changes if change.is_kept]
     inserted = sum(change.rows_inserted for change in kept)
     deleted = sum(change.rows_deleted for change in kept)
+    if "due_checks" in warehouse.run_tables:
+        return
     if not warehouse.has_changed:
         LOGGER.info("Nothing new: 0 objects read, 0 rows written.")
         return
