@@ -61,6 +61,7 @@ class RunHooks:
         from lingokids.runs import Run
 
         _refuse_unsafe_ways_to_run(run_params)
+        _refuse_checks_beside_others(pipeline)
         parameters = catalog.load("parameters")
         rebuild = windows.check_parameters(parameters)
         asked = checks.check_parameters(parameters["checks"])
@@ -105,7 +106,11 @@ class RunHooks:
         warehouse = run.warehouse
         try:
             run.end_step()
-            self._inspect(run, self._inspection)
+            try:
+                self._inspect(run, self._inspection)
+            except Exception as error:  # Kedro calls no hook for an error in a hook
+                self._fail(run, error)
+                raise
             if warehouse.has_changed:
                 run.record_success()
             warehouse.commit()
@@ -137,7 +142,6 @@ class RunHooks:
             return
         inspection.log()
         if (error := inspection.broken) is not None:
-            self._fail(run, error)
             raise error
         evidence.record(run.warehouse, run.run_id, inspection.results)
 
@@ -218,6 +222,16 @@ def _refuse_part_of_a_raw_rebuild(pipeline: Pipeline) -> None:
         raise LingokidsError(
             "rebuild=raw numbers the loads anew, so it runs all pipelines or none: leave "
             "--pipeline out, or use rebuild=bronze."
+        )
+
+
+def _refuse_checks_beside_others(pipeline: Pipeline) -> None:
+    """A run that builds tables checks what it changed; this pipeline checks all that there is."""
+    outputs = pipeline.all_outputs()
+    if "due_checks" in outputs and len(outputs) > 1:
+        raise LingokidsError(
+            "The pipeline checks runs alone: run the others first, then uv run kedro run "
+            "--pipeline checks."
         )
 
 

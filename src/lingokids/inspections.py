@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import duckdb
+
 from lingokids import contracts
 from lingokids.checks.asked import Asked
 from lingokids.checks.results import FAILED, HELD, WARNED, Example, Result
@@ -28,6 +30,7 @@ from lingokids.contracts import (
     Steady,
     Unique,
 )
+from lingokids.datasets.warehouse import out_of_room
 from lingokids.errors import LingokidsError
 from lingokids.runs import kept_table
 
@@ -110,7 +113,7 @@ class Inspection:
             raise LingokidsError("There is no table to check yet: uv run kedro run makes them.")
         for name in names:
             contract = contracts.CONTRACTS[name]
-            if rules := self._check_store(contract, self._asked.rules_of(name)):
+            if rules := self._check_store(contract, self._asked.asked_rules_of(name)):
                 self._check(contract, rules, self._whole(name))
 
     @property
@@ -250,24 +253,13 @@ class Inspection:
 
     # --- noting ---
 
-    def _note(
-        self,
-        contract: Contract,
-        rule: Rule,
-        tally: Tally,
-        scope: Scope,
-    ) -> None:
+    def _note(self, contract: Contract, rule: Rule, tally: Tally, scope: Scope) -> None:
         is_broken = rule.is_broken(tally.rows_checked, tally.rows_failed)
-        self._append(
-            contract, rule, tally, self._examples(contract, rule, scope) if is_broken else []
-        )
+        examples = self._examples(contract, rule, scope) if is_broken else []
+        self._append(contract, rule, tally, examples)
 
     def _append(
-        self,
-        contract: Contract,
-        rule: Rule,
-        tally: Tally,
-        examples: Sequence[Example],
+        self, contract: Contract, rule: Rule, tally: Tally, examples: Sequence[Example]
     ) -> None:
         name = contract.table_name
         severity = self._asked.severity_of(name, rule)
@@ -290,7 +282,10 @@ class Inspection:
 
     def _all(self, expression: ir.Table) -> list[tuple[Any, ...]]:
         writer = self._warehouse.writer
-        return writer.con.execute(writer.compile(expression)).fetchall()
+        try:
+            return writer.con.execute(writer.compile(expression)).fetchall()
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise LingokidsError(f"Checking the tables: {out_of_room(error)}") from error
 
 
 def _is_of_changes(rule: Rule) -> bool:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from builders import a_user_record, an_activity_record, an_event_record, an_id
+from lingokids import sample
 from lingokids.inspections import BrokenPromiseError
 from lingokids.pipelines.enrichment import nodes as enrichment
 
@@ -156,13 +157,14 @@ def test_the_rows_a_run_inserted_are_those_it_checks(delivered):
 def test_the_committed_sample_raises_no_alarm(sample_project):
     assert sample_project.rows(RESULTS) == []
 
-    sample_project.run("checks")
-
+    sample.add_next_day(sample_project.folder / "raw")
+    sample_project.run()
     assert sample_project.rows(RESULTS) == []
-    (days,) = sample_project.rows(
-        "SELECT DISTINCT rows_checked FROM check_results WHERE rule = 'rows_of_day_steady'"
-    )
-    assert days == (17,)
+
+    sample_project.run("checks")
+    assert sample_project.rows(RESULTS) == []
+    judged = "SELECT rows_checked FROM check_results WHERE rule = 'rows_of_day_steady'"
+    assert sample_project.rows(f"{judged} ORDER BY run_id") == [(17,), (4,), (18,)]
 
 
 # --- on demand --------------------------------------------------------------------------

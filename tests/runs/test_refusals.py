@@ -43,6 +43,7 @@ from lingokids.errors import LingokidsError
         (["--params", "os_names=5"], "os_names is 5: write spellings"),
         (["--params", "subscription_impact.days=many"], "write a whole number of days"),
         (["--pipeline", "ingestion", "--params", "rebuild=raw"], "runs all pipelines or none"),
+        (["--pipelines", "checks,staging"], "The pipeline checks runs alone"),
         (["--only-missing-outputs"], "--only-missing-outputs cannot be used"),
         (["--pipeline", "stagin"], "Did you mean one of these instead?\n    staging"),
     ],

@@ -39,14 +39,18 @@ class Asked:
         return self.severities.get(f"{table_name}.{rule.name}", rule.severity)
 
     def rules_of(self, table_name: str) -> list[Rule]:
-        """The rules of a table that are asked for and not turned off."""
-        if self.table not in (None, table_name):
-            return []
+        """The rules of a table that are not turned off."""
         return [
             rule
-            for rule in contracts.STORED[table_name].rules
-            if self.rule in (None, rule.name) and self.severity_of(table_name, rule) != OFF
+            for rule in contracts.CONTRACTS[table_name].rules
+            if self.severity_of(table_name, rule) != OFF
         ]
+
+    def asked_rules_of(self, table_name: str) -> list[Rule]:
+        """Those of them that are asked for, when whole tables are checked."""
+        if self.table not in (None, table_name):
+            return []
+        return [rule for rule in self.rules_of(table_name) if self.rule in (None, rule.name)]
 
 
 def check_parameters(parameters: dict[str, Any]) -> Asked:
@@ -106,13 +110,14 @@ def _parse_severities(value: object) -> dict[str, str]:
             f"checks.severities is {value!r}: write rules with one of {', '.join(SEVERITIES)}, "
             "such as {stg_users.country_code_matches: error}."
         )
-    known = {
-        f"{table}.{rule.name}"
-        for table, contract in contracts.STORED.items()
-        for rule in contract.rules
-    }
-    for name in flat:
-        _refuse_unknown("A name in checks.severities", name, known)
+    if flat:
+        known = {
+            f"{table}.{rule.name}"
+            for table, contract in contracts.STORED.items()
+            for rule in contract.rules
+        }
+        for name in flat:
+            _refuse_unknown("A name in checks.severities", name, known)
     return flat
 
 

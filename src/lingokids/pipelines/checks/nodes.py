@@ -27,6 +27,6 @@ def find_due_checks(parameters: dict[str, Any]) -> ir.Table:
     due = [
         {"table_name": name, "rule": rule.name}
         for name in contracts.STORED
-        for rule in asked.rules_of(name)
+        for rule in asked.asked_rules_of(name)
     ]
     return ibis.memtable(due, schema=contracts.DUE_CHECKS.schema)
