@@ -166,17 +166,20 @@ def _any_null(rows: ir.Table, columns: Sequence[str]) -> ir.BooleanValue:
 
 
 def _sums(rule: AddsUp, scope: Scope) -> ir.Table:
-    """Per unit: the sum that the table has, and the rows that the other has; NULL if none."""
+    """Per unit: the sum that the table has, and the rows that the other has; NULL if none.
+
+    One union, because joins take Ibis three times as long to compile.
+    """
+    nothing, one = ibis.null("int64"), ibis.literal(1, "int64")
     other = scope.other(rule.table)
-    table = scope.table
+    both = ibis.union(
+        scope.table.select(rule.by, found=rule.column, expected=nothing),
+        other.select(rule.by, found=nothing, expected=one),
+    )
     if scope.units is not None:
-        table = table.semi_join(scope.units, rule.by)
-        other = other.semi_join(scope.units, rule.by)
-    found = table.group_by(rule.by).aggregate(found=_[rule.column].sum().cast("int64"))
-    expected = other.group_by(rule.by).aggregate(expected=_.count())
-    both = found.outer_join(expected, rule.by)
-    return both.select(
-        ibis.coalesce(found[rule.by], expected[rule.by]).name(rule.by), "found", "expected"
+        both = both.filter(both[rule.by].isin(scope.units[rule.by]))
+    return both.group_by(rule.by).aggregate(
+        found=_.found.sum().cast("int64"), expected=_.expected.sum().cast("int64")
     )
 
 
