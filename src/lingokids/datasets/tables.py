@@ -28,9 +28,23 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
 
+    from lingokids.contracts import Contract
+
+MODES = ("read", "append", "units", "whole", "run")
+_CONTRACTS: dict[str, Contract] = {
+    contract.table_name: contract
+    for contract in vars(contracts).values()
+    if isinstance(contract, contracts.Contract)
+}
+
+
+def contract_of(table_name: str) -> Contract:
+    """The contract of a table."""
+    return _CONTRACTS[table_name]
+
+
 #: The engine numbers rows that are not yet committed from here (DuckDB's MAX_ROW_ID).
 _FIRST_UNCOMMITTED_ROW = 36_028_797_018_960_000
-MODES = ("read", "append", "units", "whole", "run")
 
 
 class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
@@ -81,7 +95,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.survives_rebuild = survives_rebuild
         self.warehouse = Warehouse.at(**warehouse)
         self.metadata = metadata
-        self._contract = contracts.CONTRACTS[contract or table_name]
+        self._contract = contract_of(contract or table_name)
         self._unit = unit or []
         self.replaces = replaces
         self._compiled: tuple[ir.Table, str] | None = None

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from ibis import _
 
 from lingokids import contracts
-from lingokids.contracts import CONTENT, PRODUCT
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 NO_COLLECTION = "none"
+
+PRODUCT, CONTENT = "product analytics", "content team"
 
 
 @dataclass(frozen=True)
