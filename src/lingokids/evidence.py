@@ -36,7 +36,7 @@ def record(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
                 "table_name": result.table_name,
                 "rule": result.rule.name,
                 "severity": result.severity,
-                "outcome": result.outcome,
+                "verdict": result.verdict,
                 "rows_checked": result.rows_checked,
                 "rows_failed": result.rows_failed,
                 "check_seconds": result.seconds,
@@ -76,7 +76,7 @@ def write_page(warehouse: Warehouse, run_id: str, about: str, results: list[Resu
         file.write_text(report.page(run_id, about, results, _trends(warehouse)), encoding="utf-8")
         for old in sorted(file.parent.glob("*.html"))[:-MOST_PAGES]:
             old.unlink()
-        if any(result.outcome in (FAILED, WARNED) for result in results):
+        if any(result.verdict in (FAILED, WARNED) for result in results):
             LOGGER.info("What is unusual is shown in %s.", file)
     except OSError as error:  # what was found stands in the tables too
         LOGGER.warning("The page of the checks could not be written: %s", error)

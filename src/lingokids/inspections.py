@@ -119,7 +119,7 @@ class Inspection:
     @property
     def broken(self) -> BrokenPromiseError | None:
         """What ends the run, if anything does: the first rule that fails, in a sentence."""
-        failed = [result for result in self.results if result.outcome == FAILED]
+        failed = [result for result in self.results if result.verdict == FAILED]
         if not failed:
             return None
         others = f" (and {len(failed) - 1:,} rules more)" if failed[1:] else ""
@@ -131,10 +131,10 @@ class Inspection:
     def log(self) -> None:
         """Say what was checked, and what is unusual."""
         for result in self.results:
-            if result.outcome == WARNED:
+            if result.verdict == WARNED:
                 LOGGER.warning("%s.", result.sentence)
         if self.results:
-            held = sum(result.outcome == HELD for result in self.results)
+            held = sum(result.verdict == HELD for result in self.results)
             tables = {result.table_name for result in self.results}
             LOGGER.info("Checked: %s rules of %s tables hold.", f"{held:,}", f"{len(tables):,}")
 

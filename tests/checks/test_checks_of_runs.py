@@ -19,8 +19,8 @@ from lingokids.pipelines.enrichment import nodes as enrichment
 
 ENRICHED = "intermediate_activity_events_enriched"
 RESULTS = """
-SELECT table_name, rule, severity, outcome, rows_checked, rows_failed FROM check_results
-WHERE run_id = (SELECT max(run_id) FROM check_results) AND outcome IN ('failed', 'warned')
+SELECT table_name, rule, severity, verdict, rows_checked, rows_failed FROM check_results
+WHERE run_id = (SELECT max(run_id) FROM check_results) AND verdict IN ('failed', 'warned')
 """
 STRICT_COUNTRIES = {"severities": {"stg_users.country_code_matches": "error"}}
 
@@ -71,7 +71,7 @@ def test_a_run_that_keeps_its_rules_says_so_and_keeps_the_evidence(delivered, ca
     delivered.deliver("events", "b", [an_event_record(3)])
     delivered.deliver("activities", "d", [an_activity_record("stars")])
     delivered.run()
-    held = delivered.rows("SELECT DISTINCT table_name FROM check_results WHERE outcome = 'held'")
+    held = delivered.rows("SELECT DISTINCT table_name FROM check_results WHERE verdict = 'held'")
 
     assert {name for (name,) in held} == {
         *("ingested_objects", "stg_users", "stg_activities"),

@@ -243,4 +243,4 @@ def test_the_newest_instant_of_each_group_is_found(rows):
     ],
 )
 def test_severity_and_tolerance_decide_what_follows(rule, severity, checked, failed, outcome):
-    assert Result("t", rule, severity, checked, failed, 0.1).outcome == outcome
+    assert Result("t", rule, severity, checked, failed, 0.1).verdict == outcome

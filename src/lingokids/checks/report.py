@@ -51,7 +51,7 @@ def page(run_id: str, about: str, results: Sequence[Result], trends: Trends) -> 
         results: What was found.
         trends: By table and rule: the rows that failed in the last runs, oldest first.
     """
-    counts = Counter(result.outcome for result in results)
+    counts = Counter(result.verdict for result in results)
     sums = "".join(
         f'<li class="{outcome}"><b>{counts[outcome]:,}</b>{words}</li>'
         for outcome, words in _WORDS.items()
@@ -74,7 +74,7 @@ def _worst_first(results: Sequence[Result]) -> list[Result]:
     order = list(_WORDS)
     worst: dict[str, int] = {}
     for result in results:
-        place = order.index(result.outcome)
+        place = order.index(result.verdict)
         worst[result.table_name] = min(place, worst.get(result.table_name, place))
     names = list(worst)
     return sorted(
@@ -82,7 +82,7 @@ def _worst_first(results: Sequence[Result]) -> list[Result]:
         key=lambda result: (
             worst[result.table_name],
             names.index(result.table_name),
-            order.index(result.outcome),
+            order.index(result.verdict),
         ),
     )
 
@@ -103,10 +103,10 @@ def _row(result: Result, trend: Sequence[int]) -> str:
     row = (
         f'<tr><td class="rule"><code>{escape(rule.name)}</code></td>'
         f'<td class="meaning">{escape(rule.meaning + tolerated)}</td><td>{result.severity}</td>'
-        f'<td class="{result.outcome}">{_WORDS[result.outcome]}</td>'
+        f'<td class="{result.verdict}">{_WORDS[result.verdict]}</td>'
         f'<td class="number">{result.rows_checked:,}</td>'
         f'<td class="number">{result.rows_failed:,}</td>'
-        f'<td class="{result.outcome}">{_bars(trend)}</td>'
+        f'<td class="{result.verdict}">{_bars(trend)}</td>'
         f'<td class="number">{result.seconds:.2f}</td></tr>'
     )
     return row + (_examples(result) if result.examples else "")

@@ -1,6 +1,6 @@
 """What a check found: how many rows, how many fail, what follows from it, and some of them.
 
-Here: the outcome of a rule. Elsewhere: where it is kept (``inspections``), how it is shown
+Here: the verdict on a rule. Elsewhere: where it is kept (``inspections``), how it is shown
 (``report``).
 """
 
@@ -55,7 +55,7 @@ class Result:
     examples: tuple[Example, ...] = field(default=(), compare=False)
 
     @property
-    def outcome(self) -> str:
+    def verdict(self) -> str:
         """held, warned, failed, or skipped."""
         if not self.rows_checked and not self.rows_failed:
             return SKIPPED

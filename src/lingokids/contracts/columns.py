@@ -156,7 +156,7 @@ COLUMNS: dict[str, Column] = {
     "severity": Column(
         "string", "error: the run is rolled back; warn: it is not", rules=_one_of("error", "warn")
     ),
-    "outcome": Column(
+    "verdict": Column(
         "string",
         "held, warned, or failed; skipped: nothing to judge by",
         rules=_one_of("held", "warned", "failed", "skipped"),

@@ -16,10 +16,10 @@ CHECK_RESULTS = Contract(
     "One row per run, table and rule that was checked, whether the run was kept or not.",
     ("run_id", "table_name", "rule"),
     (
-        *("run_id", "table_name", "rule", "severity", "outcome"),
+        *("run_id", "table_name", "rule", "severity", "verdict"),
         *("rows_checked", "rows_failed", "check_seconds"),
     ),
-    ("severity", "outcome", "rows_checked", "rows_failed", "check_seconds"),
+    ("severity", "verdict", "rows_checked", "rows_failed", "check_seconds"),
 )
 
 CHECK_FAILURES = Contract(

@@ -97,7 +97,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.metadata = metadata
         self._contract = contract_of(contract or table_name)
         self._unit = unit or []
-        self.replaces = replaces
+        self._replaces = replaces
         self._compiled: tuple[ir.Table, str] | None = None
 
     def load(self) -> ir.Table:
@@ -144,6 +144,11 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             return None
         table = self._in(self.warehouse.writer)
         return table.filter(table.rowid() < _FIRST_UNCOMMITTED_ROW)
+
+    @property
+    def replaces(self) -> str | None:
+        """The table that names the units it replaces, where there is one."""
+        return self._replaces
 
     @property
     def layer(self) -> str:
@@ -205,8 +210,8 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
 
     def _save_units(self, data: ir.Table) -> tuple[int, int]:
         self.ensure()
-        if self.replaces:
-            return self._delete_units_of(self.replaces), self._insert(data)
+        if self._replaces:
+            return self._delete_units_of(self._replaces), self._insert(data)
         with self._worked_out(data) as rows:
             return self._delete_units_of(rows), self._insert_from(rows)
 
