@@ -17,7 +17,7 @@ import duckdb
 
 from lingokids import contracts
 from lingokids.checks.asked import Asked
-from lingokids.checks.results import FAILED, HELD, WARNED, Example, Result
+from lingokids.checks.results import FAILED, HELD, SKIPPED, WARNED, Example, Result
 from lingokids.contracts import (
     AddsUp,
     Contract,
@@ -133,10 +133,15 @@ class Inspection:
         for result in self.results:
             if result.verdict == WARNED:
                 LOGGER.warning("%s.", result.sentence)
-        if self.results:
-            held = sum(result.verdict == HELD for result in self.results)
-            tables = {result.table_name for result in self.results}
-            LOGGER.info("Checked: %s rules of %s tables hold.", f"{held:,}", f"{len(tables):,}")
+        if judged := [result for result in self.results if result.verdict != SKIPPED]:
+            held = sum(result.verdict == HELD for result in judged)
+            tables = {result.table_name for result in judged}
+            LOGGER.info(
+                "Checked: %s of %s rules hold, in %s tables.",
+                f"{held:,}",
+                f"{len(judged):,}",
+                f"{len(tables):,}",
+            )
 
     # --- which rows ---
 
