@@ -1,10 +1,11 @@
 """Commands of the project beside Kedro's own.
 
-``kedro run`` that stops cleanly, ``kedro sample``, ``kedro lake``, ``kedro metrics``.
+``kedro run`` that stops cleanly, ``kedro sample``, ``kedro lake``, ``kedro metrics``,
+``kedro contracts``.
 
 Here: what the command line adds. Elsewhere: what a run does (``hooks``), what the sample is
 (``sample``), what a server needs (``minio_setup``), how a question about metrics is answered
-(``questions``, ``metrics``).
+(``questions``, ``metrics``), what a table promises (``contracts``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import gc
 import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -171,3 +173,32 @@ def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
     if asked["format_name"] != "table":  # a program reads that; a person reads this
         for note in answer.notes:
             click.echo(note, err=True)
+
+
+@cli.group(name="contracts")
+def contracts_group() -> None:
+    """What each table promises."""
+
+
+@contracts_group.command(name="dictionary")
+def print_dictionary() -> None:
+    """Print the data dictionary, in Markdown: src/lingokids/contracts/README.md."""
+    from lingokids import contracts
+    from lingokids.contracts.dictionary import dictionary
+
+    click.echo(dictionary(contracts.STORED.values()), nl=False)
+
+
+@contracts_group.command(name="export")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Default: data/08_reporting/contracts."
+)
+@click.pass_obj
+def export_contracts(metadata: ProjectMetadata, /, folder: Path | None) -> None:
+    """Write the contracts as Open Data Contract Standard, a YAML file a table."""
+    from lingokids import contracts
+    from lingokids.contracts.odcs import export
+
+    target = folder or metadata.project_path / "data" / "08_reporting" / "contracts"
+    files = export(contracts.STORED.values(), target)
+    click.echo(f"Wrote the contracts of {len(files):,} tables into {target}.")

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
-from lingokids import secrets
-from lingokids.errors import LingokidsError, did_you_mean
+from lingokids import preconditions, secrets
+from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from lingokids.datasets import TableDataset
     from lingokids.datasets.warehouse import Warehouse
+    from lingokids.inspections import Inspection
     from lingokids.runs import Run
 
 LOGGER = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class RunHooks:
         self._run: Run | None = None
         self._read: Warehouse | None = None
         self._statistics: str | None = None
+        self._inspection: Inspection | None = None
         self._all_tables: dict[str, TableDataset] = {}
         self._project_path = Path()
 
@@ -52,18 +54,22 @@ class RunHooks:
         secrets.hide_in_logs(_credentials(context))
         self._project_path = context.project_path
         if given := context._runtime_params:
-            _refuse_unknown_parameters(given, _declared_parameters(context))
+            preconditions.refuse_unknown_parameters(given, _declared_parameters(context))
 
     @hook_impl
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Check what was asked for, take the warehouse and begin the transaction."""
-        from lingokids import windows
+        from lingokids import checks, windows
+        from lingokids.inspections import Inspection
         from lingokids.runs import Run
 
-        _refuse_unsafe_ways_to_run(run_params)
-        rebuild = windows.check_parameters(catalog.load("parameters"))
+        preconditions.refuse_unsafe_ways_to_run(run_params)
+        preconditions.refuse_checks_beside_others(pipeline)
+        parameters = catalog.load("parameters")
+        rebuild = windows.check_parameters(parameters)
+        asked = checks.check_parameters(parameters["checks"])
         self._all_tables = _tables(catalog, _names_of_tables(catalog))
         tables = _tables(catalog, pipeline.datasets())
         warehouse = _only_warehouse(tables)
@@ -77,9 +83,9 @@ class RunHooks:
         warehouse.begin()
         try:
             if rebuild == "raw":
-                _refuse_part_of_a_raw_rebuild(pipeline)
-                _refuse_to_lose_objects(catalog, pipeline)
-            _refuse_to_restore_over_loads(catalog, pipeline, warehouse)
+                preconditions.refuse_part_of_a_raw_rebuild(pipeline)
+                preconditions.refuse_to_lose_objects(catalog, pipeline)
+            preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
             if rebuild == "raw":
                 _empty(rebuild, self._all_tables.values())
             elif rebuild:
@@ -88,6 +94,7 @@ class RunHooks:
         except BaseException:  # Kedro calls no hook for an error in a hook
             warehouse.close()
             raise
+        self._inspection = Inspection(warehouse, self._all_tables, asked)
         self._run = Run(
             warehouse=warehouse,
             run_id=run_params["run_id"],
@@ -104,19 +111,25 @@ class RunHooks:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Commit, say what was done, and publish it."""
+        """Check what was changed, commit, say what was done, and publish it."""
         if self._read is not None:
             _log_files(self._read, catalog, pipeline)
             self._end_reading(self._read)
-        if self._run is None:
+        if self._run is None or self._inspection is None:
             return
         run, self._run = self._run, None
         warehouse = run.warehouse
         try:
             run.end_step()
+            try:
+                self._inspect(run, self._inspection)
+            except Exception as error:  # Kedro calls no hook for an error in a hook
+                self._fail(run, error)
+                raise
             if warehouse.has_changed:
                 run.record_success()
             warehouse.commit()
+            self._write_page(run, "The run was kept.")
             warehouse.publish()
             self._write_statistics()
             _log_outcome(warehouse)
@@ -132,14 +145,48 @@ class RunHooks:
         if self._run is None:
             return
         run, self._run = self._run, None
+        self._fail(run, error)
+
+    def _inspect(self, run: Run, inspection: Inspection) -> None:
+        """Check what the run changed, or what it was asked to check; a broken rule ends it."""
+        from lingokids import evidence
+
+        if "due_checks" in run.warehouse.run_tables:
+            inspection.of_tables()
+        elif run.warehouse.has_changed:
+            inspection.of_changes()
+        if not inspection.results:
+            return
+        inspection.log()
+        if (error := inspection.broken) is not None:
+            raise error
+        evidence.record(run.warehouse, run.run_id, inspection.results)
+
+    def _fail(self, run: Run, error: Exception) -> None:
+        """Roll back, and record why, with what checks found, in a transaction of its own."""
+        from lingokids import evidence
+
         run.warehouse.close()
         LOGGER.error("The run failed. Every table is as it was before.")
         try:
+            run.warehouse.begin()
             run.record_failure(error)
+            if self._inspection is not None and self._inspection.results:
+                evidence.record(run.warehouse, run.run_id, self._inspection.results)
+            run.warehouse.commit()
+            self._write_page(run, "A rule is broken, and every table is as it was.")
         except Exception as second:  # the first error is the one to be seen
             LOGGER.warning("The failure could not be recorded in runs: %s", second)
         finally:
             run.warehouse.close()
+
+    def _write_page(self, run: Run, outcome: str) -> None:
+        from lingokids import evidence
+
+        if self._inspection is None or not self._inspection.results:
+            return
+        about = f"{self._inspection.about} {outcome} Pipelines: {run.pipelines}."
+        evidence.write_page(run.warehouse, run.run_id, about, self._inspection.results)
 
     def _write_statistics(self) -> None:
         """Give kedro-viz the row counts, which it can only count itself for pandas.
@@ -225,51 +272,11 @@ def _empty(rebuild: str, outputs: Iterable[TableDataset]) -> None:
             table.clear()
 
 
-def _refuse_part_of_a_raw_rebuild(pipeline: Pipeline) -> None:
-    """Loads are numbered anew, so every layer that remembers their numbers must go along."""
-    if not {"ingested_objects", "staged_loads", "enriched_loads"} <= pipeline.all_outputs():
-        raise LingokidsError(
-            "rebuild=raw numbers the loads anew, so it runs all pipelines or none: leave "
-            "--pipeline out, or use rebuild=bronze."
-        )
-
-
-def _refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
-    """Raw objects may have expired or been overwritten since bronze took them in."""
-    from lingokids.datasets import ObjectsDataset
-
-    for name in sorted(pipeline.inputs()):
-        source = catalog.get(name)
-        if not isinstance(source, ObjectsDataset):
-            continue
-        if lost := source.lost_from(catalog.load("known_objects")):
-            raise LingokidsError(
-                f"rebuild=raw would lose {len(lost):,} objects of {source.dataset} that bronze has "
-                f"and {source.path} has no longer, such as {lost[0]}: use rebuild=bronze. To "
-                "forget them, delete the warehouse file and run."
-            )
-
-
 def _credentials(context: KedroContext) -> dict[str, Any]:
     try:
         return dict(context.config_loader["credentials"])
     except MissingConfigException:
         return {}
-
-
-def _refuse_to_restore_over_loads(
-    catalog: DataCatalog, pipeline: Pipeline, warehouse: Warehouse
-) -> None:
-    """Loads of two warehouses have the same numbers, and lines of one object would stand twice."""
-    from lingokids.datasets import ParquetDataset
-
-    if not any(isinstance(catalog.get(name), ParquetDataset) for name in pipeline.inputs()):
-        return
-    if (last_load := warehouse.last_load()) is not None:
-        raise LingokidsError(
-            f"{warehouse.database.name} holds loads (up to number {last_load:,}), and restore "
-            "fills an empty warehouse only: move the file away and run again."
-        )
 
 
 def _declared_parameters(context: KedroContext) -> dict[str, Any]:
@@ -280,49 +287,6 @@ def _declared_parameters(context: KedroContext) -> dict[str, Any]:
         return dict(loader["parameters"])
     finally:
         loader.runtime_params = given
-
-
-def _refuse_unknown_parameters(
-    given: dict[str, Any], declared: dict[str, Any], prefix: str = ""
-) -> None:
-    for name, value in given.items():
-        if name not in declared:
-            names = ", ".join(f"{prefix}{known}" for known in declared)
-            hint = did_you_mean(name, declared, prefix)
-            raise LingokidsError(
-                f"There is no parameter {prefix}{name}.{hint} There are: {names}. See "
-                "conf/base/parameters.yml."
-            )
-        # an empty mapping in the file takes keys of the operator's own (os_names)
-        if isinstance(declared[name], dict) and declared[name]:
-            if not isinstance(value, dict):
-                names = ", ".join(f"{prefix}{name}.{known}" for known in declared[name])
-                raise LingokidsError(
-                    f"{prefix}{name} is a group of parameters: give one of {names}."
-                )
-            _refuse_unknown_parameters(value, declared[name], f"{prefix}{name}.")
-
-
-def _refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
-    runner = str(run_params["runner"])
-    for name in ("ThreadRunner", "ParallelRunner"):
-        if name in runner:
-            raise LingokidsError(
-                f"{name} cannot be used: a run is one transaction on one connection, which threads "
-                "and processes would break. Leave --runner out."
-            )
-    parts = ("node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "tags")
-    if given := [name for name in (*parts, "namespaces") if run_params.get(name)]:
-        option = given[0].removesuffix("_names").replace("_", "-")
-        raise LingokidsError(
-            f"A pipeline runs whole or not at all, for its last steps record what its first ones "
-            f"did ({option} was given): use --pipeline and leave that out."
-        )
-    if run_params.get("only_missing_outputs"):
-        raise LingokidsError(
-            "--only-missing-outputs cannot be used: the tables always exist, so every step would "
-            "be skipped. Leave it out; a run does only what is due."
-        )
 
 
 def _publish_to_lakes(warehouse: Warehouse, run_id: str) -> None:
@@ -347,6 +311,8 @@ def _log_outcome(warehouse: Warehouse) -> None:
     kept = [change for change in warehouse.changes if change.is_kept]
     inserted = sum(change.rows_inserted for change in kept)
     deleted = sum(change.rows_deleted for change in kept)
+    if "due_checks" in warehouse.run_tables:
+        return
     if not warehouse.has_changed:
         listed = "0 objects read, " if "new_objects" in warehouse.run_tables else ""
         LOGGER.info("Nothing new: %s0 rows written.", listed)

@@ -6,6 +6,7 @@ from kedro.pipeline import Pipeline
 
 from lingokids.pipelines import (
     analytics,
+    checks,
     enrichment,
     ingestion,
     marts,
@@ -36,5 +37,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "replay": sum(after_bronze, replay.create_pipeline()),
         "reporting": reporting.create_pipeline(),
         "restore": restore.create_pipeline(),
+        "checks": checks.create_pipeline(),
         "__default__": sum(pipelines.values(), Pipeline([])),
     }

@@ -84,16 +84,14 @@ class Run:
         self._write("succeeded", None, self._steps)
 
     def record_failure(self, error: BaseException) -> None:
-        """Write why a run failed, in a transaction of its own, after the run's was rolled back."""
+        """Write why a run failed, in a transaction of its own after the run's was rolled back."""
         failure = f"{self._node_name}: {error}" if self._node_name else str(error)
-        self.warehouse.begin()
         self._write("failed", failure, [])
-        self.warehouse.commit()
 
     def _write(self, status: str, failure: str | None, steps: list[tuple[str, Change]]) -> None:
         con = self.warehouse.writer.con
         for contract in RECORDS:
-            self._table(contract).ensure()
+            kept_table(self.warehouse, contract).ensure()
         kept = [(name, change) for name, change in steps if change.is_kept]
         con.execute(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -136,17 +134,16 @@ class Run:
             if run_id != taken_in.get(load_id):
                 con.execute("INSERT INTO run_replays VALUES (?, ?)", [run_id, int(load_id)])
 
-    def _table(self, contract: contracts.Contract) -> TableDataset:
-        from lingokids.datasets.tables import TableDataset
 
-        return TableDataset(
-            table_name=contract.table_name,
-            warehouse={
-                "database": str(self.warehouse.database),
-                "published": str(self.warehouse.published),
-            },
-            mode="append",
-        )
+def kept_table(warehouse: Warehouse, contract: contracts.Contract) -> TableDataset:
+    """A table of the warehouse by its contract alone, whether the catalog has it or not."""
+    from lingokids.datasets.tables import TableDataset
+
+    return TableDataset(
+        table_name=contract.table_name,
+        warehouse={"database": str(warehouse.database), "published": str(warehouse.published)},
+        mode="append",
+    )
 
 
 def _totals(steps: list[tuple[str, Change]]) -> list[tuple[str, Change]]:

@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lingokids.contracts.columns import COLUMNS
+from lingokids.contracts.promises import PROMISES, Promise
+from lingokids.contracts.rules import WARN, NoOtherColumns, NotNull, Rule, SchemaKept, Unique
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -34,16 +36,37 @@ class Contract:
     required: tuple[str, ...] = ()
     types: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def promise(self) -> Promise:
+        """Its owner, and what it promises beyond its columns."""
+        return PROMISES.get(self.table_name, Promise())
+
+    @cached_property
+    def never_null(self) -> tuple[str, ...]:
+        """The columns that always have a value, in order."""
+        return tuple(name for name in self.columns if name in {*self.grain, *self.required})
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule of the table: those of each table, its columns, its grain and its own."""
+        return (
+            SchemaKept(),
+            NoOtherColumns(severity=WARN),
+            *(NotNull(name, is_enforced=True) for name in self.never_null),
+            *((Unique(self.grain),) if self.grain else ()),
+            *(rule(name) for name in self.columns for rule in COLUMNS[name].rules),
+            *self.promise.rules,
+        )
+
     @cached_property
     def schema(self) -> sch.Schema:
         """Names, Ibis types and nullability of the columns, in order."""
         import ibis
 
         own = dict(self.types)
-        never_null = {*self.grain, *self.required}
         return ibis.schema(
             {
-                name: ("!" if name in never_null else "") + own.get(name, COLUMNS[name].type)
+                name: ("!" if name in self.never_null else "") + own.get(name, COLUMNS[name].type)
                 for name in self.columns
             }
         )

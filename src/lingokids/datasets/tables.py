@@ -30,19 +30,10 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
 
-    from lingokids.contracts import Contract
 
+#: The engine numbers rows that are not yet committed from here (DuckDB's MAX_ROW_ID).
+_FIRST_UNCOMMITTED_ROW = 36_028_797_018_960_000
 MODES = ("read", "append", "units", "due", "whole", "view", "run")
-_CONTRACTS: dict[str, Contract] = {
-    contract.table_name: contract
-    for contract in vars(contracts).values()
-    if isinstance(contract, contracts.Contract)
-}
-
-
-def contract_of(table_name: str) -> Contract:
-    """The contract of a table."""
-    return _CONTRACTS[table_name]
 
 
 class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
@@ -96,7 +87,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.survives_rebuild = survives_rebuild
         self.warehouse = Warehouse.at(**warehouse)
         self.metadata = metadata
-        self._contract = contract_of(contract or table_name)
+        self._contract = contracts.CONTRACTS[contract or table_name]
         self._unit = unit or []
         self._replaces = replaces
         self._compiled: tuple[ir.Table, str] | None = None
@@ -133,6 +124,29 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.ensure()
         self.warehouse.is_emptied = True
         self._note(self._run(f"DELETE FROM {self._name}"), 0, 0.0)
+
+    def inserted_in_run(self) -> ir.Table:
+        """The rows that the run in hand inserted and has not deleted again."""
+        table = self._in(self.warehouse.writer)
+        return table.filter(table.rowid() >= _FIRST_UNCOMMITTED_ROW)
+
+    def there_before_run(self) -> ir.Table | None:
+        """The rows the run found and left, among which a row it inserted may have an equal.
+
+        None if there are none, or can be none: the unit of what it replaced is part of the grain.
+        """
+        if self._unit and set(self._unit) <= set(self._contract.grain):
+            return None
+        is_older = f"rowid < {_FIRST_UNCOMMITTED_ROW}"
+        if not self._run(f"SELECT count(*) FROM (FROM {self._name} WHERE {is_older} LIMIT 1)"):
+            return None
+        table = self._in(self.warehouse.writer)
+        return table.filter(table.rowid() < _FIRST_UNCOMMITTED_ROW)
+
+    @property
+    def replaces(self) -> str | None:
+        """The table that names the units it replaces, where there is one."""
+        return self._replaces
 
     @property
     def layer(self) -> str:

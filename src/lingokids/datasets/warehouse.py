@@ -56,6 +56,7 @@ class Warehouse:
     Attributes:
         database: The file.
         published: The read-only copy of the gold tables.
+        reports: The folder of pages about runs; None: none are written.
         changes: What the run in hand has done so far, in order.
         tables: The tables there are, as the run in hand sees them.
         run_tables: The tables that end with the run.
@@ -69,9 +70,12 @@ class Warehouse:
     _known: ClassVar[dict[Path, Warehouse]] = {}
     is_committing: ClassVar[bool] = False  # from a commit to the end of its run: too late to stop
 
-    def __init__(self, database: Path, published: Path, **settings: Any) -> None:
+    def __init__(
+        self, database: Path, published: Path, reports: Path | None, **settings: Any
+    ) -> None:
         self.database = database
         self.published = published
+        self.reports = reports
         self.changes: list[Change] = []
         self.tables: set[str] = set()
         self.run_tables: set[str] = set()
@@ -85,11 +89,14 @@ class Warehouse:
         self.copy: Backend | None = None
 
     @classmethod
-    def at(cls, database: str, published: str, **settings: Any) -> Warehouse:
+    def at(
+        cls, database: str, published: str, reports: str | None = None, **settings: Any
+    ) -> Warehouse:
         """The warehouse in this file: the same object for every table of the process."""
         path = Path(database)
         if path not in cls._known:
-            cls._known[path] = cls(path, Path(published), **settings)
+            folder = Path(reports) if reports else None
+            cls._known[path] = cls(path, Path(published), folder, **settings)
         return cls._known[path]
 
     @property

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
+from lingokids import contracts
 from lingokids.datasets.lake.lake import Lake, sha256_of
 from lingokids.datasets.lake.manifest import PublishedFile
 from lingokids.datasets.lake.storage import temporary_folder
-from lingokids.datasets.tables import contract_of, no_rows
+from lingokids.datasets.tables import no_rows
 from lingokids.datasets.warehouse import Warehouse
 from lingokids.errors import LingokidsError
 
@@ -81,7 +82,7 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.rows_a_file = rows_a_file
         self.metadata = metadata
         self.day = day
-        self._contract = contract_of(table)
+        self._contract = contracts.CONTRACTS[table]
         self._warehouse = Warehouse.at(**warehouse)
 
     @cached_property

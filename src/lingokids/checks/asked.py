@@ -1,0 +1,131 @@
+"""What an operator may ask of the checks, and tune: the parameters ``checks``.
+
+Here: reading and refusing them. Elsewhere: what they do (``inspections``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from lingokids import contracts
+from lingokids.contracts import ERROR, OFF, WARN, Rule
+from lingokids.errors import LingokidsError, did_you_mean
+
+SEVERITIES = (ERROR, WARN, OFF)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The parameters ``checks``, read.
+
+    Attributes:
+        table: The one table to check, or None: all.
+        rule: The one rule to check, or None: all.
+        now: The clock for freshness, or None: freshness is not checked.
+        most_deviation: Robust z-score from which a day counts as unusual.
+        severities: Severity by ``table.rule``, where it is not the rule's own.
+    """
+
+    table: str | None
+    rule: str | None
+    now: datetime | None
+    most_deviation: float
+    severities: dict[str, str]
+
+    def severity_of(self, table_name: str, rule: Rule) -> str:
+        """How much a broken rule matters in this run."""
+        return self.severities.get(f"{table_name}.{rule.name}", rule.severity)
+
+    def rules_of(self, table_name: str) -> list[Rule]:
+        """The rules of a table that are not turned off."""
+        return [
+            rule
+            for rule in contracts.CONTRACTS[table_name].rules
+            if self.severity_of(table_name, rule) != OFF
+        ]
+
+    def asked_rules_of(self, table_name: str) -> list[Rule]:
+        """Those of them that are asked for, when whole tables are checked."""
+        if self.table not in (None, table_name):
+            return []
+        return [rule for rule in self.rules_of(table_name) if self.rule in (None, rule.name)]
+
+
+def check_parameters(parameters: dict[str, Any]) -> Asked:
+    """Read the ``checks`` parameters, so that a wrong one is refused before anything runs.
+
+    Raises:
+        LingokidsError: There is no such table or rule, or a value is not of its kind.
+    """
+    table, rule = parameters["table"], parameters["rule"]
+    if table is not None:
+        _refuse_unknown("checks.table", table, contracts.STORED)
+    if rule is not None:
+        tables = contracts.STORED if table is None else {table: contracts.STORED[table]}
+        names = {known.name for contract in tables.values() for known in contract.rules}
+        _refuse_unknown("checks.rule", rule, names)
+    return Asked(
+        table=table,
+        rule=rule,
+        now=_parse_instant("checks.now", parameters["now"]),
+        most_deviation=_parse_deviation(parameters["most_deviation"]),
+        severities=_parse_severities(parameters["severities"]),
+    )
+
+
+def _refuse_unknown(name: str, value: object, known: Any) -> None:
+    if value not in known:
+        hint = did_you_mean(str(value), known)
+        raise LingokidsError(
+            f"{name} is {value!r}, and there is none of that name.{hint} They stand in "
+            "src/lingokids/contracts/README.md."
+        )
+
+
+def _parse_instant(name: str, value: object) -> datetime | None:
+    if value is None or (isinstance(value, datetime) and value.tzinfo is None):
+        return value
+    try:
+        instant = datetime.fromisoformat(str(value))
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is not None:
+        raise LingokidsError(f"{name} is {value!r}: write a UTC instant as YYYY-MM-DDTHH:MM:SS.")
+    return instant
+
+
+def _parse_deviation(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    raise LingokidsError(f"checks.most_deviation is {value!r}: write a number above 0.")
+
+
+def _parse_severities(value: object) -> dict[str, str]:
+    # --params a.b=c gives a mapping in a mapping; a file may have either
+    flat = _flat(value) if isinstance(value, dict) else None
+    if flat is None or not all(severity in SEVERITIES for severity in flat.values()):
+        raise LingokidsError(
+            f"checks.severities is {value!r}: write rules with one of {', '.join(SEVERITIES)}, "
+            "such as {stg_users.country_code_matches: error}."
+        )
+    if flat:
+        known = {
+            f"{table}.{rule.name}"
+            for table, contract in contracts.STORED.items()
+            for rule in contract.rules
+        }
+        for name in flat:
+            _refuse_unknown("A name in checks.severities", name, known)
+    return flat
+
+
+def _flat(value: dict[str, Any]) -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, severity in value.items():
+        if isinstance(severity, dict):
+            flat |= {f"{name}.{rule}": of_rule for rule, of_rule in severity.items()}
+        else:
+            flat[name] = severity
+    return flat

@@ -1,0 +1,74 @@
+"""What a check found: how many rows, how many fail, what follows from it, and some of them.
+
+Here: the verdict on a rule. Elsewhere: where it is kept (``inspections``), how it is shown
+(``report``).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from lingokids.contracts import ERROR, Rule
+
+MOST_EXAMPLES = 1_000
+HELD, WARNED, FAILED, SKIPPED = "held", "warned", "failed", "skipped"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A failing row: what identifies it, all of it, and the line it came from if there is one."""
+
+    key: dict[str, Any]
+    values: dict[str, Any]
+    object_key: str | None = None
+    line_number: int | None = None
+
+    @property
+    def key_text(self) -> str:
+        """What identifies it, as JSON."""
+        return json.dumps(self.key, default=str, ensure_ascii=False)
+
+    @property
+    def values_text(self) -> str:
+        """All of it, as JSON."""
+        return json.dumps(self.values, default=str, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found of one rule of one table.
+
+    Attributes:
+        severity: The rule's own, or the one an operator gave it.
+        rows_checked: Rows judged; for a rule of days, days; 0: there was nothing to judge by.
+        seconds: The time of the pass over the table that this and other rules share.
+    """
+
+    table_name: str
+    rule: Rule
+    severity: str
+    rows_checked: int
+    rows_failed: int
+    seconds: float
+    examples: tuple[Example, ...] = field(default=(), compare=False)
+
+    @property
+    def verdict(self) -> str:
+        """held, warned, failed, or skipped."""
+        if not self.rows_checked and not self.rows_failed:
+            return SKIPPED
+        if not self.rule.is_broken(self.rows_checked, self.rows_failed):
+            return HELD
+        return FAILED if self.severity == ERROR else WARNED
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, in words."""
+        such_as = f", such as {self.examples[0].key_text}" if self.examples else ""
+        tolerated = f" ({self.rule.tolerance} tolerated)" if self.rule.tolerance else ""
+        return (
+            f"{self.table_name}: rule {self.rule.name} ({self.rule.meaning}) is broken by "
+            f"{self.rows_failed:,} of {self.rows_checked:,}{tolerated}{such_as}"
+        )

@@ -1,0 +1,195 @@
+"""Who answers for each table, and what it promises beyond its columns' own definitions.
+
+Here: owner, rules across columns, tables and days, freshness; and which tables are checked in
+each run that changes them. Elsewhere: the rules of a column, wherever it stands (``columns``);
+grain and columns (``tables``); the kinds of rules (``rules``).
+
+A table that is not named here has the default: checked in each run that changes it, by the rules
+of its columns and the uniqueness of its grain. The tables that are not checked in each run are
+those whose rows the project itself has just judged or made of keys; ``--pipeline checks`` checks
+them too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lingokids.contracts.rules import (
+    WARN,
+    AddsUp,
+    Fresh,
+    Holds,
+    NotNull,
+    Refers,
+    Rule,
+    Steady,
+)
+
+DATA_ENGINEERING, PRODUCT, CONTENT = "data engineering", "product analytics", "content team"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a table promises beyond its columns.
+
+    Attributes:
+        owner: Who answers for it.
+        rules: What holds besides the rules of its columns and its grain.
+        each_run: Whether it is checked in each run that changes it, or on demand only.
+        is_stored: Whether the warehouse keeps it; else it ends with the run, or is a file.
+    """
+
+    owner: str = DATA_ENGINEERING
+    rules: tuple[Rule, ...] = ()
+    each_run: bool = True
+    is_stored: bool = True
+
+
+_ENRICHED = "intermediate_activity_events_enriched"
+_ON_DEMAND = Promise(each_run=False)
+_NOT_STORED = Promise(each_run=False, is_stored=False)
+_LINES = Promise(
+    rules=(Refers(("object_key", "etag"), "ingested_objects", "object_known"),),
+    each_run=False,
+)
+
+
+def _add_up() -> AddsUp:
+    return AddsUp("activities_played", by="date", table=_ENRICHED)
+
+
+_COMPLETED_OF_PLAYED = Holds(
+    "completed_of_played",
+    "activities_completed is at most activities_played",
+    lambda row: row.activities_completed <= row.activities_played,
+)
+_DAY_OF_EVENT = Holds(
+    "date_of_event",
+    "date is the UTC day of occurred_at",
+    lambda row: row["date"] == row.occurred_at.date(),
+)
+
+PROMISES: dict[str, Promise] = {
+    # bronze: each line was judged when it was typed (quality), and an object is taken in once
+    "bronze_events": _LINES,
+    "bronze_users": _LINES,
+    "bronze_activities": _LINES,
+    "quarantined_lines": _LINES,
+    "replayed_lines": _LINES,
+    "ingested_objects": Promise(
+        rules=(
+            Holds(
+                "lines_accounted_for",
+                "lines = blank + kept + quarantined",
+                lambda row: row.lines == row.blank + row.kept + row.quarantined,
+            ),
+            Fresh("landed_at", by="dataset", hours={"events": 36, "users": 36}),
+        ),
+    ),
+    # silver
+    # not in each run: its rows stand in the enriched events, with the same rules
+    "stg_events": Promise(rules=(_DAY_OF_EVENT,), each_run=False),
+    "stg_users": Promise(
+        rules=(
+            Holds(
+                "subscription_ends_after_start",
+                "subscription_expire_at is not before subscription_start_at",
+                lambda row: (
+                    row.subscription_expire_at.isnull()
+                    | row.subscription_start_at.isnull()
+                    | (row.subscription_expire_at >= row.subscription_start_at)
+                ),
+                severity=WARN,
+            ),
+        ),
+    ),
+    _ENRICHED: Promise(
+        owner=PRODUCT,
+        rules=(
+            _DAY_OF_EVENT,
+            # not in each run: the run has just made these rows of those
+            Refers(("event_id",), "stg_events", "event_known", each_run=False),
+            NotNull("country_code", severity=WARN, most_share=0.5),
+            NotNull("activity_type", severity=WARN, most_share=0.5),
+        ),
+    ),
+    "superseded_deliveries": _ON_DEMAND,
+    "changed_users": _ON_DEMAND,
+    "changed_activities": _ON_DEMAND,
+    "staged_loads": _ON_DEMAND,
+    "enriched_loads": _ON_DEMAND,
+    "enriched_days": _ON_DEMAND,
+    # gold
+    "activity_engagement_metrics": Promise(
+        owner=PRODUCT,
+        rules=(
+            _COMPLETED_OF_PLAYED,
+            _add_up(),
+            Steady(
+                "rows_of_day_steady",
+                "the events",
+                lambda rows: rows.activities_played.sum(),
+            ),
+            Steady(
+                "time_per_event_steady",
+                "the usual seconds per event (mean of logarithms over slices)",
+                # a plain mean would follow the few events of an app left in the background
+                lambda rows: (rows.total_time_spent / rows.activities_played + 1).ln().mean(),
+            ),
+            Steady(
+                "completion_steady",
+                "the completed of the events",
+                lambda rows: rows.activities_completed.sum() / rows.activities_played.sum(),
+            ),
+        ),
+    ),
+    "activity_popularity_daily": Promise(owner=CONTENT, rules=(_COMPLETED_OF_PLAYED, _add_up())),
+    "user_activity_daily": Promise(
+        owner=PRODUCT,
+        rules=(
+            _COMPLETED_OF_PLAYED,
+            Holds(
+                "capped_of_total",
+                "capped_time_spent is at most total_time_spent",
+                lambda row: row.capped_time_spent <= row.total_time_spent,
+            ),
+            _add_up(),
+        ),
+    ),
+    "user_journeys": Promise(
+        owner=PRODUCT, rules=(Refers(("user_id",), "stg_users", "user_known", each_run=False),)
+    ),
+    "gold_days": Promise(
+        rules=(Refers(("date", "revision"), "enriched_days", "day_up_to_date", severity=WARN),),
+        each_run=False,
+    ),
+    "q1_completion_rate": Promise(owner=PRODUCT, rules=(_COMPLETED_OF_PLAYED,), each_run=False),
+    "q2_price_tier_engagement": Promise(owner=PRODUCT, each_run=False),
+    "q3_subscription_impact": Promise(owner=PRODUCT, each_run=False),
+    # what runs did
+    "runs": _ON_DEMAND,
+    "run_steps": _ON_DEMAND,
+    "run_days": _ON_DEMAND,
+    "run_loads": _ON_DEMAND,
+    "run_replays": _ON_DEMAND,
+    "check_results": _ON_DEMAND,
+    "check_failures": _ON_DEMAND,
+    # what ends with the run, and files
+    "raw_objects": _NOT_STORED,
+    "new_objects": _NOT_STORED,
+    "line_counts": _NOT_STORED,
+    "event_deliveries": _NOT_STORED,
+    "outdated_events": _NOT_STORED,
+    "replay_load": _NOT_STORED,
+    "reread_objects": _NOT_STORED,
+    "rejudged_events": _NOT_STORED,
+    "rejudged_users": _NOT_STORED,
+    "rejudged_activities": _NOT_STORED,
+    "changed_lines": _NOT_STORED,
+    "due_days": _NOT_STORED,
+    "due_journeys": _NOT_STORED,
+    "due_checks": _NOT_STORED,
+    "activities": _NOT_STORED,
+    "activity_events": _NOT_STORED,
+    "subscriptions": _NOT_STORED,
+}

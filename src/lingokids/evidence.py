@@ -1,0 +1,108 @@
+"""What checks found, kept: the tables ``check_results`` and ``check_failures``, and a page a run.
+
+Here: writing them. Elsewhere: finding it (``inspections``), what the page looks like
+(``checks.report``), records of runs (``runs``).
+
+A run that is rolled back keeps its evidence: it is written in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lingokids import contracts
+from lingokids.checks.results import FAILED, MOST_EXAMPLES, WARNED, Result
+from lingokids.runs import kept_table
+
+if TYPE_CHECKING:
+    from lingokids.contracts import Contract
+    from lingokids.datasets.warehouse import Warehouse
+
+LOGGER = logging.getLogger(__name__)
+MOST_PAGES = 100
+RUNS_OF_A_TREND = 30
+
+
+def record(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
+    """Keep what was found, in the transaction in hand."""
+    _insert(
+        warehouse,
+        contracts.CHECK_RESULTS,
+        [
+            {
+                "run_id": run_id,
+                "table_name": result.table_name,
+                "rule": result.rule.name,
+                "severity": result.severity,
+                "verdict": result.verdict,
+                "rows_checked": result.rows_checked,
+                "rows_failed": result.rows_failed,
+                "check_seconds": result.seconds,
+            }
+            for result in results
+        ],
+    )
+    _insert(
+        warehouse,
+        contracts.CHECK_FAILURES,
+        [
+            {
+                "run_id": run_id,
+                "table_name": result.table_name,
+                "rule": result.rule.name,
+                "failure_number": number,
+                "row_key": example.key_text,
+                "row_values": example.values_text,
+                "object_key": example.object_key,
+                "line_number": example.line_number,
+            }
+            for result in results
+            for number, example in enumerate(result.examples[:MOST_EXAMPLES], start=1)
+        ],
+    )
+
+
+def write_page(warehouse: Warehouse, run_id: str, about: str, results: list[Result]) -> None:
+    """Write the page of the run's checks, and let go of those of long ago."""
+    from lingokids.checks import report
+
+    if warehouse.reports is None:
+        return
+    file = page_of(warehouse.reports, run_id)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(report.page(run_id, about, results, _trends(warehouse)), encoding="utf-8")
+        for old in sorted(file.parent.glob("*.html"))[:-MOST_PAGES]:
+            old.unlink()
+        if any(result.verdict in (FAILED, WARNED) for result in results):
+            LOGGER.info("What is unusual is shown in %s.", file)
+    except OSError as error:  # what was found stands in the tables too
+        LOGGER.warning("The page of the checks could not be written: %s", error)
+
+
+def page_of(reports: Path, run_id: str) -> Path:
+    """Where the page of a run's checks is."""
+    return reports / "checks" / f"{run_id}.html"
+
+
+def _trends(warehouse: Warehouse) -> dict[tuple[str, str], list[int]]:
+    rows = warehouse.writer.con.execute(
+        "SELECT table_name, rule, list(rows_failed ORDER BY run_id) FROM check_results "
+        "WHERE run_id IN (SELECT DISTINCT run_id FROM check_results ORDER BY run_id DESC LIMIT ?) "
+        "GROUP BY ALL",
+        [RUNS_OF_A_TREND],
+    ).fetchall()
+    return {(table_name, rule): failed for table_name, rule, failed in rows}
+
+
+def _insert(warehouse: Warehouse, contract: Contract, rows: list[dict[str, Any]]) -> None:
+    import pyarrow as pa
+
+    kept_table(warehouse, contract).ensure()
+    if rows:
+        con = warehouse.writer.con
+        con.register("found_", pa.Table.from_pylist(rows, contract.schema.to_pyarrow()))
+        con.execute(f"INSERT INTO {contract.table_name} BY NAME FROM found_")
+        con.unregister("found_")

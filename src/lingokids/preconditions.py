@@ -1,0 +1,112 @@
+"""What must hold before a run begins; else it is refused in a sentence, and nothing is changed.
+
+Here: ways to run, names of parameters, and rebuilds and restores that would lose something.
+Elsewhere: the values of parameters (``windows``, ``checks``), when this is asked (``hooks``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lingokids.errors import LingokidsError, did_you_mean
+
+if TYPE_CHECKING:
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+
+    from lingokids.datasets.warehouse import Warehouse
+
+
+def refuse_part_of_a_raw_rebuild(pipeline: Pipeline) -> None:
+    """Loads are numbered anew, so every layer that remembers their numbers must go along."""
+    if not {"ingested_objects", "staged_loads", "enriched_loads"} <= pipeline.all_outputs():
+        raise LingokidsError(
+            "rebuild=raw numbers the loads anew, so it runs all pipelines or none: leave "
+            "--pipeline out, or use rebuild=bronze."
+        )
+
+
+def refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
+    """Raw objects may have expired or been overwritten since bronze took them in."""
+    from lingokids.datasets import ObjectsDataset
+
+    for name in sorted(pipeline.inputs()):
+        source = catalog.get(name)
+        if not isinstance(source, ObjectsDataset):
+            continue
+        if lost := source.lost_from(catalog.load("known_objects")):
+            raise LingokidsError(
+                f"rebuild=raw would lose {len(lost):,} objects of {source.dataset} that bronze has "
+                f"and {source.path} has no longer, such as {lost[0]}: use rebuild=bronze. To "
+                "forget them, delete the warehouse file and run."
+            )
+
+
+def refuse_to_restore_over_loads(
+    catalog: DataCatalog, pipeline: Pipeline, warehouse: Warehouse
+) -> None:
+    """Loads of two warehouses have the same numbers, and lines of one object would stand twice."""
+    from lingokids.datasets import ParquetDataset
+
+    if not any(isinstance(catalog.get(name), ParquetDataset) for name in pipeline.inputs()):
+        return
+    if (last_load := warehouse.last_load()) is not None:
+        raise LingokidsError(
+            f"{warehouse.database.name} holds loads (up to number {last_load:,}), and restore "
+            "fills an empty warehouse only: move the file away and run again."
+        )
+
+
+def refuse_unknown_parameters(
+    given: dict[str, Any], declared: dict[str, Any], prefix: str = ""
+) -> None:
+    """A wrong name would otherwise change nothing, and nobody would know."""
+    for name, value in given.items():
+        if name not in declared:
+            names = ", ".join(f"{prefix}{known}" for known in declared)
+            hint = did_you_mean(name, declared, prefix)
+            raise LingokidsError(
+                f"There is no parameter {prefix}{name}.{hint} There are: {names}. See "
+                "conf/base/parameters.yml."
+            )
+        # an empty mapping in the file takes keys of the operator's own (os_names)
+        if isinstance(declared[name], dict) and declared[name]:
+            if not isinstance(value, dict):
+                names = ", ".join(f"{prefix}{name}.{known}" for known in declared[name])
+                raise LingokidsError(
+                    f"{prefix}{name} is a group of parameters: give one of {names}."
+                )
+            refuse_unknown_parameters(value, declared[name], f"{prefix}{name}.")
+
+
+def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
+    """Runners and parts of pipelines that would break the one transaction, or lose rows."""
+    runner = str(run_params["runner"])
+    for name in ("ThreadRunner", "ParallelRunner"):
+        if name in runner:
+            raise LingokidsError(
+                f"{name} cannot be used: a run is one transaction on one connection, which threads "
+                "and processes would break. Leave --runner out."
+            )
+    parts = ("node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "tags")
+    if given := [name for name in (*parts, "namespaces") if run_params.get(name)]:
+        option = given[0].removesuffix("_names").replace("_", "-")
+        raise LingokidsError(
+            f"A pipeline runs whole or not at all, for its last steps record what its first ones "
+            f"did ({option} was given): use --pipeline and leave that out."
+        )
+    if run_params.get("only_missing_outputs"):
+        raise LingokidsError(
+            "--only-missing-outputs cannot be used: the tables always exist, so every step would "
+            "be skipped. Leave it out; a run does only what is due."
+        )
+
+
+def refuse_checks_beside_others(pipeline: Pipeline) -> None:
+    """A run that builds tables checks what it changed; this pipeline checks all that there is."""
+    outputs = pipeline.all_outputs()
+    if "due_checks" in outputs and len(outputs) > 1:
+        raise LingokidsError(
+            "The pipeline checks runs alone: run the others first, then uv run kedro run "
+            "--pipeline checks."
+        )

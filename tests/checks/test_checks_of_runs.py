@@ -1,0 +1,316 @@
+"""A run that breaks a rule changes no table and leaves evidence; checks on demand build nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import duckdb
+import ibis
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from builders import a_user_record, an_activity_record, an_event_record, an_id
+from lingokids import sample
+from lingokids.inspections import BrokenPromiseError
+from lingokids.pipelines.enrichment import nodes as enrichment
+
+ENRICHED = "intermediate_activity_events_enriched"
+RESULTS = """
+SELECT table_name, rule, severity, verdict, rows_checked, rows_failed FROM check_results
+WHERE run_id = (SELECT max(run_id) FROM check_results) AND verdict IN ('failed', 'warned')
+"""
+STRICT_COUNTRIES = {"severities": {"stg_users.country_code_matches": "error"}}
+
+
+@pytest.fixture(scope="module")
+def taken_in(tmp_path_factory):
+    """Where the first project that took in the deliveries is kept, for the others to start from."""
+    return tmp_path_factory.mktemp("taken_in")
+
+
+@pytest.fixture
+def delivered(project, taken_in):
+    """Two events of a known user and activity, taken in."""
+    kept = ("raw", "lingokids.duckdb", "lingokids-gold.duckdb")
+    if not any(taken_in.iterdir()):
+        project.deliver("events", "a", [an_event_record(1), an_event_record(2)])
+        project.deliver("users", "u", [a_user_record()])
+        project.deliver("activities", "c", [an_activity_record()])
+        project.run()
+        for name in kept:
+            _copy(project.folder / name, taken_in / name)
+    for name in kept:
+        _copy(taken_in / name, project.folder / name)
+    return project
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _slow(*values: str):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def _tamper(project, statement: str) -> None:
+    with duckdb.connect(str(project.database)) as con:
+        con.execute(statement)
+
+
+# --- in a run ---------------------------------------------------------------------------
+
+
+def test_a_run_that_keeps_its_rules_says_so_and_keeps_the_evidence(delivered, caplog):
+    delivered.deliver("users", "v", [a_user_record(country_code="fr")])
+    delivered.deliver("events", "b", [an_event_record(3)])
+    delivered.deliver("activities", "d", [an_activity_record("stars")])
+    delivered.run()
+    held = delivered.rows("SELECT DISTINCT table_name FROM check_results WHERE verdict = 'held'")
+
+    assert {name for (name,) in held} >= {
+        *("ingested_objects", "stg_users", "stg_activities"),
+        *(ENRICHED, "activity_engagement_metrics"),
+        *("activity_popularity_daily", "user_activity_daily"),
+    }
+    assert delivered.rows(RESULTS) == []
+    assert re.search(r"Checked: (\d+) of \1 rules hold, in \d tables\.", caplog.text)
+
+
+def test_a_rule_of_severity_error_rolls_the_run_back_and_leaves_evidence(delivered, monkeypatch):
+    before = delivered.snapshot()
+    delivered.deliver("events", "b", [an_event_record(3)])
+    monkeypatch.setattr(enrichment, "subscription_status", lambda _: ibis.literal("gratis"))
+
+    with pytest.raises(BrokenPromiseError) as broken:
+        delivered.run()
+
+    assert broken.value.message.startswith(
+        "intermediate_activity_events_enriched: rule subscription_status_accepted "
+        "(subscription_status is one of subscribed, trial, free, lapsed, unknown) is broken by "
+        f'1 of 1, such as {{"event_id": "{an_id(3)}"}} (and 2 rules more). Every table is as it '
+    )
+    assert delivered.snapshot() == before
+    assert (
+        *(ENRICHED, "subscription_status_accepted"),
+        *("error", "failed", 1, 1),
+    ) in delivered.rows(RESULTS)
+    assert delivered.rows("SELECT status, failure FROM runs ORDER BY run_id DESC LIMIT 1") == [
+        ("failed", broken.value.message)
+    ]
+    ((key, values, source, line),) = delivered.rows(
+        "SELECT row_key, row_values, object_key, line_number FROM check_failures "
+        f"WHERE table_name = '{ENRICHED}'"
+    )
+    assert json.loads(key) == {"event_id": an_id(3)}
+    assert json.loads(values)["subscription_status"] == "gratis"
+    assert (source, line) == ("b", 1)
+
+
+def test_a_key_that_stood_in_the_table_before_is_found(delivered):
+    renamed = f"SET event_id = '{an_id(3)}' WHERE event_id = '{an_id(1)}'"
+    _tamper(delivered, f"UPDATE {ENRICHED} {renamed}")
+    delivered.deliver("events", "b", [an_event_record(3)])
+
+    with pytest.raises(BrokenPromiseError, match=r"enriched: rule event_id_unique .* by 1 of 1"):
+        delivered.run()
+
+
+def test_an_unusual_value_is_a_warning_unless_the_operator_says_otherwise(delivered, caplog):
+    delivered.deliver("users", "v", [a_user_record(901, country_code="ES")])
+
+    with pytest.raises(BrokenPromiseError, match="country_code_matches"):
+        delivered.run(checks=STRICT_COUNTRIES)
+    delivered.run()
+
+    assert ("stg_users", "country_code_matches", "warn", "warned", 1, 1) in delivered.rows(RESULTS)
+    assert "stg_users: rule country_code_matches" in caplog.text
+    assert delivered.rows(
+        "SELECT object_key, line_number FROM check_failures "
+        "WHERE run_id = (SELECT max(run_id) FROM runs) AND table_name = 'stg_users'"
+    ) == [("v", 1)]
+
+
+def test_a_rule_can_be_turned_off(delivered):
+    delivered.deliver("users", "v", [a_user_record(901, country_code="ES")])
+    delivered.run(checks={"severities": {"stg_users": {"country_code_matches": "off"}}})
+
+    assert "stg_users" not in {row[0] for row in delivered.rows(RESULTS)}
+
+
+def test_the_rows_a_run_inserted_are_those_it_checks(delivered):
+    """The engine numbers uncommitted rows apart: what tells changed rows from others."""
+    delivered.deliver("events", "b", [an_event_record(number) for number in range(2, 5)])
+    delivered.run()
+
+    assert delivered.rows(
+        "SELECT rows_checked FROM check_results WHERE rule = 'event_id_unique' "
+        f"AND table_name = '{ENRICHED}' ORDER BY run_id"
+    ) == [(2,), (3,)]
+
+
+def test_the_committed_sample_raises_no_alarm(sample_project):
+    assert sample_project.rows(RESULTS) == []
+
+    sample.add_next_day(sample_project.folder / "raw")
+    sample_project.run()
+    assert sample_project.rows(RESULTS) == []
+
+    sample_project.run("checks")
+    assert sample_project.rows(RESULTS) == []
+    judged = "SELECT rows_checked FROM check_results WHERE rule = 'rows_of_day_steady'"
+    assert sample_project.rows(f"{judged} ORDER BY run_id") == [(17,), (7,), (18,)]
+
+
+# --- on demand --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "statement", "rule"),
+    [
+        _slow(
+            "user_activity_daily", "UPDATE {} SET activities_completed = 9", "completed_of_played"
+        ),
+        ("activity_popularity_daily", "DELETE FROM {}", "activities_played_adds_up"),
+        _slow("stg_users", "INSERT INTO {} FROM {}", "user_id_unique"),
+        _slow(ENRICHED, "UPDATE {} SET date = '2021-01-06'", "date_of_event"),
+        _slow(ENRICHED, "UPDATE {} SET event_id = uuid()", "event_known"),
+        _slow("bronze_events", "UPDATE {} SET line_number = 0", "line_number_in_range"),
+        ("stg_activities", "ALTER TABLE {} DROP activity_type", "schema_kept"),
+        _slow(ENRICHED, "ALTER TABLE {} ALTER duration_seconds TYPE DOUBLE", "schema_kept"),
+    ],
+)
+def test_tables_changed_by_hand_are_found_on_demand(delivered, table, statement, rule):
+    asked = {"table": table}
+    delivered.run("checks", checks=asked)
+    _tamper(delivered, statement.replace("{}", table))
+
+    with pytest.raises(BrokenPromiseError, match="Nothing was changed"):
+        delivered.run("checks", checks=asked)
+
+    assert rule in {row[1] for row in delivered.rows(RESULTS) if row[3] == "failed"}
+    assert delivered.rows("SELECT pipelines, status FROM runs ORDER BY run_id DESC LIMIT 1") == [
+        ("checks", "failed")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "statement", "rule"),
+    [
+        ("stg_users", "ALTER TABLE {} ADD COLUMN nickname VARCHAR", "no_other_columns"),
+        ("gold_days", "UPDATE enriched_days SET revision = 2", "day_up_to_date"),
+    ],
+)
+def test_what_is_only_unusual_is_a_warning_on_demand(delivered, table, statement, rule):
+    _tamper(delivered, statement.replace("{}", table))
+
+    delivered.run("checks", checks={"table": table})
+
+    assert [(row[1], row[3]) for row in delivered.rows(RESULTS)] == [(rule, "warned")]
+
+
+def test_checks_on_demand_end_with_exit_code_1_and_a_sentence(delivered):
+    _tamper(delivered, "UPDATE activity_engagement_metrics SET completion_rate = 2")
+    tables = delivered.snapshot()
+
+    refused = delivered.command("run", "--pipeline", "checks")
+
+    assert refused.returncode == 1
+    assert "rule completion_rate_in_range" in refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+    assert delivered.snapshot() == tables
+
+
+def test_one_table_or_one_rule_can_be_checked(delivered):
+    last_run = "(SELECT max(run_id) FROM check_results)"
+    last = f"SELECT DISTINCT {{}} FROM check_results WHERE run_id = {last_run}"
+
+    delivered.run("checks", checks={"table": "stg_users"})
+    assert delivered.rows(last.format("table_name")) == [("stg_users",)]
+
+    delivered.run("checks", checks={"rule": "activities_played_adds_up"})
+    assert delivered.rows(last.format("rule")) == [("activities_played_adds_up",)]
+    assert len(delivered.rows(last.format("table_name"))) == 3
+
+
+def test_data_that_stops_coming_is_found_by_the_clock_given(delivered):
+    fresh = {"table": "ingested_objects", "rule": "fresh"}
+
+    delivered.run("checks", checks=fresh | {"now": "2021-02-02T11:59:00"})
+    assert delivered.rows(RESULTS) == []
+
+    delivered.run("checks", checks=fresh | {"now": "2021-02-02T12:01:00"})
+    assert delivered.rows(RESULTS) == [("ingested_objects", "fresh", "warn", "warned", 2, 2)]
+
+
+def test_there_is_nothing_to_check_before_the_first_run(project):
+    with pytest.raises(Exception, match="There is no table to check yet"):
+        project.run("checks")
+
+
+# --- the law ----------------------------------------------------------------------------
+
+broken_users = st.builds(
+    lambda number, country: a_user_record(900 + number, country_code=country),
+    st.integers(0, 3),
+    st.sampled_from(["ES", "esp", "e", "00"]),
+)
+events = st.builds(
+    lambda number, day: an_event_record(number, occurred_at=f"2021-01-0{day} 10:00:00.000"),
+    st.integers(1, 6),
+    st.integers(1, 9),
+)
+
+
+_SETTINGS = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "phases": (Phase.explicit, Phase.generate),
+    "derandomize": True,
+    "database": None,
+}
+_DELIVERIES = {
+    "first": st.lists(events, max_size=4),
+    "second": st.lists(events, max_size=4),
+    "users": st.lists(broken_users, min_size=1, max_size=3),
+}
+
+
+@settings(max_examples=2, **_SETTINGS)
+@given(**_DELIVERIES)
+def test_a_run_broken_by_a_rule_leaves_all_tables_as_they_were(first, second, users, new_project):
+    _check_that_it_leaves_no_trace(first, second, users, new_project)
+
+
+@pytest.mark.slow
+@settings(max_examples=10, **_SETTINGS)
+@given(**_DELIVERIES)
+def test_many_runs_broken_by_a_rule_leave_all_tables_as_they_were(
+    first, second, users, new_project
+):
+    _check_that_it_leaves_no_trace(first, second, users, new_project)
+
+
+def _check_that_it_leaves_no_trace(first, second, users, new_project) -> None:
+    """Not even in the next run, which takes in the same deliveries with the rule relaxed."""
+    broken, untroubled = new_project(), new_project()
+    for project in (broken, untroubled):
+        project.deliver("events", "a", first)
+        project.run()
+        project.deliver("events", "b", second, "2021-02-02 00:00:00")
+        project.deliver("users", "u", users)
+    before = broken.snapshot()
+
+    with pytest.raises(BrokenPromiseError):
+        broken.run(checks=STRICT_COUNTRIES)
+    assert broken.snapshot() == before
+
+    broken.run()
+    untroubled.run()
+    assert broken.snapshot() == untroubled.snapshot()
