@@ -20,7 +20,7 @@ import pytest
 from conftest import ROOT
 from minio_server import binary, free_address, wait_until_ready
 
-CLOCK = re.compile(r"^\d\d:\d\d:\d\d ")
+CLOCK = re.compile(r"^\d\d:\d\d:\d\d ", re.MULTILINE)
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 DRIVEN_ELSEWHERE = {
     "uv run pytest": ".ci/run",
@@ -55,7 +55,7 @@ def _without_times(text: str) -> list[str]:
 def _with_times_of(shown: str, printed: str) -> str:
     """What is printed now; lines that are shown already keep their times."""
     known = dict(zip(_without_times(shown), shown.splitlines(), strict=True))
-    clock = shown[:9] if CLOCK.match(shown) else ""
+    clock = (CLOCK.search(shown) or [""])[0]
     lines = [
         known.get(bare, CLOCK.sub(clock, line))
         for bare, line in zip(_without_times(printed), printed.splitlines(), strict=True)
