@@ -282,22 +282,10 @@ _DELIVERIES = {
 }
 
 
-@settings(max_examples=2, **_SETTINGS)
-@given(**_DELIVERIES)
-def test_a_run_broken_by_a_rule_leaves_all_tables_as_they_were(first, second, users, new_project):
-    _check_that_it_leaves_no_trace(first, second, users, new_project)
-
-
 @pytest.mark.slow
 @settings(max_examples=10, **_SETTINGS)
 @given(**_DELIVERIES)
-def test_many_runs_broken_by_a_rule_leave_all_tables_as_they_were(
-    first, second, users, new_project
-):
-    _check_that_it_leaves_no_trace(first, second, users, new_project)
-
-
-def _check_that_it_leaves_no_trace(first, second, users, new_project) -> None:
+def test_runs_broken_by_a_rule_leave_all_tables_as_they_were(first, second, users, new_project):
     """Not even in the next run, which takes in the same deliveries with the rule relaxed."""
     broken, untroubled = new_project(), new_project()
     for project in (broken, untroubled):

@@ -134,6 +134,7 @@ def _check(history, new_project) -> None:
     assert incremental.snapshot() == grown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rules",
     [
@@ -165,6 +166,7 @@ def test_another_rule_gives_what_a_rebuild_with_it_gives(project, rules):
     assert project.snapshot() == usual
 
 
+@pytest.mark.slow
 def test_a_record_that_corrects_only_the_registration_makes_the_journey_right(project):
     project.deliver("events", "e", [an_event_record(1, occurred_at="2021-01-12 10:00:00.000")])
     project.deliver("users", "u", [a_user_record(900, registration_at="2021-01-04 00:00:00")])
@@ -188,7 +190,7 @@ _SETTINGS = {
 }
 
 
-@settings(max_examples=3, **_SETTINGS)
+@settings(max_examples=2, **_SETTINGS)
 @given(history=histories)
 def test_any_history_gives_what_a_rebuild_gives(history, new_project):
     _check(history, new_project)

@@ -163,12 +163,6 @@ _SETTINGS = {
 }
 
 
-@settings(max_examples=2, **_SETTINGS)
-@given(before=st.lists(steps, min_size=1, max_size=1), rule=st.sampled_from(RULES))
-def test_a_rule_mended_late_gives_what_it_would_have_given(before, rule, new_project):
-    _check(before, [], rule, new_project)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @settings(max_examples=4, **_SETTINGS)

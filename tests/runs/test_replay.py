@@ -120,6 +120,7 @@ def test_a_line_whose_object_is_gone_stays_and_the_log_says_so(project, monkeypa
     )
 
 
+@pytest.mark.slow
 def test_what_a_damaged_gzip_hid_is_taken_in_and_counted(new_project, monkeypatch):
     """The fault: only the first member of a gzip was read."""
     right, mended = new_project(), new_project()
