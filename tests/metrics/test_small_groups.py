@@ -17,11 +17,12 @@ from lingokids.metrics import hide_small_groups
 FEWEST = 5
 
 
-def hidden(*groups, keys=("country",)):
-    """The keys of the groups that are hidden; a group is its keys and its users."""
-    columns = dict(zip((*keys, "users"), map(list, zip(*groups, strict=True)), strict=True))
+def hidden(*groups, keys=("country",), head_counts=()):
+    """The keys of the groups that are hidden; a group is its keys, its users, its head counts."""
+    names = (*keys, "users", *head_counts)
+    columns = dict(zip(names, map(list, zip(*groups, strict=True)), strict=True))
     table = ibis.memtable(pa.table(columns))
-    judged = hide_small_groups(table, keys, FEWEST)
+    judged = hide_small_groups(table, keys, FEWEST, head_counts=head_counts)
     rows = ibis.duckdb.connect().to_pyarrow(judged).to_pylist()
     return {tuple(row[key] for key in keys) for row in rows if row["is_hidden"]}
 
@@ -33,6 +34,13 @@ def test_a_group_is_small_below_the_threshold_not_at_it():
 def test_the_only_small_group_takes_the_next_smallest_with_it():
     # or the total less es and it would be fr
     assert hidden(("es", 90), ("fr", 4), ("it", 7)) == {("fr",), ("it",)}
+
+
+def test_a_small_head_count_takes_one_with_it_that_has_someone_to_count():
+    # or the total of trials less es would be those of fr: nobody of it hides them
+    groups = [("es", 50, 30), ("fr", 10, 3), ("it", 6, 0), ("pt", 20, 8)]
+
+    assert hidden(*groups, head_counts=("trials",)) == {("fr",), ("pt",)}
 
 
 def test_several_small_groups_take_one_more_with_them():

@@ -192,6 +192,33 @@ def test_no_head_count_of_fewer_users_is_shown(ask):
             assert all(count == 0 or count >= 5 for count in counts), (metrics, row)
 
 
+@pytest.mark.parametrize("grain", ["day", "week"])
+@pytest.mark.parametrize("by", ["country_code", "os_name", "subscription_status"])
+def test_a_question_for_more_metrics_shows_no_group_that_one_for_fewer_hides(ask, by, grain):
+    alone = ask("activities_played", by=(by,), grain=grain, smallest_group=5)
+
+    with_new = ask("activities_played", "new_users", by=(by,), grain=grain, smallest_group=5)
+
+    assert {row[:2] for row in with_new} <= {row[:2] for row in alone}
+    assert with_new
+
+
+@pytest.mark.parametrize(
+    ("count", "grain"),
+    [
+        *(("new_users", "day"), ("returning_users", "day")),
+        *(("trials_started", "week"), ("subscriptions_started", "week")),
+    ],
+)
+def test_a_total_less_what_is_shown_is_no_small_head_count(ask, count, grain):
+    # a user has one country, so countries add up
+    shown = ask(count, by=("country_code",), grain=grain, smallest_group=5)
+
+    for period, total in ask(count, grain=grain, smallest_group=5):
+        rest = total - sum(number for of_period, _, number in shown if of_period == period)
+        assert rest == 0 or rest >= 5, period
+
+
 def test_a_rate_of_few_users_is_not_shown(ask):
     rates = ask("trial_conversion_rate", by=("country_code",), smallest_group=5)
     counts = ask("trials_started", "trials_converted", by=("country_code",), smallest_group=5)

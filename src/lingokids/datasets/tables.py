@@ -234,6 +234,9 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             [self.table_name, f"{self.table_name}_now"],
         ).fetchall()
         if len(printed) < 2 or printed[0] != printed[1]:
+            tables = "SELECT 1 FROM duckdb_tables() WHERE NOT temporary AND table_name = ?"
+            if con.execute(tables, [self.table_name]).fetchone():  # it once was one
+                con.execute(f"DROP TABLE {self._name}")
             con.execute(f"CREATE OR REPLACE VIEW {self._name} AS {query}")
             self._comment_on("VIEW")
             self.warehouse.tables.add(self.table_name)

@@ -18,7 +18,7 @@ from ibis import _
 from lingokids.metrics.definitions import parts_of
 from lingokids.metrics.dimensions import GRAINS
 from lingokids.metrics.kinds import Count, HeadCount, Metric, Rate
-from lingokids.metrics.small_groups import hide_small_groups, is_betrayed
+from lingokids.metrics.small_groups import hide_small_groups, is_betrayed, is_small
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -59,11 +59,14 @@ def work_out(table: ir.Table, question: Question, smallest_group: int) -> ir.Tab
     parts = parts_of(question.metrics)
     rows = _rows_that_count(table, question, parts)
     cells = measure(rows, (*keys, *filtered), parts)
-    judged = hide_small_groups(cells, naming(*keys, *filtered), smallest_group)
+    head_counts = tuple(name for name, part in parts.items() if isinstance(part, HeadCount))
+    judged = hide_small_groups(
+        cells, naming(*keys, *filtered), smallest_group, head_counts=head_counts
+    )
     judged = _named(judged, question)
     if any(len(question.where[name]) > 1 for name in filtered):
         together = measure(_named(rows, question), keys, parts)
-        judged = _judge_together(together, judged, keys, smallest_group)
+        judged = _judge_together(together, judged, keys, head_counts, smallest_group)
     return judged.select(
         *keys,
         **{name: ibis.cases((~judged.is_hidden, judged[name])) for name in question.metrics},
@@ -87,18 +90,25 @@ def _named(rows: ir.Table, question: Question) -> ir.Table:
 
 
 def _judge_together(
-    groups: ir.Table, judged: ir.Table, keys: tuple[str, ...], smallest_group: int
+    groups: ir.Table,
+    judged: ir.Table,
+    keys: tuple[str, ...],
+    head_counts: tuple[str, ...],
+    smallest_group: int,
 ) -> ir.Table:
     """Hide the groups of several values that would give away one of them, or are small."""
-    parts = (judged.group_by(keys) if keys else judged).aggregate(
-        is_betrayed=is_betrayed(
-            _.is_hidden.cast("int64").sum(),
-            ibis.ifelse(_.is_hidden, _.users, 0).max(),
-            smallest_group,
-        )
+    betrayed = is_betrayed(
+        judged.is_hidden.cast("int64").sum(),
+        ibis.ifelse(judged.is_hidden, judged.users, 0).max(),
+        smallest_group,
     )
+    for name in head_counts:
+        hidden = ibis.ifelse(judged.is_hidden, judged[name], 0).sum()
+        betrayed = betrayed | is_small(hidden, smallest_group)
+    parts = (judged.group_by(keys) if keys else judged).aggregate(is_betrayed=betrayed)
     both = groups.inner_join(parts, keys) if keys else groups.cross_join(parts)
-    return both.mutate(is_hidden=_.is_betrayed | (_.users < smallest_group))
+    too_few = (is_small(both[name], smallest_group) for name in head_counts)
+    return both.mutate(is_hidden=ibis.or_(both.is_betrayed, both.users < smallest_group, *too_few))
 
 
 def choose_rows(groups: ir.Table, question: Question) -> ir.Table:
@@ -168,9 +178,7 @@ def measure(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> 
         parts: The metrics and what they are made of: see ``definitions.parts_of``.
 
     Returns:
-        The keys, the metrics, and ``users``: the least number of users that the metrics tell
-        something about, those of the group, or the fewer of a head count, such as those of them
-        who are new.
+        The keys, the metrics, and ``users``, those of the group.
     """
     added_up = {
         name: metric.of_rows for name, metric in parts.items() if not isinstance(metric, Rate)
@@ -181,8 +189,4 @@ def measure(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> 
     for metric in parts.values():
         if isinstance(metric, Rate):
             groups = groups.mutate(**{metric.name: metric.of_parts})
-        elif isinstance(metric, HeadCount):
-            counted = groups[metric.name]
-            fewer = (counted > 0) & (counted < groups.users)
-            groups = groups.mutate(users=ibis.ifelse(fewer, counted, groups.users))
     return groups

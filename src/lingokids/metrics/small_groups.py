@@ -29,9 +29,17 @@ if TYPE_CHECKING:
 #: dimensions take turns, so many times in all.
 STEPS = 12
 
+#: The same for head counts: each two steps more double what the engine takes to answer.
+HEAD_COUNT_STEPS = 4
+
 
 def hide_small_groups(
-    groups: ir.Table, keys: tuple[str, ...], smallest_group: int, within: tuple[str, ...] = ()
+    groups: ir.Table,
+    keys: tuple[str, ...],
+    smallest_group: int,
+    *,
+    within: tuple[str, ...] = (),
+    head_counts: tuple[str, ...] = (),
 ) -> ir.Table:
     """Say which groups are not shown.
 
@@ -43,6 +51,9 @@ def hide_small_groups(
         smallest_group: The least number of users that is shown.
         within: Columns that say which answer a group belongs to, where there are several: each is
             judged for itself.
+        head_counts: Columns that count some of a group's users, such as those who are new. What
+            they hide comes on top of what the users hide, never instead of it: so a question for
+            more metrics shows no group that one for fewer does not.
 
     Returns:
         The groups with ``is_hidden``.
@@ -53,9 +64,21 @@ def hide_small_groups(
         return judged
     lines = [(*within, *(other for other in keys if other != key)) for key in keys]
     steps = max(STEPS, len(lines)) if len(lines) > 1 else len(lines)
-    for line in itertools.islice(itertools.cycle(lines), steps):
+    in_turn = list(itertools.islice(itertools.cycle(lines), steps))
+    for line in in_turn:
         judged = _hide_one_more(judged, line, keys, smallest_group)
+    if not head_counts:
+        return judged
+    too_few = (is_small(judged[name], smallest_group) for name in head_counts)
+    judged = judged.mutate(is_hidden=ibis.or_(judged.is_hidden, *too_few))
+    for line in in_turn[:HEAD_COUNT_STEPS]:
+        judged = _hide_head_counts(head_counts, judged, line, keys, smallest_group)
     return judged
+
+
+def is_small(count: ir.IntegerValue, smallest_group: int) -> ir.BooleanValue:
+    """Whether so many users are some, but too few to be shown."""
+    return (count > 0) & (count < smallest_group)
 
 
 def is_betrayed(
@@ -81,3 +104,32 @@ def _hide_one_more(
     is_next = is_betrayed(hidden, most_users, smallest_group) & (place == 0)
     # a column of its own first: windows are worked out before they are combined
     return judged.mutate(is_next=is_next).mutate(is_hidden=_.is_hidden | _.is_next).drop("is_next")
+
+
+def _hide_head_counts(
+    head_counts: tuple[str, ...],
+    judged: ir.Table,
+    line: tuple[str, ...],
+    keys: tuple[str, ...],
+    smallest_group: int,
+) -> ir.Table:
+    """Hide more groups of each line whose hidden head counts add up to a small one.
+
+    They are the smallest that are shown and have someone to count, until it is small no longer.
+    """
+    next_of = {}
+    for name in head_counts:
+        counted = judged[name]
+        in_line = ibis.window(group_by=line)
+        shown_before = ibis.window(
+            group_by=line,
+            order_by=["is_hidden", (counted == 0).cast("int64"), counted, *keys],
+            rows=(None, -1),
+        )
+        hidden = ibis.ifelse(judged.is_hidden, counted, 0).sum().over(in_line)
+        with_those_before = hidden + counted.sum().over(shown_before).fill_null(0)
+        is_next = is_small(hidden, smallest_group) & (with_those_before < smallest_group)
+        next_of[f"is_next_{name}"] = is_next & (counted > 0) & ~judged.is_hidden
+    found = judged.mutate(**next_of)
+    is_hidden = ibis.or_(found.is_hidden, *(found[name] for name in next_of))
+    return found.mutate(is_hidden=is_hidden).drop(*next_of)

@@ -79,16 +79,17 @@ def hide_groups(measured_groups: pa.Table, smallest_group: int) -> Sorted:
     return metrics.hide_side_by_side(measured_groups, smallest_group)
 
 
-def name_activities(user_activity_daily: ir.Table) -> ir.Table:
-    """The titles of the activities.
+def name_activities(user_activity_daily: ir.Table, shown_groups: pa.Table) -> ir.Table:
+    """The titles of the activities that are shown: one that a single child played is not.
 
     Grain: one row per activity_id.
     """
+    shown = sorted({row["activity_id"] for row in metrics.rows_of(shown_groups, "activity_id")})
     titles = user_activity_daily.group_by("activity_id").aggregate(
         # an activity has one name, so any aggregate that ignores NULL finds it
         activity_name=_.activity_name.max()
     )
-    return titles.order_by("activity_id")
+    return titles.filter(_.activity_id.isin(shown)).order_by("activity_id")
 
 
 def show_completion_rate(

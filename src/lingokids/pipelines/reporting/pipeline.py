@@ -40,7 +40,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 func=name_activities,
-                inputs="user_activity_daily",
+                inputs=["user_activity_daily", "shown_groups"],
                 outputs="activity_names",
                 name="name_activities",
             ),
