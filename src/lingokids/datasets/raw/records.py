@@ -77,7 +77,7 @@ def judge_texts(
     texts = lines.select(*contracts.DELIVERY, "line_text", *contracts.ARRIVAL).mutate(
         problem=ibis.null("string")
     )
-    records = _records_sql(f"({writer.compile(texts)})", fields)
+    records = _records_sql(f"({_with_problems(f'({writer.compile(texts)})')})", fields)
     writer.con.execute(f"CREATE OR REPLACE TEMP VIEW texts_of_{dataset} AS {records}")
     return judge(_table(writer, f"texts_of_{dataset}", _record_schema(fields)))
 
@@ -102,7 +102,8 @@ class RecordReader:
         self._due = due
         self._con.register(f"due_{dataset}", _due_table(due))
         self._batch = _Slot(self._con, f"batch_of_{dataset}", line_cutting.to_arrow([]))
-        lines = f"batch_of_{dataset} JOIN due_{dataset} USING (object_index)"
+        # the text is looked at before the join, which would hold much more of it
+        lines = f"({_with_problems(f'batch_of_{dataset}')}) JOIN due_{dataset} USING (object_index)"
         records = _records_sql(lines, fields)
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW records_of_{dataset} AS {records}")
         judged = judge(_table(writer, f"records_of_{dataset}", _record_schema(fields)))
@@ -146,23 +147,27 @@ def _records_sql(lines: str, fields: tuple[Field, ...]) -> str:
             coalesce(problem = 'blank', false) AS is_blank,
             CASE WHEN problem IS NULL
             THEN json_transform(line_text, '{json.dumps(_text_leaves(fields))}') END AS record
-        FROM ({_LINES} FROM {lines})
+        FROM {lines}
     """
 
 
-# Lines that are plainly '{…' take the short way: an AND would trim every line, which costs more
-# than parsing it, where a CASE looks only at those that are left.
-_LINES = r"""
-SELECT object_key, etag, line_number, line_text, landed_at, load_id,
-    CASE
-        WHEN problem IS NOT NULL THEN problem
-        WHEN starts_with(line_text, '{') THEN
-            CASE WHEN json_valid(line_text) THEN NULL ELSE 'not JSON' END
-        WHEN trim(line_text, E' \t\r\n') = '' THEN 'blank'
-        WHEN NOT json_valid(line_text) THEN 'not JSON'
-        WHEN NOT starts_with(ltrim(line_text, E' \t\r\n'), '{') THEN 'not a JSON object'
-    END AS problem
-"""
+def _with_problems(lines: str) -> str:
+    """Lines with the problem that their text has as JSON.
+
+    Those that are plainly '{…' take the short way: an AND would trim every line, which costs more
+    than parsing it, where a CASE looks only at those that are left.
+    """
+    return rf"""
+        SELECT * REPLACE (CASE
+            WHEN problem IS NOT NULL THEN problem
+            WHEN starts_with(line_text, '{{') THEN
+                CASE WHEN json_valid(line_text) THEN NULL ELSE 'not JSON' END
+            WHEN trim(line_text, E' \t\r\n') = '' THEN 'blank'
+            WHEN NOT json_valid(line_text) THEN 'not JSON'
+            WHEN NOT starts_with(ltrim(line_text, E' \t\r\n'), '{{') THEN 'not a JSON object'
+        END AS problem) FROM {lines}
+    """
+
 
 _DUE_COLUMNS = {
     "object_index": "int32",
