@@ -1,6 +1,6 @@
 """What a check found: how many rows, how many fail, what follows from it, and some of them.
 
-Here: the verdict on a rule. Elsewhere: where it is kept (``inspections``), how it is shown
+Here: the verdict on a rule. Elsewhere: where it is kept (``evidence``), how it is shown
 (``report``).
 """
 

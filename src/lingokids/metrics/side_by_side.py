@@ -12,10 +12,8 @@ that another answer splits it into, until
 * a group that is hidden has a hidden part, or its parts would add up to it,
 * a group that has one part only is hidden if and only if that part is.
 
-So one subtraction tells nothing. What longer sums of many answers may tell is not looked at: by
-solving all equations of the sample's page, someone who knows besides which combinations occur could
-work out 7 of the 2,931 groups that are too small. With each answer hidden for itself alone, and by
-day also split and filtered, it was 209 of 8,058; by day, settled together, 26.
+So one subtraction tells nothing. What longer sums of many answers may tell is not looked at; the
+README of the reporting pipeline says how much that is on the sample.
 """
 
 from __future__ import annotations

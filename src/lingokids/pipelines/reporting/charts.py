@@ -59,7 +59,7 @@ def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
 
 
 def draw_weekly_users(shown_groups: pa.Table) -> Figure:
-    """Users active in each week, and how many activities each of them played."""
+    """Users active in each week."""
     rows = metrics.rows_of(shown_groups, "week")
     weeks = [row["week"] for row in rows]
     figure = blank("Active users per week")

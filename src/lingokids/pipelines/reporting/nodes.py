@@ -42,7 +42,7 @@ def measure_groups(
     """
     weeks, dimensions = windows.parse_reporting(reporting)
     last_day = user_activity_daily["date"].max()
-    last_monday = last_day.cast("timestamp").truncate("W").date()
+    last_monday = metrics.GRAINS["week"].first_day(last_day)
     first_monday = (last_monday - ibis.interval(days=7 * (weeks - 1))).cast("date").as_scalar()
     recent = user_activity_daily.filter(_["date"] >= first_monday)
     return metrics.measure_side_by_side(recent, _answers(dimensions), smallest_group)

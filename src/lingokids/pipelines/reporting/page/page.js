@@ -169,7 +169,7 @@ function drawHeadline(only) {
     const card = document.createElement("div");
     card.className = "number";
     const name = document.createElement("p");
-    name.textContent = words(metric);
+    name.textContent = `${words(metric)}, whole span`;
     const value = document.createElement("strong");
     value.textContent = all ? written(metric, all[metric]) : "–";
     const change = document.createElement("p");
@@ -188,7 +188,7 @@ function changeOf(metric, before, last) {
   const change = document.createElement("span");
   change.className = by >= 0 ? "up" : "down";
   change.textContent = (by >= 0 ? "▲ " : "▼ ") + Math.abs(by).toFixed(1) + (isShare ? " points" : " %");
-  return [change, ` week of ${last.week}`];
+  return [change, ` to ${written(metric, last[metric])} in the week of ${last.week}`];
 }
 
 const lastDay = () => groups(["day"]).map((one) => one.day).sort().at(-1);
@@ -346,7 +346,7 @@ function drawOnce() {
   }
   fillTable(
     "definitions",
-    ["", "Formula", "Unit", "Owner", "Mind"],
+    ["", "Formula", "Unit", "Owner", "Caveat"],
     METRICS.map((name) => {
       const { formula, unit, owner, caveat } = content.metrics[name];
       return [words(name), formula, unit, owner, caveat];
