@@ -17,12 +17,12 @@ PATIENCE_SECONDS = 120.0
 
 
 def browse(url: str, folder: Path, what: str) -> str:
-    """What chromium prints of a page, once the page had 15 seconds of its own clock."""
+    """What chromium prints of a page, once the page had a minute of its own clock."""
     if shutil.which("chromium") is None:
         pytest.skip("chromium is not on PATH: apt-get install chromium.")
     command = [
         *("chromium", "--headless=new", "--no-sandbox", f"--user-data-dir={folder / 'profile'}"),
-        *("--window-size=1600,1200", "--virtual-time-budget=15000", what, url),
+        *("--window-size=1600,1200", "--virtual-time-budget=60000", what, url),
     ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True

@@ -101,8 +101,8 @@ class Inspection:
         """Check whole tables, without having built anything."""
         self.about = "Checked: whole tables."
         self._cure = (
-            "Nothing was changed. If rows were changed by hand, make them anew: those of silver and "
-            "gold by uv run kedro run --params rebuild=bronze, those of bronze by rebuild=raw"
+            "Nothing was changed. If rows were changed by hand, make them anew: silver and gold by "
+            "uv run kedro run --params rebuild=bronze, bronze by rebuild=raw"
         )
         names = [name for name in contracts.STORED if name in self._warehouse.tables]
         if self._asked.table is not None and self._asked.table not in names:
