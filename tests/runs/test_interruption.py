@@ -18,7 +18,7 @@ STEPS = [
     "record_objects",
     "find_superseded_deliveries",
     "stage_users",
-    "stage_events",
+    "stage_activities",
     "enrich_events",
     "build_engagement_metrics",
     "record_gold_days",
