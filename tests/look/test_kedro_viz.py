@@ -108,7 +108,8 @@ def test_every_dataset_that_is_kept_shows_its_layer_its_rows_and_their_count(del
 
         assert shown["preview_type"] == "TablePreview"
         assert shown["preview"]["columns"] == _columns(delivered, table_name), name
-        assert len(shown["preview"]["data"]) == min(len(stored), 10) > 0, name
+        assert len(shown["preview"]["data"]) == min(len(stored), 10), name
+        assert stored or name == "replayed_lines"  # only a replay makes them
         first_cells = {str(cells[0]) for cells in shown["preview"]["data"]}
         assert first_cells <= {str(row[0]) for row in stored}, name
         if name != "stg_events":  # a view: counting it would be working it out
