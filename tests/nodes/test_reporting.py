@@ -57,7 +57,9 @@ def shown_of(rows, *plays):
 
     days = table_of(contracts.USER_ACTIVITY_DAILY, *plays)
     table = ibis.duckdb.connect().to_pyarrow(measure_groups(days, REPORTING, FEWEST))
-    return hide_groups(table, FEWEST), ibis.duckdb.connect().to_pyarrow(name_activities(days))
+    answers = hide_groups(table, FEWEST)
+    names = name_activities(days, answers.shown)
+    return answers, ibis.duckdb.connect().to_pyarrow(names)
 
 
 def test_only_the_last_weeks_are_shown(rows):
