@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import ibis
 import pytest
+from hypothesis import HealthCheck, Phase
 from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
 
@@ -28,6 +29,15 @@ pytest_plugins = ["minio_server", "sample_deliveries", "set_up_server"]
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"
+
+#: Settings of a law that runs whole projects: seconds an example, and the same ones each time.
+A_LAW: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "phases": (Phase.explicit, Phase.generate),
+    "derandomize": True,
+    "database": None,
+}
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """What every run does, whatever the pipeline: check, begin, log, commit or roll back, publish.
 
 Here: the order of these. Elsewhere: the transaction itself (``datasets.warehouse``), what is
-recorded (``runs``), which parameters mean what (``windows``).
+recorded (``runs``), what must hold before it (``preconditions``), what is checked
+(``inspections``).
 
 One run is one transaction. Whatever ends a run before its commit (an error, Ctrl-C, a kill)
 leaves every table as it was; running again is the cure.
@@ -61,14 +62,14 @@ class RunHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Check what was asked for, take the warehouse and begin the transaction."""
-        from lingokids import checks, windows
+        from lingokids import checks, preconditions
         from lingokids.inspections import Inspection
         from lingokids.runs import Run
 
         preconditions.refuse_unsafe_ways_to_run(run_params)
         preconditions.refuse_checks_beside_others(pipeline)
         parameters = catalog.load("parameters")
-        rebuild = windows.check_parameters(parameters)
+        rebuild = preconditions.check_parameters(parameters)
         asked = checks.check_parameters(parameters["checks"])
         self._all_tables = _tables(catalog, _names_of_tables(catalog))
         tables = _tables(catalog, pipeline.datasets())

@@ -104,6 +104,7 @@ class Inspection:
             "Nothing was changed. If rows were changed by hand, make them anew: silver and gold by "
             "uv run kedro run --params rebuild=bronze, bronze by rebuild=raw"
         )
+        due = set(self._all(self._tables["due_checks"].load()))
         names = [name for name in contracts.STORED if name in self._warehouse.tables]
         if self._asked.table is not None and self._asked.table not in names:
             raise LingokidsError(
@@ -113,7 +114,8 @@ class Inspection:
             raise LingokidsError("There is no table to check yet: uv run kedro run makes them.")
         for name in names:
             contract = contracts.CONTRACTS[name]
-            if rules := self._check_store(contract, self._asked.asked_rules_of(name)):
+            asked = [rule for rule in contract.rules if (name, rule.name) in due]
+            if rules := self._check_store(contract, asked):
                 self._check(contract, rules, self._whole(name))
 
     @property
@@ -198,10 +200,13 @@ class Inspection:
         from lingokids.checks import conditions, steadiness
 
         started = time.perf_counter()
-        days = self._all(conditions.daily(rules, scope.table))
-        judged = {day for day, *_ in days}
+        compared, judged = scope.table, None
         if scope.units is not None:
-            judged &= {day for (day,) in self._all(scope.units.select(rules[0].by).distinct())}
+            judged = {day for (day,) in self._all(scope.units.select(rules[0].by).distinct())}
+            compared = conditions.with_history(rules, scope.table, judged)
+        days = self._all(conditions.daily(rules, compared))
+        there = {day for day, *_ in days}
+        judged = there if judged is None else there & judged
         seconds = time.perf_counter() - started
         for place, rule in enumerate(rules, start=1):
             count, unusual = steadiness.unusual_days(

@@ -1,20 +1,59 @@
 """What must hold before a run begins; else it is refused in a sentence, and nothing is changed.
 
 Here: ways to run, names of parameters, and rebuilds and restores that would lose something.
-Elsewhere: the values of parameters (``windows``, ``checks``), when this is asked (``hooks``).
+Elsewhere: what one parameter may be (``parameters``), when this is asked (``hooks``).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lingokids import windows
 from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.parameters import (
+    parse_cap,
+    parse_days,
+    parse_gap,
+    parse_month,
+    parse_rebuild,
+    parse_reporting,
+    parse_since,
+    parse_smallest_group,
+    parse_spellings,
+)
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
     from lingokids.datasets.warehouse import Warehouse
+
+
+def check_parameters(parameters: dict[str, Any]) -> str | None:
+    """Read every parameter, so that a wrong one is refused before anything runs.
+
+    Returns:
+        The ``rebuild`` that is asked for.
+
+    Raises:
+        LingokidsError: A value is not of its kind.
+    """
+    windows.parse_window(parameters["window"])
+    since = parse_since(parameters["listing"])
+    parse_spellings(parameters["os_names"])
+    parse_month("subscription_impact.month", parameters["subscription_impact"]["month"])
+    parse_days("subscription_impact.days", parameters["subscription_impact"]["days"])
+    parse_smallest_group(parameters["smallest_group"])
+    parse_cap(parameters["duration_cap_seconds"])
+    parse_gap(parameters["session_gap_minutes"])
+    parse_reporting(parameters["reporting"])
+    rebuild = parse_rebuild(parameters["rebuild"])
+    if rebuild == "raw" and since:
+        raise LingokidsError(
+            f"rebuild=raw takes in every raw object, and listing.since={since} would leave out "
+            "those of earlier days: leave one of them out."
+        )
+    return rebuild
 
 
 def refuse_part_of_a_raw_rebuild(pipeline: Pipeline) -> None:

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 import ibis
 from ibis import _
 
-from lingokids import metrics, windows
+from lingokids import metrics
 from lingokids.datasets.gold_copy import missing_in_copy, open_copy
 from lingokids.errors import LingokidsError, did_you_mean
 from lingokids.metrics import Question
 from lingokids.metrics.answer import choose_rows
 from lingokids.metrics.question import parse_where
+from lingokids.parameters import parse_day, parse_smallest_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ def find_copy(project_path: Path, env: str | None) -> tuple[Path, int]:
             f"There is no environment {env}.{did_you_mean(env or '', known)} There are: "
             f"{', '.join(known)}."
         ) from error
-    return Path(published), windows.parse_smallest_group(parameters["smallest_group"])
+    return Path(published), parse_smallest_group(parameters["smallest_group"])
 
 
 def parse_question(asked: dict[str, Any]) -> Question:
@@ -84,8 +85,8 @@ def parse_question(asked: dict[str, Any]) -> Question:
         by=_names(asked["by"]),
         grain=asked["grain"],
         where=parse_where(asked["where"]),
-        since=windows.parse_day("since", asked["since"]),
-        until=windows.parse_day("until", asked["until"]),
+        since=parse_day("since", asked["since"]),
+        until=parse_day("until", asked["until"]),
         top=asked["top"],
         per=_names(asked["per"]),
     )

@@ -10,10 +10,11 @@ from pathlib import Path
 import duckdb
 import ibis
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import a_user_record, an_activity_record, an_event_record, an_id
+from conftest import A_LAW
 from lingokids import sample
 from lingokids.inspections import BrokenPromiseError
 from lingokids.pipelines.enrichment import nodes as enrichment
@@ -268,13 +269,6 @@ events = st.builds(
 )
 
 
-_SETTINGS = {
-    "deadline": None,
-    "suppress_health_check": list(HealthCheck),
-    "phases": (Phase.explicit, Phase.generate),
-    "derandomize": True,
-    "database": None,
-}
 _DELIVERIES = {
     "first": st.lists(events, max_size=4),
     "second": st.lists(events, max_size=4),
@@ -283,7 +277,7 @@ _DELIVERIES = {
 
 
 @pytest.mark.slow
-@settings(max_examples=10, **_SETTINGS)
+@settings(max_examples=10, **A_LAW)
 @given(**_DELIVERIES)
 def test_runs_broken_by_a_rule_leave_all_tables_as_they_were(first, second, users, new_project):
     """Not even in the next run, which takes in the same deliveries with the rule relaxed."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import a_user_record, an_activity_record, an_event_record, an_id
+from conftest import A_LAW
 
 _START = datetime(2021, 1, 4)
 
@@ -181,23 +182,14 @@ def test_a_record_that_corrects_only_the_registration_makes_the_journey_right(pr
     assert project.rows(weeks) == [("2021-01-11", [0])]
 
 
-_SETTINGS = {
-    "deadline": None,
-    "suppress_health_check": list(HealthCheck),
-    "phases": (Phase.explicit, Phase.reuse, Phase.generate),
-    "derandomize": True,
-    "database": None,
-}
-
-
-@settings(max_examples=2, **_SETTINGS)
+@settings(max_examples=2, **A_LAW)
 @given(history=histories)
 def test_any_history_gives_what_a_rebuild_gives(history, new_project):
     _check(history, new_project)
 
 
 @pytest.mark.slow
-@settings(max_examples=10, **_SETTINGS)
+@settings(max_examples=10, **A_LAW)
 @given(history=histories)
 def test_many_histories_give_what_a_rebuild_gives(history, new_project):
     _check(history, new_project)

@@ -14,10 +14,11 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import a_user_record, an_activity_record, an_event_record, an_id
+from conftest import A_LAW
 from lingokids import contracts, quality
 from lingokids.datasets.raw import lines as line_cutting
 
@@ -154,18 +155,9 @@ def _check_that_it_stays(mended) -> None:
     assert mended.snapshot(without_loads=True) == expected
 
 
-_SETTINGS = {
-    "deadline": None,
-    "suppress_health_check": list(HealthCheck),
-    "phases": (Phase.explicit, Phase.reuse, Phase.generate),
-    "derandomize": True,
-    "database": None,
-}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=4, **_SETTINGS)
+@settings(max_examples=4, **A_LAW)
 @given(before=histories, after=histories)
 def test_each_rule_mended_late_gives_what_it_would_have_given(before, after, rule, new_project):
     _check_that_it_stays(_check(before, after, rule, new_project))

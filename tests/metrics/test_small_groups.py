@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lingokids import windows
+from lingokids import parameters
 from lingokids.errors import LingokidsError
 from lingokids.metrics import hide_small_groups
 
@@ -102,4 +102,4 @@ def test_a_threshold_that_is_no_number_of_users_is_refused(value):
     with pytest.raises(
         LingokidsError, match=r"smallest_group is .*: write a whole number of users"
     ):
-        windows.parse_smallest_group(value)
+        parameters.parse_smallest_group(value)

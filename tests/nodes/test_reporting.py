@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from builders import an_id, table_of
-from lingokids import contracts, windows
+from lingokids import contracts, parameters
 from lingokids.errors import LingokidsError
 from lingokids.metrics import METRICS
 from lingokids.pipelines.reporting import charts
@@ -215,4 +215,4 @@ def test_nothing_to_show_is_drawn_as_nothing(rows):
 )
 def test_a_wrong_parameter_is_refused(given, sentence):
     with pytest.raises(LingokidsError, match=sentence):
-        windows.parse_reporting(REPORTING | given)
+        parameters.parse_reporting(REPORTING | given)

@@ -12,7 +12,7 @@ from builders import an_event_record
 from conftest import ROOT
 from lingokids.datasets.raw.stores import FolderStore
 from lingokids.errors import LingokidsError
-from lingokids.windows import check_parameters
+from lingokids.preconditions import check_parameters
 
 
 def test_objects_of_earlier_arrival_days_wait_for_a_run_that_looks_for_them(project):

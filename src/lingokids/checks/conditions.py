@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import ibis
 import ibis.expr.types as ir
@@ -199,6 +200,15 @@ def daily(rules: Sequence[Steady], table: ir.Table) -> ir.Table:
         f"rule_{place}": rule.measure(table).cast("float64") for place, rule in enumerate(rules)
     }
     return table.group_by(day=table[rules[0].by]).aggregate(**measures)
+
+
+def with_history(rules: Sequence[Steady], table: ir.Table, judged: set[date]) -> ir.Table:
+    """The rows of the days judged and of those they are compared with: not all of history."""
+    if not judged:
+        return table.limit(0)
+    longest = timedelta(days=max(rule.history_days for rule in rules))
+    day = table[rules[0].by]
+    return table.filter(day.between(min(judged) - longest, max(judged)))
 
 
 def newest(rule: Fresh, table: ir.Table) -> ir.Table:

@@ -25,7 +25,8 @@ from lingokids.contracts.rules import (
     Steady,
 )
 
-DATA_ENGINEERING, PRODUCT, CONTENT = "data engineering", "product analytics", "content team"
+DATA_ENGINEERING, PRODUCT = "data engineering", "product analytics"
+CONTENT, GROWTH = "content team", "growth team"
 
 
 @dataclass(frozen=True)

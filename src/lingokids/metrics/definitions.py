@@ -13,13 +13,12 @@ import ibis
 from ibis import _
 
 from lingokids import contracts
+from lingokids.contracts import CONTENT, GROWTH, PRODUCT
 from lingokids.metrics.kinds import Count, HeadCount, Measure, Metric, Rate
 from lingokids.metrics.subjects import REGISTRATION, RETENTION, SUBSCRIPTION
 
 if TYPE_CHECKING:
     from ibis.common.deferred import Deferred
-
-PRODUCT, CONTENT, GROWTH = "product analytics", "content team", "growth team"
 
 _DEFINITIONS: tuple[Metric, ...] = (
     Measure(

@@ -67,16 +67,23 @@ class Lake:
                 raise LingokidsError(self._is_broken(file.path, "is not what was published"))
         return copies
 
-    def missing_from(self, manifest: Manifest) -> list[PublishedFile]:
-        """The files that a manifest names and that are gone, or have another size."""
-        present = self.storage.sizes()
-        return [file for file in manifest.files if present.get(file.path) != file.bytes]
-
-    def replace(self, before: Manifest, after: Manifest, written: Iterable[str]) -> None:
+    def replace(
+        self,
+        before: Manifest,
+        after: Manifest,
+        written: Iterable[str],
+        present: Iterable[str] = (),
+    ) -> None:
         """Make ``after`` the publication, and remove files that nobody can be reading.
 
         A file stays for the grace after it was superseded. The folders written to are tidied
         too, for a killed run may have left files there that no manifest ever named.
+
+        Args:
+            before: The publication that is replaced.
+            after: The one that takes its place.
+            written: The files that were put for it.
+            present: Those that were there before.
 
         Raises:
             LingokidsError: Another run has published since ``before`` was read.
@@ -99,13 +106,14 @@ class Lake:
                 "place (lake, in globals.yml)"
             )
         try:
-            self._tidy({*written, *goes}, named | {entry["path"] for entry in after.superseded})
+            needed = named | {entry["path"] for entry in after.superseded}
+            self._tidy({*written, *goes}, present, needed)
         except Exception as error:  # the publication is made: this only wastes space
             LOGGER.warning("%s: files nobody needs could not be removed: %s", self.place, error)
 
-    def _tidy(self, paths: set[str], needed: set[str]) -> None:
+    def _tidy(self, paths: set[str], present: Iterable[str], needed: set[str]) -> None:
         folders = {path.rpartition("/")[0] for path in paths}
-        found = [name for name in self.storage.sizes() if name.rpartition("/")[0] in folders]
+        found = (name for name in present if name.rpartition("/")[0] in folders)
         self.storage.remove(name for name in found if name not in needed)
 
     def _is_broken(self, path: str, how: str) -> str:

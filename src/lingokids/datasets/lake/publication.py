@@ -82,7 +82,10 @@ class Publication:
     def make(self) -> None:
         """Write the files that are owed, then replace the manifest; or do nothing."""
         owed = [self._note_units(offer) for offer in self._offers]
-        self._missing = self._lake.missing_from(self._before)
+        present = self._lake.storage.sizes()
+        self._missing = [
+            file for file in self._before.files if present.get(file.path) != file.bytes
+        ]
         if not any(owed) and not self._missing:
             return
         if self._missing:
@@ -104,7 +107,7 @@ class Publication:
             self._upload()
         finally:
             remove_folder(workspace)
-        self._lake.replace(self._before, self._after, [file.path for file in written])
+        self._lake.replace(self._before, self._after, [file.path for file in written], present)
         LOGGER.info(
             "Published: %s rows in %s files, in %s.",
             f"{sum(file.rows for file in written):,}",

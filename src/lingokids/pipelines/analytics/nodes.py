@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, metrics, windows
+from lingokids import contracts, metrics, parameters
 
 
 def answer_completion_rate(activity_events: ir.Table, activities: ir.Table) -> ir.Table:
@@ -79,8 +79,8 @@ def answer_subscription_impact(
         ``Q3_SUBSCRIPTION_IMPACT``: averages per user, where a user without activity counts as
         0; the change in percent is NULL where nothing was completed before.
     """
-    month = windows.parse_month("subscription_impact.month", subscription_impact["month"])
-    days = windows.parse_days("subscription_impact.days", subscription_impact["days"])
+    month = parameters.parse_month("subscription_impact.month", subscription_impact["month"])
+    days = parameters.parse_days("subscription_impact.days", subscription_impact["days"])
     of_month = subscriptions.filter(
         _.subscription_date.cast("timestamp").truncate("M").date() == ibis.literal(month)
     )

@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, windows
+from lingokids import contracts, parameters, windows
 
 MILESTONES = (
     *("trial_start_at", "trial_end_at"),
@@ -131,7 +131,7 @@ def mark_enriched_days(
     """
     due = _due_events(stg_events, unenriched_loads, window)
     days = ibis.union(due.select("date"), outdated_events.select("date"), distinct=True)
-    if windows.parse_rebuild(rebuild):
+    if parameters.parse_rebuild(rebuild):
         days = ibis.union(days, known_enriched_days.select("date"), distinct=True)
     known = known_enriched_days.select("date", known_revision="revision")
     return days.left_join(known, "date").select(

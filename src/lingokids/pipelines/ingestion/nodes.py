@@ -13,7 +13,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, quality, windows
+from lingokids import contracts, parameters, quality, windows
 from lingokids.contracts import Contract, RawSource
 
 
@@ -41,7 +41,7 @@ def find_new_objects(
     Returns:
         ``NEW_OBJECTS``; all of them carry the number of this load, one more than the last.
     """
-    since = windows.parse_since(listing)
+    since = parameters.parse_since(listing)
     listed = ibis.union(
         raw_events.listing(since).mutate(dataset=ibis.literal("events")),
         raw_users.listing(since).mutate(dataset=ibis.literal("users")),

@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, metrics, windows
+from lingokids import contracts, metrics, parameters, windows
 
 
 def find_due_days(
@@ -98,7 +98,7 @@ def build_user_activity(
         of ``ACTIVITY_ENGAGEMENT_METRICS``, activity_id and user_id.
     """
     events = intermediate_activity_events_enriched.semi_join(due_days, "date")
-    compared_days = windows.parse_days("subscription_impact.days", subscription_impact["days"])
+    compared_days = parameters.parse_days("subscription_impact.days", subscription_impact["days"])
     reflected = known_user_journeys.filter(_.compared_days == compared_days)
     due_journeys = ibis.union(
         events.select("user_id"),
@@ -137,7 +137,7 @@ def build_user_journeys(
     Returns:
         ``USER_JOURNEYS``. A user without activity has no first and last day, and counts of 0.
     """
-    compared_days = windows.parse_days("subscription_impact.days", subscription_impact["days"])
+    compared_days = parameters.parse_days("subscription_impact.days", subscription_impact["days"])
     users = stg_users.semi_join(due_journeys, "user_id").select(
         *("user_id", "country_code", "load_id"),
         registration_date=_.registration_at.date(),

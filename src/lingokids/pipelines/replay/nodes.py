@@ -11,6 +11,7 @@ object it came in, if that is still there in that version.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import ibis
 import ibis.expr.types as ir
@@ -43,36 +44,28 @@ def rejudge_events(
     raw_events: RawSource, known_quarantined_lines: ir.Table, objects_to_reread: ir.Table
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Judge the quarantined lines of the events again; and name the objects read for it."""
-    quarantined = known_quarantined_lines.filter(_.dataset == "events")
-    objects = objects_to_reread.filter(_.dataset == "events")
-    yield from _rejudge(
-        raw_events, quality.judge_events, contracts.REJUDGED_EVENTS, quarantined, objects
-    )
+    dataset = _Dataset("events", raw_events, quality.judge_events, contracts.REJUDGED_EVENTS)
+    yield from _rejudge(dataset, known_quarantined_lines, objects_to_reread)
 
 
 def rejudge_users(
     raw_users: RawSource, known_quarantined_lines: ir.Table, objects_to_reread: ir.Table
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Judge the quarantined lines of the users again; and name the objects read for it."""
-    quarantined = known_quarantined_lines.filter(_.dataset == "users")
-    objects = objects_to_reread.filter(_.dataset == "users")
-    yield from _rejudge(
-        raw_users, quality.judge_users, contracts.REJUDGED_USERS, quarantined, objects
-    )
+    dataset = _Dataset("users", raw_users, quality.judge_users, contracts.REJUDGED_USERS)
+    yield from _rejudge(dataset, known_quarantined_lines, objects_to_reread)
 
 
 def rejudge_activities(
     raw_activities: RawSource, known_quarantined_lines: ir.Table, objects_to_reread: ir.Table
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Judge the quarantined lines of the activities again; and name the objects read for it."""
-    quarantined = known_quarantined_lines.filter(_.dataset == "activities")
-    objects = objects_to_reread.filter(_.dataset == "activities")
     yield from _rejudge(
-        raw_activities,
-        quality.judge_activities,
-        contracts.REJUDGED_ACTIVITIES,
-        quarantined,
-        objects,
+        _Dataset(
+            "activities", raw_activities, quality.judge_activities, contracts.REJUDGED_ACTIVITIES
+        ),
+        known_quarantined_lines,
+        objects_to_reread,
     )
 
 
@@ -198,27 +191,34 @@ def _not_whole(quarantined: ir.Table) -> ir.Table:
     return quarantined.filter(_.reason.isin(contracts.TEXT_IS_NOT_WHOLE))
 
 
+class _Dataset(NamedTuple):
+    """A raw dataset, how its lines are judged, and what they then are."""
+
+    name: str
+    source: RawSource
+    judge: Callable[[ir.Table], ir.Table]
+    rejudged: Contract
+
+
 def _rejudge(
-    source: RawSource,
-    judge: Callable[[ir.Table], ir.Table],
-    rejudged: Contract,
-    quarantined: ir.Table,
-    objects: ir.Table,
+    dataset: _Dataset, known_quarantined_lines: ir.Table, objects_to_reread: ir.Table
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Judge the lines by their texts, then those without whole texts by reading their objects.
 
     Of an object that is read again only the lines count that quarantine has without their whole
     text, and those it seemed to end before: the others were judged by their text, or are usable.
     """
+    quarantined = known_quarantined_lines.filter(_.dataset == dataset.name)
+    objects = objects_to_reread.filter(_.dataset == dataset.name)
     past = quarantined.select(*contracts.DELIVERY, past_reason=_.reason)
     is_whole = quarantined.reason.notin(contracts.TEXT_IS_NOT_WHOLE)
-    by_text = source.judge_texts(quarantined.filter(is_whole), judge)
+    by_text = dataset.source.judge_texts(quarantined.filter(is_whole), dataset.judge)
     yield (
-        by_text.inner_join(past, contracts.DELIVERY).select(rejudged.columns),
+        by_text.inner_join(past, contracts.DELIVERY).select(dataset.rejudged.columns),
         objects.select("object_key", "etag").limit(0),
     )
     ends = objects.select("object_key", "etag", lines_before=_.lines)
-    for lines, read in source.read(objects, judge, if_gone=_IF_GONE):
+    for lines, read in dataset.source.read(objects, dataset.judge, if_gone=_IF_GONE):
         known = (
             lines.left_join(past, contracts.DELIVERY)
             .drop(*(f"{column}_right" for column in contracts.DELIVERY))
@@ -227,7 +227,7 @@ def _rejudge(
         is_open = known.past_reason.isin(contracts.TEXT_IS_NOT_WHOLE)
         is_beyond = known.line_number > known.lines_before
         yield (
-            known.filter(is_open | is_beyond).select(rejudged.columns),
+            known.filter(is_open | is_beyond).select(dataset.rejudged.columns),
             read.select("object_key", "etag"),
         )
 

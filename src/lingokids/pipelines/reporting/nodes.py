@@ -14,7 +14,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis import _
 
-from lingokids import contracts, metrics, windows
+from lingokids import contracts, metrics, parameters
 from lingokids.metrics.side_by_side import Sorted
 from lingokids.pipelines.reporting import page
 
@@ -40,7 +40,7 @@ def measure_groups(
     Returns:
         See ``metrics.measure_side_by_side``: to be kept nowhere.
     """
-    weeks, dimensions = windows.parse_reporting(reporting)
+    weeks, dimensions = parameters.parse_reporting(reporting)
     last_day = user_activity_daily["date"].max()
     last_monday = metrics.GRAINS["week"].first_day(last_day)
     first_monday = (last_monday - ibis.interval(days=7 * (weeks - 1))).cast("date").as_scalar()
