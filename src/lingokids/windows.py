@@ -21,6 +21,8 @@ from lingokids.errors import LingokidsError
 from lingokids.parameters import parse_cap, parse_day, parse_days, parse_gap, parse_spellings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import ibis.expr.types as ir
 
 
@@ -126,32 +128,64 @@ def find_due_days(
     Grain: one row per ``date``.
 
     Args:
-        current_days: ``ENRICHED_DAYS``: the revision each day has now.
+        current_days: ``ENRICHED_DAYS``: the revision each day has now, and since which it is whole.
         reflected_days: ``GOLD_DAYS``: the revision and rules gold was last made by.
         window: The days in it are due as well, and so are the ``lookback_days`` before each
             day that is.
         rules: ``rules_of_gold`` of this run: a day made by others is due.
 
     Returns:
-        ``DUE_DAYS``: the day, and the revision and rules it will reflect.
+        ``DUE_DAYS``: the day, the revision and rules it will reflect, and the revision from which
+        it is enough to bring the users that changed up to date, if it is.
     """
     reflected = reflected_days.select(
         "date", reflected_revision="revision", reflected_rules="rules"
     )
     days = current_days.left_join(reflected, "date")
-    is_stale = (
+    is_whole = (
         days.reflected_revision.isnull()
-        | (days.reflected_revision < days.revision)
+        | (days.reflected_revision < days.whole_revision)
         | (days.reflected_rules != rules)
+        | window.covers(days["date"])
     )
-    stale = days.filter(is_stale | window.covers(days["date"])).select("date", "revision")
+    stale = days.filter(is_whole | (days.reflected_revision < days.revision)).select(
+        "date",
+        "revision",
+        rules=ibis.literal(rules),
+        reflected_revision=ibis.ifelse(is_whole, ibis.null("int32"), days.reflected_revision),
+    )
     if not window.lookback_days:
-        return stale.mutate(rules=ibis.literal(rules))
+        return stale
     reach = ibis.range(0, window.lookback_days + 1).unnest()
     reached = stale.select(due_date=stale["date"], days_back=reach)
     reached = reached.select(
         date=(reached.due_date - reached.days_back.as_interval("D")).cast("date")
     ).distinct()
     return current_days.semi_join(reached, "date").select(
-        "date", "revision", rules=ibis.literal(rules)
+        "date", "revision", rules=ibis.literal(rules), reflected_revision=ibis.null("int32")
+    )
+
+
+def find_due_user_days(
+    due_days: ir.Table, changed_user_days: ir.Table, user_days: Iterable[ir.Table]
+) -> ir.Table:
+    """Find the users whose gold rows are older than the rows, or the rules, they are made by.
+
+    Grain: one row per ``date`` and ``user_id``.
+
+    Args:
+        due_days: ``DUE_DAYS``. Of a day that is made as a whole each user is due; of any other
+            those that changed since the revision that gold reflects.
+        changed_user_days: ``CHANGED_USER_DAYS``.
+        user_days: Tables with the users of each day: those there are, and those there were.
+    """
+    whole = due_days.filter(due_days.reflected_revision.isnull())
+    reflected = due_days.filter(due_days.reflected_revision.notnull()).select(
+        "date", "reflected_revision"
+    )
+    changed = changed_user_days.inner_join(reflected, "date")
+    return ibis.union(
+        changed.filter(changed.revision > changed.reflected_revision).select("date", "user_id"),
+        *(rows.semi_join(whole, "date").select("date", "user_id") for rows in user_days),
+        distinct=True,
     )

@@ -145,6 +145,29 @@ def test_only_days_whose_rows_change_are_rebuilt(project):
     assert project.rows(rebuilt) == [(["2021-01-01", "2021-01-02"],)]
 
 
+def test_of_a_day_only_the_users_whose_rows_change_are_rebuilt(project):
+    at_once = {"occurred_at": "2021-01-05 10:00:00.000"}
+    users = {number: {"user_id": an_id(number)} for number in (900, 901, 902)}
+    project.deliver(
+        "events", "a", [an_event_record(number, **at_once, **users[number]) for number in users]
+    )
+    project.deliver("users", "u", [a_user_record(number) for number in users])
+    project.run()
+
+    corrected = an_event_record(901, **at_once, **users[902])
+    project.deliver("events", "b", [corrected, an_event_record(9, **at_once, **users[902])])
+    project.run()
+
+    replaced = """
+        SELECT table_name, rows_deleted, rows_inserted FROM run_steps
+        WHERE run_id = (SELECT max(run_id) FROM runs)
+          AND table_name IN ('user_activity_daily', 'user_journeys') ORDER BY ALL
+    """
+    assert project.rows(replaced) == [("user_activity_daily", 2, 1), ("user_journeys", 2, 2)]
+    played = "SELECT user_id::VARCHAR, sum(activities_played) FROM user_activity_daily GROUP BY ALL"
+    assert sorted(project.rows(played)) == [(an_id(900), 1), (an_id(902), 3)]
+
+
 def test_a_run_with_nothing_new_writes_nothing(project, caplog):
     project.deliver("events", "a", [an_event_record(1)])
     project.run()

@@ -13,6 +13,8 @@ from lingokids.pipelines.marts.nodes import (
     build_user_activity,
     build_user_journeys,
     find_due_days,
+    find_due_journeys,
+    find_due_user_days,
     rank_activities,
 )
 
@@ -38,19 +40,13 @@ def due(*days):
     )
 
 
-def user_activity(events, *, users=(), known=(), journeys=(), os_names=None, **rules):
-    """What ``build_user_activity`` makes of the events of 2021-01-05."""
+def user_activity(events, *, os_names=None, **rules):
+    """What ``build_user_activity`` makes of everyone's events of 2021-01-05."""
     given = {"duration_cap_seconds": 3600, "session_gap_minutes": 30} | rules
-    return build_user_activity(
-        events,
-        due("2021-01-05"),
-        table_of(contracts.STG_USERS, *users),
-        table_of(contracts.USER_ACTIVITY_DAILY, *known),
-        table_of(contracts.USER_JOURNEYS, *journeys),
-        os_names or {},
-        **given,
-        subscription_impact={"month": "2021-01", "days": 7},
-    )
+    nobody = table_of(contracts.USER_ACTIVITY_DAILY)
+    changed = table_of(contracts.CHANGED_USER_DAYS)
+    everyone = find_due_user_days(due("2021-01-05"), changed, events, nobody)
+    return build_user_activity(events, everyone, os_names or {}, **given)
 
 
 def test_measures_are_added_up_and_the_rate_is_their_quotient(rows):
@@ -100,7 +96,7 @@ def test_each_user_and_activity_has_a_row_of_its_own_in_a_slice(rows):
         an_event(4, user_id=an_id(902), os_name="iOS", date="2021-01-06"),
     )
 
-    _, activity = user_activity(events, os_names={"iPhone OS": "iOS"})
+    activity = user_activity(events, os_names={"iPhone OS": "iOS"})
     built = rows(activity)
 
     assert sorted(
@@ -156,7 +152,10 @@ def test_activities_are_ranked_within_their_day_and_equals_share_a_rank(rows):
 )
 def test_days_newer_than_gold_are_due_and_those_asked_for(rows, window, expected):
     days = [f"2021-01-0{day}" for day in range(1, 7)]
-    current = table_of(contracts.ENRICHED_DAYS, *({"date": day, "revision": 2} for day in days))
+    current = table_of(
+        contracts.ENRICHED_DAYS,
+        *({"date": day, "revision": 2, "whole_revision": 1} for day in days),
+    )
     reflected = table_of(
         contracts.GOLD_DAYS,
         *({"date": day, "revision": 1 if day.endswith("5") else 2, "rules": RULES} for day in days),
@@ -169,7 +168,7 @@ def test_days_newer_than_gold_are_due_and_those_asked_for(rows, window, expected
 
 def test_days_counted_by_other_rules_are_due(rows):
     days = [{"date": "2021-01-05", "revision": 2}, {"date": "2021-01-06", "revision": 2}]
-    current = table_of(contracts.ENRICHED_DAYS, *days)
+    current = table_of(contracts.ENRICHED_DAYS, *(day | {"whole_revision": 1} for day in days))
     others = windows.rules_of_gold({"iPhone OS": "iOS"}, 3600, 30)
     reflected = table_of(
         contracts.GOLD_DAYS, days[0] | {"rules": RULES}, days[1] | {"rules": others}
@@ -178,6 +177,58 @@ def test_days_counted_by_other_rules_are_due(rows):
     (found,) = rows(find_due_days(current, reflected, NO_WINDOW, *AS_USUAL))
 
     assert (str(found["date"]), found["rules"]) == ("2021-01-06", RULES)
+    assert found["reflected_revision"] is None  # each user of it is counted anew
+
+
+@pytest.mark.parametrize(
+    ("reflected", "window", "from_revision"),
+    [
+        ({"revision": 3}, NO_WINDOW, 3),
+        ({"revision": 2}, NO_WINDOW, 2),  # the day was made as a whole at 2, and gold saw it
+        ({"revision": 1}, NO_WINDOW, None),
+        ({"revision": 3}, NO_WINDOW | {"start": "2021-01-05"}, None),
+        ({"revision": 3}, NO_WINDOW | {"lookback_days": 1}, None),
+        ({"revision": 3, "rules": "{}"}, NO_WINDOW, None),
+    ],
+)
+def test_a_day_is_due_in_part_if_gold_saw_it_as_a_whole(rows, reflected, window, from_revision):
+    day = {"date": "2021-01-05"}
+    current = table_of(contracts.ENRICHED_DAYS, day | {"revision": 4, "whole_revision": 2})
+    gold = table_of(contracts.GOLD_DAYS, day | {"rules": RULES} | reflected)
+
+    (found,) = rows(find_due_days(current, gold, window, *AS_USUAL))
+
+    assert found["reflected_revision"] == from_revision
+
+
+def test_of_a_day_due_in_part_those_who_changed_since_are_due_of_another_all(rows):
+    whole, part = "2021-01-05", "2021-01-06"
+    due_days = table_of(
+        contracts.DUE_DAYS,
+        {"date": whole, "revision": 4, "rules": RULES},
+        {"date": part, "revision": 4, "rules": RULES, "reflected_revision": 2},
+    )
+    changed = table_of(
+        contracts.CHANGED_USER_DAYS,
+        {"date": whole, "user_id": an_id(901), "revision": 2},
+        {"date": part, "user_id": an_id(902), "revision": 2},
+        {"date": part, "user_id": an_id(903), "revision": 3},
+        {"date": "2021-01-07", "user_id": an_id(903), "revision": 3},
+    )
+    events = table_of(
+        contracts.ENRICHED_EVENTS,
+        an_event(1, user_id=an_id(904)),
+        an_event(2, user_id=an_id(904)),
+        an_event(3, user_id=an_id(905), date=part),
+    )
+    known = table_of(contracts.USER_ACTIVITY_DAILY, played(whole, 906), played(part, 907))
+
+    found = rows(find_due_user_days(due_days, changed, events, known))
+
+    assert sorted((str(row["date"]), str(row["user_id"])) for row in found) == [
+        *((whole, an_id(number)) for number in (904, 906)),
+        (part, an_id(903)),
+    ]
 
 
 # --- sessions and capped time -------------------------------------------------------------------
@@ -187,7 +238,7 @@ def sessions(rows, *events, **rules):
     """The sessions that begin with each activity that is named, and the time that counts."""
     at_once = {"user_id": an_id(900), "duration_seconds": "0"}
     exits = [an_event(number, **at_once | event) for number, event in enumerate(events, start=1)]
-    _, activity = user_activity(table_of(contracts.ENRICHED_EVENTS, *exits), **rules)
+    activity = user_activity(table_of(contracts.ENRICHED_EVENTS, *exits), **rules)
     return {
         row["activity_id"]: (row["sessions"], row["capped_time_spent"]) for row in rows(activity)
     }
@@ -247,7 +298,7 @@ def test_a_session_is_of_one_user_and_ends_at_midnight(rows):
         an_event(3, user_id=an_id(901), occurred_at="2021-01-05 00:02:00"),
     )
 
-    _, activity = user_activity(events)
+    activity = user_activity(events)
 
     assert [row["sessions"] for row in rows(activity)] == [1, 1]
 
@@ -274,35 +325,28 @@ def played(day, number=900, **values):
     } | values
 
 
-def due_journeys(rows, **tables):
-    due_users, _ = user_activity(table_of(contracts.ENRICHED_EVENTS), **tables)
-    return sorted(str(row["user_id"]) for row in rows(due_users))
-
-
-def test_a_user_who_was_or_is_active_on_a_due_day_is_due(rows):
-    events = table_of(contracts.ENRICHED_EVENTS, an_event(1, user_id=an_id(901)))
-
-    due_users, _ = user_activity(
-        events, known=[played("2021-01-05", 902), played("2021-01-06", 903)]
-    )
-
-    assert sorted(str(row["user_id"]) for row in rows(due_users)) == [an_id(901), an_id(902)]
-
-
-def test_a_user_whose_record_or_compared_days_are_newer_than_his_journey_is_due(rows):
+def test_those_with_a_due_day_or_a_journey_older_than_their_record_have_a_due_journey(rows):
     journey = {"load_id": 1, "compared_days": 7}
 
-    due_users = due_journeys(
-        rows,
-        users=[a_user(1), a_user(2, load_id=2), a_user(3), a_user(4)],
-        journeys=[
-            journey | {"user_id": an_id(1)},
-            journey | {"user_id": an_id(2)},
-            journey | {"user_id": an_id(3), "compared_days": 14},
-        ],
+    found = rows(
+        find_due_journeys(
+            table_of(
+                contracts.DUE_USER_DAYS,
+                {"date": "2021-01-05", "user_id": an_id(901)},
+                {"date": "2021-01-06", "user_id": an_id(901)},
+            ),
+            table_of(contracts.STG_USERS, a_user(1), a_user(2, load_id=2), a_user(3), a_user(4)),
+            table_of(
+                contracts.USER_JOURNEYS,
+                journey | {"user_id": an_id(1)},
+                journey | {"user_id": an_id(2)},
+                journey | {"user_id": an_id(3), "compared_days": 14},
+            ),
+            {"month": "2021-01", "days": 7},
+        )
     )
 
-    assert due_users == [an_id(2), an_id(3), an_id(4)]
+    assert sorted(str(row["user_id"]) for row in found) == [an_id(n) for n in (2, 3, 4, 901)]
 
 
 def journey(rows, user, *activity, days=7):

@@ -136,6 +136,12 @@ COLUMNS: dict[str, Column] = {
     ),
     "changed_by_load": Column("int32", "the load that changed the record"),
     "revision": Column("int32", "rises by one whenever the rows of the day change", rules=RANKED),
+    "whole_revision": Column(
+        "int32", "the revision at which the day was last made as a whole", rules=RANKED
+    ),
+    "reflected_revision": Column(
+        "int32", "the revision from which gold is brought up to date; NULL: the whole day is made"
+    ),
     "rules": Column("string", "the parameters that the day's gold rows are counted by, as JSON"),
     # measures
     "activities_played": Column("int64", "activity exits", rules=COUNTED),

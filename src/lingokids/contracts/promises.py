@@ -120,6 +120,7 @@ PROMISES: dict[str, Promise] = {
     "staged_loads": _ON_DEMAND,
     "enriched_loads": _ON_DEMAND,
     "enriched_days": _ON_DEMAND,
+    "changed_user_days": _ON_DEMAND,
     # gold
     "activity_engagement_metrics": Promise(
         owner=PRODUCT,
@@ -188,6 +189,7 @@ PROMISES: dict[str, Promise] = {
     "rejudged_activities": _NOT_STORED,
     "changed_lines": _NOT_STORED,
     "due_days": _NOT_STORED,
+    "due_user_days": _NOT_STORED,
     "due_journeys": _NOT_STORED,
     "due_checks": _NOT_STORED,
     "activities": _NOT_STORED,

@@ -228,7 +228,15 @@ ENRICHED_DAYS = Contract(
     "enriched_days",
     "One row per day with or once with events: how often its enriched rows changed.",
     ("date",),
-    DAY_REVISIONS,
+    (*DAY_REVISIONS, "whole_revision"),
+    ("revision", "whole_revision"),
+)
+
+CHANGED_USER_DAYS = Contract(
+    "changed_user_days",
+    "One row per user and day that changed after the day was made as a whole: when it last did.",
+    ("date", "user_id"),
+    ("date", "user_id", "revision"),
     ("revision",),
 )
 
@@ -236,10 +244,17 @@ REFLECTED = (*DAY_REVISIONS, "rules")
 
 DUE_DAYS = Contract(
     "due_days",
-    "One row per day whose gold rows the run rebuilds.",
+    "One row per day whose gold rows the run rebuilds: all of them, or those that users changed.",
     ("date",),
-    REFLECTED,
+    (*REFLECTED, "reflected_revision"),
     ("revision", "rules"),
+)
+
+DUE_USER_DAYS = Contract(
+    "due_user_days",
+    "One row per user and day whose gold rows the run rebuilds.",
+    ("date", "user_id"),
+    ("date", "user_id"),
 )
 
 GOLD_DAYS = Contract(

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-#: Tables that change by units: the column that names one, and the run's table of those due.
+#: Tables that change by units: the columns that name one, and the run's table of those due.
 BY_UNIT = {
     "activity_engagement_metrics": ("date", "due_days"),
     "activity_popularity_daily": ("date", "due_days"),
-    "user_activity_daily": ("date", "due_days"),
+    "user_activity_daily": ("date, user_id", "due_user_days"),
     "user_journeys": ("user_id", "due_journeys"),
 }
 WHOLE = ("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact", "runs")
@@ -118,7 +118,7 @@ class PublishedCopy:
         copy = f"{_COPY}.main.{name}"
         self._con.execute(f"CREATE TABLE IF NOT EXISTS {copy} AS FROM main.{name} LIMIT 0")
         if due in run_tables:
-            is_due = f"{unit} IN (SELECT {unit} FROM temp.main.{due})"
+            is_due = f"({unit}) IN (SELECT ({unit}) FROM temp.main.{due})"
             self._con.execute(f"DELETE FROM {copy} WHERE {is_due}")
             self._con.execute(f"INSERT INTO {copy} FROM main.{name} WHERE {is_due}")
 

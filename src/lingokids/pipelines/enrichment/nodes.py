@@ -119,7 +119,9 @@ def mark_enriched_days(
 ) -> ir.Table:
     """Raise the revision of each day whose enriched rows this run changes.
 
-    Grain: one row per day that gains, loses or changes a row.
+    Grain: one row per day that gains, loses or changes a row. A new day, and one that is rebuilt
+    on purpose, is made as a whole; of any other the users that change are noted
+    (``mark_changed_user_days``).
 
     Args:
         stg_events: The staged events.
@@ -131,13 +133,52 @@ def mark_enriched_days(
     """
     due = _due_events(stg_events, unenriched_loads, window)
     days = ibis.union(due.select("date"), outdated_events.select("date"), distinct=True)
+    is_rebuilt = windows.parse_window(window).covers(_["date"])
     if parameters.parse_rebuild(rebuild):
         days = ibis.union(days, known_enriched_days.select("date"), distinct=True)
-    known = known_enriched_days.select("date", known_revision="revision")
-    return days.left_join(known, "date").select(
+        is_rebuilt = ibis.literal(True)
+    known = known_enriched_days.select(
+        "date", known_revision="revision", known_whole="whole_revision"
+    )
+    marked = days.left_join(known, "date").select(
+        "known_whole",
         date=days["date"],
         revision=(_.known_revision.fill_null(0) + 1).cast("int32"),
     )
+    return marked.select(
+        "date",
+        "revision",
+        whole_revision=ibis.ifelse(is_rebuilt | _.known_whole.isnull(), _.revision, _.known_whole),
+    )
+
+
+def mark_changed_user_days(
+    stg_events: ir.Table,
+    outdated_events: ir.Table,
+    unenriched_loads: ir.Table,
+    enriched_days: ir.Table,
+    window: dict[str, Any],
+) -> ir.Table:
+    """Note the users whose enriched rows this run changes on days that it does not make as a whole.
+
+    Grain: one row per date and user_id that gains, loses or changes a row.
+
+    Args:
+        stg_events: The staged events.
+        outdated_events: The rows that go.
+        unenriched_loads: The loads whose events are enriched for the first time.
+        enriched_days: ``ENRICHED_DAYS``, with this run's revisions.
+        window: The ``window`` parameters: its days are made as a whole.
+
+    Returns:
+        ``CHANGED_USER_DAYS``: marts bring these users of an older day up to date, not the day.
+    """
+    due = _due_events(stg_events, unenriched_loads, window)
+    in_part = enriched_days.filter(_.revision > _.whole_revision).select("date", "revision")
+    changed = ibis.union(
+        due.select("date", "user_id"), outdated_events.select("date", "user_id"), distinct=True
+    )
+    return changed.inner_join(in_part, "date").select(contracts.CHANGED_USER_DAYS.columns)
 
 
 def record_enriched_loads(unenriched_loads: ir.Table) -> ir.Table:

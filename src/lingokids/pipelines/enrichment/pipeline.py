@@ -6,13 +6,14 @@ from lingokids.pipelines.enrichment.nodes import (
     enrich_events,
     find_outdated_events,
     find_unenriched_loads,
+    mark_changed_user_days,
     mark_enriched_days,
     record_enriched_loads,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """Staged events to enriched events, and the days that changed."""
+    """Staged events to enriched events, and the days and users that changed."""
     return Pipeline(
         [
             Node(
@@ -61,6 +62,18 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="enriched_days",
                 name="mark_enriched_days",
+            ),
+            Node(
+                func=mark_changed_user_days,
+                inputs=[
+                    "stg_events",
+                    "outdated_events",
+                    "unenriched_loads",
+                    "enriched_days",
+                    "params:window",
+                ],
+                outputs="changed_user_days",
+                name="mark_changed_user_days",
             ),
             Node(
                 func=record_enriched_loads,

@@ -41,6 +41,54 @@ def find_due_days(
     )
 
 
+def find_due_user_days(
+    due_days: ir.Table,
+    changed_user_days: ir.Table,
+    intermediate_activity_events_enriched: ir.Table,
+    known_user_activity: ir.Table,
+) -> ir.Table:
+    """Find the users of the due days whose rows are due: all of a day made as a whole.
+
+    Grain: one row per date and user_id.
+
+    Args:
+        due_days: The days, and the revision from which the users that changed are enough.
+        changed_user_days: The users that changed, and at which revision of the day.
+        intermediate_activity_events_enriched: One row per event: who is active now.
+        known_user_activity: ``USER_ACTIVITY_DAILY`` before this run: who was.
+    """
+    return windows.find_due_user_days(
+        due_days,
+        changed_user_days,
+        (intermediate_activity_events_enriched, known_user_activity),
+    )
+
+
+def find_due_journeys(
+    due_user_days: ir.Table,
+    stg_users: ir.Table,
+    known_user_journeys: ir.Table,
+    subscription_impact: dict[str, Any],
+) -> ir.Table:
+    """Find the users whose journey is older than their days, their record or the days compared.
+
+    Grain: one row per user.
+
+    Args:
+        due_user_days: Those who are or were active on a due day, and whose rows change.
+        stg_users: The users as they are now.
+        known_user_journeys: ``USER_JOURNEYS`` before this run.
+        subscription_impact: ``days``: journeys that compare another number of them are due.
+    """
+    compared_days = parameters.parse_days("subscription_impact.days", subscription_impact["days"])
+    reflected = known_user_journeys.filter(_.compared_days == compared_days)
+    return ibis.union(
+        due_user_days.select("user_id"),
+        stg_users.anti_join(reflected, ["user_id", "load_id"]).select("user_id"),
+        distinct=True,
+    )
+
+
 def build_engagement_metrics(
     intermediate_activity_events_enriched: ir.Table,
     due_days: ir.Table,
@@ -70,42 +118,28 @@ def build_engagement_metrics(
 
 def build_user_activity(
     intermediate_activity_events_enriched: ir.Table,
-    due_days: ir.Table,
-    stg_users: ir.Table,
-    known_user_activity: ir.Table,
-    known_user_journeys: ir.Table,
+    due_user_days: ir.Table,
     os_names: dict[str, str],
     duration_cap_seconds: int,
     session_gap_minutes: int,
-    subscription_impact: dict[str, Any],
-) -> tuple[ir.Table, ir.Table]:
-    """Count and add up what each user played on the due days, and find whose journey that changes.
+) -> ir.Table:
+    """Count and add up what the due users played on their due days.
+
+    Grain: one row per slice of ``ACTIVITY_ENGAGEMENT_METRICS``, activity_id and user_id.
 
     Args:
         intermediate_activity_events_enriched: One row per event.
-        due_days: The days to build.
-        stg_users: The users as they are now.
-        known_user_activity: ``USER_ACTIVITY_DAILY`` before this run: who was active on due days.
-        known_user_journeys: ``USER_JOURNEYS`` before this run.
+        due_user_days: The users and days to build. A session is of one user and day, so a late
+            event changes no more.
         os_names: Spellings of os_name to be counted under another one.
         duration_cap_seconds: How long an activity counts for at most.
         session_gap_minutes: The longest pause within a session.
-        subscription_impact: ``days``: journeys that compare another number of them are due.
 
     Returns:
-        ``DUE_JOURNEYS``: those who are or were active on a due day, and those whose record or
-        compared days are newer than their journey. And ``USER_ACTIVITY_DAILY``, one row per slice
-        of ``ACTIVITY_ENGAGEMENT_METRICS``, activity_id and user_id.
+        ``USER_ACTIVITY_DAILY``.
     """
-    events = intermediate_activity_events_enriched.semi_join(due_days, "date")
-    compared_days = parameters.parse_days("subscription_impact.days", subscription_impact["days"])
-    reflected = known_user_journeys.filter(_.compared_days == compared_days)
-    due_journeys = ibis.union(
-        events.select("user_id"),
-        known_user_activity.semi_join(due_days, "date").select("user_id"),
-        stg_users.anti_join(reflected, ["user_id", "load_id"]).select("user_id"),
-        distinct=True,
-    )
+    due = ["date", "user_id"]
+    events = intermediate_activity_events_enriched.semi_join(due_user_days, due)
     timed = metrics.with_sessions(events, duration_cap_seconds, session_gap_minutes)
     played = _sliced(timed, os_names).group_by(contracts.USER_ACTIVITY_GRAIN)
     activity = played.aggregate(
@@ -113,7 +147,7 @@ def build_user_activity(
         activity_name=_.activity_name.max(),
         **metrics.USER_MEASURES,
     )
-    return due_journeys, activity.select(contracts.USER_ACTIVITY_DAILY.columns)
+    return activity.select(contracts.USER_ACTIVITY_DAILY.columns)
 
 
 def build_user_journeys(
@@ -203,7 +237,7 @@ def record_gold_days(due_days: ir.Table) -> ir.Table:
 
     Grain: one row per rebuilt day.
     """
-    return due_days
+    return due_days.select(contracts.GOLD_DAYS.columns)
 
 
 def _sliced(events: ir.Table, os_names: dict[str, str]) -> ir.Table:

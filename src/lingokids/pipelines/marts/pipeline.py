@@ -7,6 +7,8 @@ from lingokids.pipelines.marts.nodes import (
     build_user_activity,
     build_user_journeys,
     find_due_days,
+    find_due_journeys,
+    find_due_user_days,
     rank_activities,
     record_gold_days,
 )
@@ -30,6 +32,17 @@ def create_pipeline() -> Pipeline:
                 name="find_due_days",
             ),
             Node(
+                func=find_due_user_days,
+                inputs=[
+                    "due_days",
+                    "changed_user_days",
+                    "intermediate_activity_events_enriched",
+                    "known_user_activity",
+                ],
+                outputs="due_user_days",
+                name="find_due_user_days",
+            ),
+            Node(
                 func=build_engagement_metrics,
                 inputs=["intermediate_activity_events_enriched", "due_days", "params:os_names"],
                 outputs="activity_engagement_metrics",
@@ -45,17 +58,24 @@ def create_pipeline() -> Pipeline:
                 func=build_user_activity,
                 inputs=[
                     "intermediate_activity_events_enriched",
-                    "due_days",
-                    "stg_users",
-                    "known_user_activity",
-                    "known_user_journeys",
+                    "due_user_days",
                     "params:os_names",
                     "params:duration_cap_seconds",
                     "params:session_gap_minutes",
+                ],
+                outputs="user_activity_daily",
+                name="build_user_activity",
+            ),
+            Node(
+                func=find_due_journeys,
+                inputs=[
+                    "due_user_days",
+                    "stg_users",
+                    "known_user_journeys",
                     "params:subscription_impact",
                 ],
-                outputs=["due_journeys", "user_activity_daily"],
-                name="build_user_activity",
+                outputs="due_journeys",
+                name="find_due_journeys",
             ),
             Node(
                 func=build_user_journeys,
