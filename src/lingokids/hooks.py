@@ -92,6 +92,7 @@ class RunHooks:
             elif rebuild:
                 outputs = pipeline.all_outputs()
                 _empty(rebuild, [table for name, table in tables.items() if name in outputs])
+            preconditions.refuse_tables_of_another_version(tables.values())
         except BaseException:  # Kedro calls no hook for an error in a hook
             warehouse.close()
             raise
@@ -267,9 +268,12 @@ def _empty(rebuild: str, outputs: Iterable[TableDataset]) -> None:
     From raw everything is: what replays noted of the loads before means nothing to the new ones.
     """
     for table in outputs:
-        if table.mode in {"run", "read"} or table.survives_rebuild:
+        if table.mode in {"run", "read"}:
             continue
-        if table.layer != "bronze" or rebuild == "raw":
+        if table.survives_rebuild:
+            if table.is_outdated:
+                table.match_contract()
+        elif table.layer != "bronze" or rebuild == "raw":
             table.clear()
 
 

@@ -23,9 +23,12 @@ from lingokids.parameters import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
+    from lingokids.datasets.tables import TableDataset
     from lingokids.datasets.warehouse import Warehouse
 
 
@@ -93,6 +96,21 @@ def refuse_to_restore_over_loads(
         raise LingokidsError(
             f"{warehouse.database.name} holds loads (up to number {last_load:,}), and restore "
             "fills an empty warehouse only: move the file away and run again."
+        )
+
+
+def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
+    """Contracts change, and tables that are there are not altered but by a rebuild."""
+    for table in tables:
+        if not table.is_outdated:
+            continue
+        stored, promised = table.warehouse.columns[table.table_name], set(table.columns)
+        faults = [f"lacks {name}" for name in sorted(promised - stored)]
+        faults += [f"has {name} too many" for name in sorted(stored - promised)]
+        layer = "raw" if table.layer == "bronze" else "bronze"
+        raise LingokidsError(
+            f"{table.table_name} was made by another version: it {', '.join(faults)}. Nothing was "
+            f"changed; uv run kedro run --params rebuild={layer} makes it anew."
         )
 
 

@@ -124,6 +124,25 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.ensure()
         self.warehouse.is_emptied = True
         self._note(self._run(f"DELETE FROM {self._name}"), 0, 0.0)
+        if self.is_outdated:
+            self._run(f"DROP TABLE {self._name}")
+            self._create()
+
+    def match_contract(self) -> None:
+        """Give a table of another version the columns that its contract has: new ones are NULL."""
+        stored, promised = self.warehouse.columns[self.table_name], frozenset(self.columns)
+        for name in sorted(promised - stored):
+            dtype = DuckDBType.to_string(self._contract.schema[name])
+            self._run(f'ALTER TABLE {self._name} ADD COLUMN "{name}" {dtype}')
+        for name in sorted(stored - promised):
+            self._run(f'ALTER TABLE {self._name} DROP COLUMN "{name}"')
+        self.warehouse.columns[self.table_name] = promised
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the file has it with other columns than the contract: of another version."""
+        stored = self.warehouse.columns.get(self.table_name)
+        return self.mode not in {"run", "view"} and stored not in {None, frozenset(self.columns)}
 
     def inserted_in_run(self) -> ir.Table:
         """The rows that the run in hand inserted and has not deleted again."""
@@ -323,6 +342,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             return
         con.execute(f"CREATE TABLE {self._name} ({columns})")
         self.warehouse.tables.add(self.table_name)
+        self.warehouse.columns[self.table_name] = frozenset(self.columns)
         self._comment_on("TABLE")
 
     def _comment_on(self, kind: str) -> None:

@@ -39,6 +39,12 @@ _ENGINE_SETTINGS: dict[str, Any] = {
     "storage_compatibility_version": "latest",
 }
 
+_STORED_COLUMNS = """
+    SELECT table_name, list(column_name) FROM duckdb_columns()
+    WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal
+    GROUP BY table_name
+"""
+
 
 class Change(NamedTuple):
     """What one save did to a table."""
@@ -59,6 +65,7 @@ class Warehouse:
         reports: The folder of pages about runs; None: none are written.
         changes: What the run in hand has done so far, in order.
         tables: The tables there are, as the run in hand sees them.
+        columns: The columns of those that the run in hand found, as they are stored.
         run_tables: The tables that end with the run.
         is_emptied: Whether the run in hand emptied tables, to make them anew.
         offers: What the run in hand offers to be published once it is committed.
@@ -78,6 +85,7 @@ class Warehouse:
         self.reports = reports
         self.changes: list[Change] = []
         self.tables: set[str] = set()
+        self.columns: dict[str, frozenset[str]] = {}
         self.run_tables: set[str] = set()
         self.is_emptied = False
         self.offers: list[Offer] = []
@@ -138,8 +146,9 @@ class Warehouse:
         self._writer = Backend.from_connection(connection)
         self._writer.con.execute("BEGIN TRANSACTION")
         self.changes = []
-        catalog = self._writer.current_catalog
-        self.tables = set(self._writer.list_tables(database=(catalog, "main")))
+        stored = self._writer.con.execute(_STORED_COLUMNS).fetchall()
+        self.columns = {table: frozenset(names) for table, names in stored}
+        self.tables = set(self.columns)
         self.run_tables = set()
         self.is_emptied = False
         self.offers = []

@@ -1,0 +1,56 @@
+"""A warehouse that another version of the contracts made: refused in a sentence, and cured."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from builders import a_user_record, an_activity_record, an_event_record
+from lingokids.errors import LingokidsError
+
+
+@pytest.fixture
+def taken_in(project):
+    project.deliver("events", "a", [an_event_record(number) for number in (1, 2, 3)])
+    project.deliver("users", "u", [a_user_record(900)])
+    project.deliver("activities", "x", [an_activity_record("fish")])
+    project.run()
+    return project
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "fault"),
+    [
+        ("stg_users", "DROP COLUMN country_code", "lacks country_code"),
+        ("gold_days", "DROP COLUMN rules", "lacks rules"),
+        ("enriched_days", "DROP COLUMN whole_revision", "lacks whole_revision"),
+        ("enriched_days", "ADD COLUMN shape INTEGER", "has shape too many"),
+    ],
+)
+def test_a_derived_table_of_another_version_is_refused_and_a_rebuild_renews_it(
+    taken_in, table, change, fault
+):
+    expected = taken_in.snapshot()
+    with duckdb.connect(str(taken_in.database)) as con:
+        con.execute(f"ALTER TABLE {table} {change}")
+
+    with pytest.raises(LingokidsError, match=f"{table} was made by another version: it {fault}"):
+        taken_in.run()
+
+    taken_in.run(rebuild="bronze")
+    assert taken_in.snapshot() == expected
+    taken_in.deliver("events", "b", [an_event_record(4)])
+    taken_in.run()
+    assert len(taken_in.table("intermediate_activity_events_enriched")) == 4
+
+
+def test_bronze_of_another_version_is_taken_in_anew_from_raw(taken_in):
+    expected = taken_in.snapshot()
+    with duckdb.connect(str(taken_in.database)) as con:
+        con.execute("ALTER TABLE bronze_users DROP COLUMN country_code")
+
+    with pytest.raises(LingokidsError, match=r"bronze_users .* rebuild=raw makes it anew"):
+        taken_in.run(rebuild="bronze")
+
+    taken_in.run(rebuild="raw")
+    assert taken_in.snapshot() == expected
