@@ -183,7 +183,7 @@ def _sums(rule: AddsUp | Recounted, scope: Scope) -> ir.Table:
     """
     table, other = scope.table, scope.other(rule.table)
     exact = table[rule.column].type()
-    nothing = ibis.null(exact)
+    nothing = ibis.literal(0, exact)
     if isinstance(rule, Recounted):
         there = rule.count(table, other)
         expected = there.expected.cast(exact)
@@ -199,10 +199,7 @@ def _sums(rule: AddsUp | Recounted, scope: Scope) -> ir.Table:
     if scope.units is not None:
         day = rule.by[0]
         both = both.filter(both[day].isin(scope.units[day]))
-    return both.group_by(rule.by).aggregate(
-        found=_.found.sum().cast(exact).fill_null(0),
-        expected=_.expected.sum().cast(exact).fill_null(0),
-    )
+    return both.group_by(rule.by).aggregate(found=_.found.sum(), expected=_.expected.sum())
 
 
 def _differs(units: ir.Table) -> ir.BooleanValue:
