@@ -25,7 +25,7 @@ from kedro.framework.session import KedroSession
 
 from builders import EXERCISE_FILES
 
-pytest_plugins = ["minio_server", "sample_deliveries", "set_up_server"]
+pytest_plugins = ["minio_server", "sample_deliveries", "set_up_server", "small_warehouse"]
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"

@@ -2,7 +2,7 @@
 
 Here: the order of these. Elsewhere: the transaction itself (``datasets.warehouse``), what is
 recorded (``runs``), what must hold before it (``preconditions``), what is checked
-(``inspections``).
+(``checks.inspection``).
 
 One run is one transaction. Whatever ends a run before its commit (an error, Ctrl-C, a kill)
 leaves every table as it was; running again is the cure.
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
 
+    from lingokids.checks.inspection import Inspection
     from lingokids.datasets import TableDataset
     from lingokids.datasets.warehouse import Warehouse
-    from lingokids.inspections import Inspection
     from lingokids.runs import Run
 
 LOGGER = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class RunHooks:
     ) -> None:
         """Check what was asked for, take the warehouse and begin the transaction."""
         from lingokids import checks, preconditions
-        from lingokids.inspections import Inspection
+        from lingokids.checks.inspection import Inspection
         from lingokids.runs import Run
 
         preconditions.refuse_unsafe_ways_to_run(run_params)
@@ -71,12 +71,15 @@ class RunHooks:
         parameters = catalog.load("parameters")
         rebuild = preconditions.check_parameters(parameters)
         asked = checks.check_parameters(parameters["checks"])
+        preconditions.refuse_what_would_be_ignored(pipeline, asked, rebuild)
         self._all_tables = _tables(catalog, _names_of_tables(catalog))
         tables = _tables(catalog, pipeline.datasets())
         warehouse = _only_warehouse(tables)
         if warehouse is None:
             return
-        if _writes_no_table(catalog, pipeline):
+        is_reading = _writes_no_table(catalog, pipeline)
+        preconditions.refuse_reporting_beside_others(pipeline, is_reading=is_reading)
+        if is_reading:
             self._statistics = _read_if_there(self._statistics_file)
             warehouse.begin_reading()
             self._read = warehouse
@@ -151,9 +154,9 @@ class RunHooks:
 
     def _inspect(self, run: Run, inspection: Inspection) -> None:
         """Check what the run changed, or what it was asked to check; a broken rule ends it."""
-        from lingokids import evidence
+        from lingokids.checks import evidence
 
-        if "due_checks" in run.warehouse.run_tables:
+        if _is_checking(run.warehouse):
             inspection.of_tables()
         elif run.warehouse.has_changed:
             inspection.of_changes()
@@ -166,24 +169,27 @@ class RunHooks:
 
     def _fail(self, run: Run, error: Exception) -> None:
         """Roll back, and record why, with what checks found, in a transaction of its own."""
-        from lingokids import evidence
+        from lingokids.checks import evidence
 
+        is_checking = _is_checking(run.warehouse)
         run.warehouse.close()
-        LOGGER.error("The run failed. Every table is as it was before.")
+        if not is_checking:
+            LOGGER.error("The run failed. Every table is as it was before.")
         try:
             run.warehouse.begin()
             run.record_failure(error)
             if self._inspection is not None and self._inspection.results:
                 evidence.record(run.warehouse, run.run_id, self._inspection.results)
             run.warehouse.commit()
-            self._write_page(run, "A rule is broken, and every table is as it was.")
+            outcome = "nothing was changed" if is_checking else "every table is as it was"
+            self._write_page(run, f"A rule is broken, and {outcome}.")
         except Exception as second:  # the first error is the one to be seen
             LOGGER.warning("The failure could not be recorded in runs: %s", second)
         finally:
             run.warehouse.close()
 
     def _write_page(self, run: Run, outcome: str) -> None:
-        from lingokids import evidence
+        from lingokids.checks import evidence
 
         if self._inspection is None or not self._inspection.results:
             return
@@ -312,11 +318,16 @@ def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> Non
         LOGGER.info("Written from %s: %s files in %s.", read.published.name, len([*paths]), folder)
 
 
+def _is_checking(warehouse: Warehouse) -> bool:
+    """Whether the run in hand, or the one just closed, only checks tables."""
+    return "due_checks" in warehouse.run_tables
+
+
 def _log_outcome(warehouse: Warehouse) -> None:
     kept = [change for change in warehouse.changes if change.is_kept]
     inserted = sum(change.rows_inserted for change in kept)
     deleted = sum(change.rows_deleted for change in kept)
-    if "due_checks" in warehouse.run_tables:
+    if _is_checking(warehouse):
         return
     if not warehouse.has_changed:
         listed = "0 objects read, " if "new_objects" in warehouse.run_tables else ""

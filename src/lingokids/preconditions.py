@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
+    from lingokids.checks import Asked
     from lingokids.datasets.tables import TableDataset
     from lingokids.datasets.warehouse import Warehouse
 
@@ -156,6 +157,33 @@ def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
         raise LingokidsError(
             "--only-missing-outputs cannot be used: the tables always exist, so every step would "
             "be skipped. Leave it out; a run does only what is due."
+        )
+
+
+def refuse_what_would_be_ignored(pipeline: Pipeline, asked: Asked, rebuild: str | None) -> None:
+    """What only checks on demand do, asked of a run that builds; and the other way round."""
+    if "due_checks" in pipeline.all_outputs():
+        if rebuild:
+            raise LingokidsError(
+                f"rebuild={rebuild} is given, and the pipeline checks builds nothing: leave one "
+                "of them out."
+            )
+        return
+    given = {"checks.table": asked.table, "checks.rule": asked.rule}
+    for name, value in given.items():
+        if value is not None:
+            raise LingokidsError(
+                f"{name}={value} is for checks on demand; a run that builds tables checks all "
+                "that it changed: add --pipeline checks, or leave it out."
+            )
+
+
+def refuse_reporting_beside_others(pipeline: Pipeline, *, is_reading: bool) -> None:
+    """Its files would be written before the commit, of rows that may be rolled back."""
+    if "dashboard" in pipeline.all_outputs() and not is_reading:
+        raise LingokidsError(
+            "The pipeline reporting runs alone, on what is published: run the others first, then "
+            "uv run kedro run --pipeline reporting."
         )
 
 

@@ -81,20 +81,26 @@ def parse_question(asked: dict[str, Any]) -> Question:
         LingokidsError: A name or a value is wrong.
     """
     return Question(
-        metrics=_names(asked["metric"]),
-        by=_names(asked["by"]),
+        metrics=_names("metric", asked["metric"]),
+        by=_names("by", asked["by"]),
         grain=asked["grain"],
         where=parse_where(asked["where"]),
         since=parse_day("since", asked["since"]),
         until=parse_day("until", asked["until"]),
         top=asked["top"],
-        per=_names(asked["per"]),
+        per=_names("per", asked["per"]),
     )
 
 
-def _names(given: tuple[str, ...]) -> tuple[str, ...]:
+def _names(option: str, given: tuple[str, ...]) -> tuple[str, ...]:
     """Names given one by one, or several with commas between."""
-    return tuple(name.strip() for part in given for name in part.split(",") if name.strip())
+    for part in given:
+        if not all(name.strip() for name in part.split(",")):
+            raise LingokidsError(
+                f"{option} is {part!r}: a name is missing; write one, or several with commas "
+                "between."
+            )
+    return tuple(name.strip() for part in given for name in part.split(","))
 
 
 def ask(copy: Path, smallest_group: int, question: Question) -> Answer:

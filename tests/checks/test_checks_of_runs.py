@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from pathlib import Path
 
 import duckdb
 import ibis
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 from builders import a_user_record, an_activity_record, an_event_record, an_id
 from conftest import A_LAW
 from lingokids import sample
-from lingokids.inspections import BrokenPromiseError
+from lingokids.checks.inspection import BrokenPromiseError
 from lingokids.pipelines.enrichment import nodes as enrichment
 
 ENRICHED = "intermediate_activity_events_enriched"
@@ -25,35 +23,6 @@ SELECT table_name, rule, severity, verdict, rows_checked, rows_failed FROM check
 WHERE run_id = (SELECT max(run_id) FROM check_results) AND verdict IN ('failed', 'warned')
 """
 STRICT_COUNTRIES = {"severities": {"stg_users.country_code_matches": "error"}}
-
-
-@pytest.fixture(scope="module")
-def taken_in(tmp_path_factory):
-    """Where the first project that took in the deliveries is kept, for the others to start from."""
-    return tmp_path_factory.mktemp("taken_in")
-
-
-@pytest.fixture
-def delivered(project, taken_in):
-    """Two events of a known user and activity, taken in."""
-    kept = ("raw", "lingokids.duckdb", "lingokids-gold.duckdb")
-    if not any(taken_in.iterdir()):
-        project.deliver("events", "a", [an_event_record(1), an_event_record(2)])
-        project.deliver("users", "u", [a_user_record()])
-        project.deliver("activities", "c", [an_activity_record()])
-        project.run()
-        for name in kept:
-            _copy(project.folder / name, taken_in / name)
-    for name in kept:
-        _copy(taken_in / name, project.folder / name)
-    return project
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    else:
-        shutil.copyfile(source, target)
 
 
 def _slow(*values: str):
@@ -68,44 +37,44 @@ def _tamper(project, statement: str) -> None:
 # --- in a run ---------------------------------------------------------------------------
 
 
-def test_a_run_that_keeps_its_rules_says_so_and_keeps_the_evidence(delivered, caplog):
-    delivered.deliver("users", "v", [a_user_record(country_code="fr")])
-    delivered.deliver("events", "b", [an_event_record(3)])
-    delivered.deliver("activities", "d", [an_activity_record("stars")])
-    delivered.run()
-    held = delivered.rows("SELECT DISTINCT table_name FROM check_results WHERE verdict = 'held'")
+def test_a_run_that_keeps_its_rules_says_so_and_keeps_the_evidence(small, caplog):
+    small.deliver("users", "v", [a_user_record(country_code="fr")])
+    small.deliver("events", "b", [an_event_record(3)])
+    small.deliver("activities", "d", [an_activity_record("stars")])
+    small.run()
+    held = small.rows("SELECT DISTINCT table_name FROM check_results WHERE verdict = 'held'")
 
     assert {name for (name,) in held} >= {
         *("ingested_objects", "stg_users", "stg_activities"),
         *(ENRICHED, "activity_engagement_metrics"),
         *("activity_popularity_daily", "user_activity_daily"),
     }
-    assert delivered.rows(RESULTS) == []
+    assert small.rows(RESULTS) == []
     assert re.search(r"Checked: (\d+) of \1 rules hold, in \d tables\.", caplog.text)
 
 
-def test_a_rule_of_severity_error_rolls_the_run_back_and_leaves_evidence(delivered, monkeypatch):
-    before = delivered.snapshot()
-    delivered.deliver("events", "b", [an_event_record(3)])
+def test_a_rule_of_severity_error_rolls_the_run_back_and_leaves_evidence(small, monkeypatch):
+    before = small.snapshot()
+    small.deliver("events", "b", [an_event_record(3)])
     monkeypatch.setattr(enrichment, "subscription_status", lambda _: ibis.literal("gratis"))
 
     with pytest.raises(BrokenPromiseError) as broken:
-        delivered.run()
+        small.run()
 
     assert broken.value.message.startswith(
         "intermediate_activity_events_enriched: rule subscription_status_accepted "
         "(subscription_status is one of subscribed, trial, free, lapsed, unknown) is broken by "
         f'1 of 1, such as {{"event_id": "{an_id(3)}"}} (and 2 rules more). Every table is as it '
     )
-    assert delivered.snapshot() == before
+    assert small.snapshot() == before
     assert (
         *(ENRICHED, "subscription_status_accepted"),
         *("error", "failed", 1, 1),
-    ) in delivered.rows(RESULTS)
-    assert delivered.rows("SELECT status, failure FROM runs ORDER BY run_id DESC LIMIT 1") == [
+    ) in small.rows(RESULTS)
+    assert small.rows("SELECT status, failure FROM runs ORDER BY run_id DESC LIMIT 1") == [
         ("failed", broken.value.message)
     ]
-    ((key, values, source, line),) = delivered.rows(
+    ((key, values, source, line),) = small.rows(
         "SELECT row_key, row_values, object_key, line_number FROM check_failures "
         f"WHERE table_name = '{ENRICHED}'"
     )
@@ -114,43 +83,43 @@ def test_a_rule_of_severity_error_rolls_the_run_back_and_leaves_evidence(deliver
     assert (source, line) == ("b", 1)
 
 
-def test_a_key_that_stood_in_the_table_before_is_found(delivered):
+def test_a_key_that_stood_in_the_table_before_is_found(small):
     renamed = f"SET event_id = '{an_id(3)}' WHERE event_id = '{an_id(1)}'"
-    _tamper(delivered, f"UPDATE {ENRICHED} {renamed}")
-    delivered.deliver("events", "b", [an_event_record(3)])
+    _tamper(small, f"UPDATE {ENRICHED} {renamed}")
+    small.deliver("events", "b", [an_event_record(3)])
 
     with pytest.raises(BrokenPromiseError, match=r"enriched: rule event_id_unique .* by 1 of 1"):
-        delivered.run()
+        small.run()
 
 
-def test_an_unusual_value_is_a_warning_unless_the_operator_says_otherwise(delivered, caplog):
-    delivered.deliver("users", "v", [a_user_record(901, country_code="ES")])
+def test_an_unusual_value_is_a_warning_unless_the_operator_says_otherwise(small, caplog):
+    small.deliver("users", "v", [a_user_record(901, country_code="ES")])
 
     with pytest.raises(BrokenPromiseError, match="country_code_matches"):
-        delivered.run(checks=STRICT_COUNTRIES)
-    delivered.run()
+        small.run(checks=STRICT_COUNTRIES)
+    small.run()
 
-    assert ("stg_users", "country_code_matches", "warn", "warned", 1, 1) in delivered.rows(RESULTS)
+    assert ("stg_users", "country_code_matches", "warn", "warned", 1, 1) in small.rows(RESULTS)
     assert "stg_users: rule country_code_matches" in caplog.text
-    assert delivered.rows(
+    assert small.rows(
         "SELECT object_key, line_number FROM check_failures "
         "WHERE run_id = (SELECT max(run_id) FROM runs) AND table_name = 'stg_users'"
     ) == [("v", 1)]
 
 
-def test_a_rule_can_be_turned_off(delivered):
-    delivered.deliver("users", "v", [a_user_record(901, country_code="ES")])
-    delivered.run(checks={"severities": {"stg_users": {"country_code_matches": "off"}}})
+def test_a_rule_can_be_turned_off(small):
+    small.deliver("users", "v", [a_user_record(901, country_code="ES")])
+    small.run(checks={"severities": {"stg_users": {"country_code_matches": "off"}}})
 
-    assert "stg_users" not in {row[0] for row in delivered.rows(RESULTS)}
+    assert "stg_users" not in {row[0] for row in small.rows(RESULTS)}
 
 
-def test_the_rows_a_run_inserted_are_those_it_checks(delivered):
+def test_the_rows_a_run_inserted_are_those_it_checks(small):
     """The engine numbers uncommitted rows apart: what tells changed rows from others."""
-    delivered.deliver("events", "b", [an_event_record(number) for number in range(2, 5)])
-    delivered.run()
+    small.deliver("events", "b", [an_event_record(number) for number in range(2, 5)])
+    small.run()
 
-    assert delivered.rows(
+    assert small.rows(
         "SELECT rows_checked FROM check_results WHERE rule = 'event_id_unique' "
         f"AND table_name = '{ENRICHED}' ORDER BY run_id"
     ) == [(2,), (3,)]
@@ -187,16 +156,16 @@ def test_the_committed_sample_raises_no_alarm(sample_project):
         _slow(ENRICHED, "ALTER TABLE {} ALTER duration_seconds TYPE DOUBLE", "schema_kept"),
     ],
 )
-def test_tables_changed_by_hand_are_found_on_demand(delivered, table, statement, rule):
+def test_tables_changed_by_hand_are_found_on_demand(small, table, statement, rule):
     asked = {"table": table}
-    delivered.run("checks", checks=asked)
-    _tamper(delivered, statement.replace("{}", table))
+    small.run("checks", checks=asked)
+    _tamper(small, statement.replace("{}", table))
 
     with pytest.raises(BrokenPromiseError, match="Nothing was changed"):
-        delivered.run("checks", checks=asked)
+        small.run("checks", checks=asked)
 
-    assert rule in {row[1] for row in delivered.rows(RESULTS) if row[3] == "failed"}
-    assert delivered.rows("SELECT pipelines, status FROM runs ORDER BY run_id DESC LIMIT 1") == [
+    assert rule in {row[1] for row in small.rows(RESULTS) if row[3] == "failed"}
+    assert small.rows("SELECT pipelines, status FROM runs ORDER BY run_id DESC LIMIT 1") == [
         ("checks", "failed")
     ]
 
@@ -208,46 +177,47 @@ def test_tables_changed_by_hand_are_found_on_demand(delivered, table, statement,
         ("gold_days", "UPDATE enriched_days SET revision = 2", "day_up_to_date"),
     ],
 )
-def test_what_is_only_unusual_is_a_warning_on_demand(delivered, table, statement, rule):
-    _tamper(delivered, statement.replace("{}", table))
+def test_what_is_only_unusual_is_a_warning_on_demand(small, table, statement, rule):
+    _tamper(small, statement.replace("{}", table))
 
-    delivered.run("checks", checks={"table": table})
+    small.run("checks", checks={"table": table})
 
-    assert [(row[1], row[3]) for row in delivered.rows(RESULTS)] == [(rule, "warned")]
+    assert [(row[1], row[3]) for row in small.rows(RESULTS)] == [(rule, "warned")]
 
 
-def test_checks_on_demand_end_with_exit_code_1_and_a_sentence(delivered):
-    _tamper(delivered, "UPDATE activity_engagement_metrics SET completion_rate = 2")
-    tables = delivered.snapshot()
+def test_checks_on_demand_end_with_exit_code_1_and_a_sentence(small):
+    _tamper(small, "UPDATE activity_engagement_metrics SET completion_rate = 2")
+    tables = small.snapshot()
 
-    refused = delivered.command("run", "--pipeline", "checks")
+    refused = small.command("run", "--pipeline", "checks")
 
     assert refused.returncode == 1
     assert "rule completion_rate_in_range" in refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
-    assert delivered.snapshot() == tables
+    assert "The run failed" not in refused.stdout + refused.stderr
+    assert small.snapshot() == tables
 
 
-def test_one_table_or_one_rule_can_be_checked(delivered):
+def test_one_table_or_one_rule_can_be_checked(small):
     last_run = "(SELECT max(run_id) FROM check_results)"
     last = f"SELECT DISTINCT {{}} FROM check_results WHERE run_id = {last_run}"
 
-    delivered.run("checks", checks={"table": "stg_users"})
-    assert delivered.rows(last.format("table_name")) == [("stg_users",)]
+    small.run("checks", checks={"table": "stg_users"})
+    assert small.rows(last.format("table_name")) == [("stg_users",)]
 
-    delivered.run("checks", checks={"rule": "activities_played_adds_up"})
-    assert delivered.rows(last.format("rule")) == [("activities_played_adds_up",)]
-    assert len(delivered.rows(last.format("table_name"))) == 3
+    small.run("checks", checks={"rule": "activities_played_adds_up"})
+    assert small.rows(last.format("rule")) == [("activities_played_adds_up",)]
+    assert len(small.rows(last.format("table_name"))) == 3
 
 
-def test_data_that_stops_coming_is_found_by_the_clock_given(delivered):
+def test_data_that_stops_coming_is_found_by_the_clock_given(small):
     fresh = {"table": "ingested_objects", "rule": "fresh"}
 
-    delivered.run("checks", checks=fresh | {"now": "2021-02-02T11:59:00"})
-    assert delivered.rows(RESULTS) == []
+    small.run("checks", checks=fresh | {"now": "2021-02-02T11:59:00"})
+    assert small.rows(RESULTS) == []
 
-    delivered.run("checks", checks=fresh | {"now": "2021-02-02T12:01:00"})
-    assert delivered.rows(RESULTS) == [("ingested_objects", "fresh", "warn", "warned", 2, 2)]
+    small.run("checks", checks=fresh | {"now": "2021-02-02T12:01:00"})
+    assert small.rows(RESULTS) == [("ingested_objects", "fresh", "warn", "warned", 2, 2)]
 
 
 def test_there_is_nothing_to_check_before_the_first_run(project):

@@ -17,6 +17,7 @@ from lingokids.contracts import (
     InRange,
     Matches,
     NotNull,
+    Recounted,
     Refers,
     Steady,
     Unique,
@@ -169,6 +170,20 @@ def test_a_key_that_stands_nowhere_or_is_null_refers_to_nothing(keys, failed, ro
     assert {row["id"] for row in rows(conditions.failing(rule, scope))} == set(keys) - {"a", "b"}
 
 
+def test_only_the_rows_among_others_have_to_refer_to_something(rows):
+    rule = Refers(("id",), "others", "id_known", among=("country", "judged"))
+    scope = _scope(
+        {"id": "x", "country": "fr"},
+        {"id": "x"},
+        {"id": "a"},
+        others=_table({"id": "a"}),
+        judged=_table({"country": "es"}),
+    )
+
+    assert rows(conditions.tally(rule, scope)) == [{"rows_checked": 2, "rows_failed": 1}]
+    assert rows(conditions.failing(rule, scope)) == rows(_table({"id": "x"}))
+
+
 @pytest.mark.parametrize(
     ("days", "events", "failed"),
     [
@@ -181,7 +196,7 @@ def test_a_key_that_stands_nowhere_or_is_null_refers_to_nothing(keys, failed, ro
     ids=["equal", "too many", "none", "a day is missing", "a day too many"],
 )
 def test_a_day_adds_up_to_the_rows_it_is_made_of(days, events, failed, rows):
-    rule = AddsUp("played", by="day", table="events")
+    rule = AddsUp("played", by=("day",), table="events")
     scope = _scope(
         *({"day": day, "played": played} for day, played in days.items()),
         events=_table(*({"day": day} for day in events)),
@@ -192,8 +207,49 @@ def test_a_day_adds_up_to_the_rows_it_is_made_of(days, events, failed, rows):
     assert [str(row["day"]) for row in rows(conditions.failing(rule, scope))] == failed
 
 
+@pytest.mark.parametrize(("spanish", "failed"), [(3, []), (2, ["a"]), (None, ["a"])])
+def test_a_unit_adds_up_to_a_column_of_another_table_for_rows_of_one_value(spanish, failed, rows):
+    """Where nothing is played, nothing need be there."""
+    rule = AddsUp("played", ("id", "day"), "others", of="done", where=("country", "es"))
+    scope = _scope(
+        {"played": spanish},
+        {"id": "b", "played": 0},
+        {"country": "fr", "played": 70},
+        others=_table({"done": 1}, {"done": 2}, {"done": None}),
+    )
+
+    (counted,) = rows(conditions.tally(rule, scope))
+    assert counted == {"rows_checked": 2, "rows_failed": len(failed)}
+    assert [row["id"] for row in rows(conditions.failing(rule, scope))] == failed
+
+
+def test_a_column_is_what_counting_again_gives(rows):
+    rule = Recounted(
+        "played",
+        ("id",),
+        "others",
+        "the rows of the days up to its own",
+        lambda table, other: (
+            other.select("id", "day")
+            .inner_join(table.select("id", own_day="day"), "id")
+            .filter(lambda row: row["day"] <= row.own_day)
+            .select("id", expected=ibis.literal(1))
+        ),
+    )
+    others = [{"id": "a"}, {"id": "a", "day": "2021-01-09"}, {"id": "b"}, {"id": "b"}]
+    scope = _scope(
+        {"id": "a", "played": 2},
+        {"id": "b", "played": 2},
+        {"id": "c", "played": 0},
+        others=_table(*others),
+    )
+
+    assert rows(conditions.tally(rule, scope)) == [{"rows_checked": 3, "rows_failed": 1}]
+    assert rows(conditions.failing(rule, scope)) == [{"id": "a", "found": 2, "expected": 1}]
+
+
 def test_only_the_days_of_the_run_have_to_add_up(rows):
-    rule = AddsUp("played", by="day", table="events")
+    rule = AddsUp("played", by=("day",), table="events")
     units = ibis.memtable([{"day": "2021-01-05"}], schema=ibis.schema({"day": "date"}))
     scope = _scope(
         {"played": 1}, {"day": "2021-01-06", "played": 7}, units=units, events=_table({})
@@ -239,7 +295,7 @@ def test_the_newest_instant_of_each_group_is_found(rows):
         (NotNull("id", most_share=0.2), "error", 10, 2, HELD),
         (NotNull("id", most_share=0.2), "error", 10, 3, FAILED),
         (NotNull("id"), "error", 0, 0, SKIPPED),
-        (AddsUp("played", "day", "events"), "error", 0, 1, FAILED),
+        (AddsUp("played", ("day",), "events"), "error", 0, 1, FAILED),
     ],
 )
 def test_severity_and_tolerance_decide_what_follows(rule, severity, checked, failed, outcome):

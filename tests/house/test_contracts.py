@@ -12,7 +12,17 @@ from click.testing import CliRunner
 
 from conftest import ROOT
 from lingokids import contracts
-from lingokids.contracts import Accepted, AddsUp, Fresh, InRange, Matches, NotNull, Refers, Unique
+from lingokids.contracts import (
+    Accepted,
+    AddsUp,
+    Fresh,
+    InRange,
+    Matches,
+    NotNull,
+    Recounted,
+    Refers,
+    Unique,
+)
 from lingokids.contracts.dictionary import dictionary
 from lingokids.contracts.odcs import document, export
 
@@ -53,10 +63,16 @@ def test_rules_name_what_there_is_and_no_two_have_one_name(contract):
         elif isinstance(rule, Refers):
             other = contracts.CONTRACTS[rule.table]
             assert set(rule.columns) <= set(contract.columns) & set(other.columns)
-        elif isinstance(rule, AddsUp):
+            if rule.among:
+                assert rule.among[0] in contract.columns
+                assert rule.among[0] in contracts.CONTRACTS[rule.among[1]].columns
+        elif isinstance(rule, AddsUp | Recounted):
             other = contracts.CONTRACTS[rule.table]
-            assert {rule.column, rule.by} <= set(contract.columns)
-            assert rule.by in other.columns
+            assert {rule.column, *rule.by} <= set(contract.columns)
+            assert set(rule.by) <= set(other.columns)
+            if isinstance(rule, AddsUp):
+                assert {rule.of} - {None} <= set(other.columns)
+                assert {*(rule.where or ())[:1]} <= set(contract.columns)
         elif isinstance(rule, Fresh):
             assert {rule.column, rule.by} <= set(contract.columns)
 

@@ -33,6 +33,13 @@ def parse(**asked):
         ({"by": ("contry_code",)}, "no dimension contry_code. Did you mean country_code?"),
         ({"where": ("os_nam=iOS",)}, "no dimension os_nam. Did you mean os_name?"),
         ({"where": ("os_name",)}, "write dimension=value, such as os_name=iOS"),
+        (
+            {"where": ("country_code=us,es",)},
+            "write each value by itself, --where country_code=us --where country_code=es; either",
+        ),
+        ({"by": ("",)}, "by is '': a name is missing"),
+        ({"metric": ("active_users,",)}, "metric is 'active_users,': a name is missing"),
+        ({"top": 1, "by": ("os_name",), "per": (" ",)}, "per is ' ': a name is missing"),
         ({"grain": "weekly"}, "no grain weekly. Did you mean week?"),
         ({"grain": ""}, "There is no grain"),
         ({"since": "1/2/2021"}, "since is '1/2/2021': write a UTC day as YYYY-MM-DD"),
@@ -47,7 +54,8 @@ def parse(**asked):
         ),
         (
             {"metric": ("trial_rate",), "by": ("os_name",)},
-            "no dimension os_name. Did you mean main_os_name?",
+            "trial_rate is about registration, which has no dimension os_name (metrics about "
+            "activity have it). Did you mean main_os_name? There are: country_code, main_os_name.",
         ),
     ],
 )
@@ -63,6 +71,12 @@ def test_names_are_given_one_by_one_or_with_commas_between():
     asked = parse(metric=("activities_played,completion_rate", "active_users"), by=("os_name",))
 
     assert asked.metrics == ("activities_played", "completion_rate", "active_users")
+
+
+def test_a_title_may_have_a_comma():
+    asked = parse(where=("activity_name=One, two", "activity_name=Three"))
+
+    assert asked.where == {"activity_name": ("One, two", "Three")}
 
 
 def test_a_format_that_is_none_is_refused():

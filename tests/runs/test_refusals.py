@@ -35,6 +35,14 @@ from lingokids.errors import LingokidsError
         (["--params", "session_gap_minutes=1h"], "write a whole number of minutes, from 1"),
         (["--params", "checks.table=stg_event"], "Did you mean stg_events?"),
         (["--params", "checks.rule=unique"], "checks.rule is 'unique', and there is none"),
+        (["--params", "checks.table=stg_users"], "is for checks on demand"),
+        (["--params", "checks.rule=fresh,checks.now=2021-02-01"], "add --pipeline checks"),
+        (["--pipeline", "checks", "--params", "checks.rule=fresh"], "needs a clock"),
+        (["--pipeline", "checks", "--params", "rebuild=bronze"], "builds nothing"),
+        (
+            ["--pipeline=checks", "--params", "checks.table=stg_users,checks.rule=rate_of_counts"],
+            "stg_users has no such rule: it is one of activity_engagement_metrics. Name",
+        ),
         (["--params", "checks.now=today"], "write a UTC instant as YYYY-MM-DDTHH:MM:SS"),
         (["--params", "checks.most_deviation=0"], "write a number above 0"),
         (["--params", "checks.severities.stg_users.x=warn"], "there is none of that name"),
@@ -47,6 +55,7 @@ from lingokids.errors import LingokidsError
         (["--params", "subscription_impact.days=many"], "write a whole number of days"),
         (["--pipeline", "ingestion", "--params", "rebuild=raw"], "runs all pipelines or none"),
         (["--pipelines", "checks,staging"], "The pipeline checks runs alone"),
+        (["--pipelines", "reporting,marts"], "The pipeline reporting runs alone"),
         (["--only-missing-outputs"], "--only-missing-outputs cannot be used"),
         (
             ["--pipeline", "stagin"],

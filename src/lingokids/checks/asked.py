@@ -1,6 +1,7 @@
 """What an operator may ask of the checks, and tune: the parameters ``checks``.
 
-Here: reading and refusing them. Elsewhere: what they do (``inspections``).
+Here: reading and refusing them. Elsewhere: what they do (``inspection``), the other parameters
+(``lingokids.parameters``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from lingokids import contracts
-from lingokids.contracts import ERROR, OFF, WARN, Rule
+from lingokids.contracts import ERROR, OFF, WARN, Fresh, Rule
 from lingokids.errors import LingokidsError, did_you_mean
 
 SEVERITIES = (ERROR, WARN, OFF)
@@ -63,16 +64,16 @@ def check_parameters(parameters: dict[str, Any]) -> Asked:
     if table is not None:
         _refuse_unknown("checks.table", table, contracts.STORED)
     if rule is not None:
-        tables = contracts.STORED if table is None else {table: contracts.STORED[table]}
-        names = {known.name for contract in tables.values() for known in contract.rules}
-        _refuse_unknown("checks.rule", rule, names)
-    return Asked(
+        _refuse_unknown_rule(rule, table)
+    asked = Asked(
         table=table,
         rule=rule,
         now=_parse_instant("checks.now", parameters["now"]),
         most_deviation=_parse_deviation(parameters["most_deviation"]),
         severities=_parse_severities(parameters["severities"]),
     )
+    _refuse_to_check_nothing(asked)
+    return asked
 
 
 def _refuse_unknown(name: str, value: object, known: Any) -> None:
@@ -81,6 +82,40 @@ def _refuse_unknown(name: str, value: object, known: Any) -> None:
         raise LingokidsError(
             f"{name} is {value!r}, and there is none of that name.{hint} They stand in "
             "src/lingokids/contracts/README.md."
+        )
+
+
+def _refuse_unknown_rule(rule: object, table: str | None) -> None:
+    having = [
+        name
+        for name, contract in contracts.STORED.items()
+        if rule in {known.name for known in contract.rules}
+    ]
+    if having and table not in (None, *having):
+        raise LingokidsError(
+            f"checks.rule is {rule!r}, and {table} has no such rule: it is one of "
+            f"{', '.join(having)}. Name one of them as checks.table, or leave that out."
+        )
+    if not having:
+        tables = contracts.STORED if table is None else {table: contracts.STORED[table]}
+        names = {known.name for contract in tables.values() for known in contract.rules}
+        _refuse_unknown("checks.rule", rule, names)
+
+
+def _refuse_to_check_nothing(asked: Asked) -> None:
+    """An answer that nothing is wrong would be one that nobody looked for."""
+    if asked.table is None and asked.rule is None:
+        return
+    rules = [rule for name in contracts.STORED for rule in asked.asked_rules_of(name)]
+    if not rules:
+        raise LingokidsError(
+            f"checks.severities turns off all that is asked for ({asked.rule or asked.table}): "
+            "leave it out there, or ask for another rule."
+        )
+    if asked.now is None and all(isinstance(rule, Fresh) for rule in rules):
+        raise LingokidsError(
+            f"checks.rule={asked.rule} needs a clock: give the instant to compare with as well, "
+            "such as checks.now=2021-02-01T12:00:00 (UTC)."
         )
 
 

@@ -1,7 +1,7 @@
 """A rule as a query: which rows fail it, and how many of all.
 
 Here: rules of rows, which one pass over a table counts together, and rules of keys and days,
-which have a query each. Every expression is lazy Ibis. Elsewhere: running it (``inspections``).
+which have a query each. Every expression is lazy Ibis. Elsewhere: running it (``inspection``).
 
 A condition that is NULL counts as neither true nor false in SQL, so each rule says which it is:
 see ``contracts.rules``.
@@ -27,6 +27,7 @@ from lingokids.contracts import (
     InRange,
     Matches,
     NotNull,
+    Recounted,
     Refers,
     Rule,
     Steady,
@@ -35,6 +36,8 @@ from lingokids.contracts import (
 
 #: The rules that one pass over the rows counts.
 OF_PASS = (NotNull, InRange, Accepted, Matches, Holds, Unique)
+#: The rules that have a query each: relations and sums.
+OF_QUERY = (Refers, AddsUp, Recounted)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def repeated_earlier(rule: Unique, scope: Scope) -> ir.Table:
     return repeated.aggregate(rows_failed=repeated.count())
 
 
-# --- rules of keys and days, a query each -------------------------------------------------
+# --- rules of keys, relations and sums, a query each ----------------------------------------
 
 
 def tally(rule: Rule, scope: Scope) -> ir.Table:
@@ -125,12 +128,12 @@ def tally(rule: Rule, scope: Scope) -> ir.Table:
 
     Grain: one row: rows_checked, rows_failed.
     """
-    if isinstance(rule, AddsUp):
-        days = _sums(rule, scope)
-        return days.aggregate(
-            rows_checked=days.count(), rows_failed=_differs(days).sum().fill_null(0)
+    if isinstance(rule, AddsUp | Recounted):
+        units = _sums(rule, scope)
+        return units.aggregate(
+            rows_checked=units.count(), rows_failed=_differs(units).sum().fill_null(0)
         )
-    judged = scope.rows.count().as_scalar()
+    judged = _judged(rule, scope).count().as_scalar()
     if isinstance(rule, Unique):
         repeated = _repeated(rule, scope)
         failed = repeated.is_judged_.sum().fill_null(0)
@@ -140,16 +143,23 @@ def tally(rule: Rule, scope: Scope) -> ir.Table:
 
 
 def failing(rule: Rule, scope: Scope) -> ir.Table:
-    """The rows, or days, that fail a rule; with a repeated key, the earlier rows that have it."""
+    """The rows, or units, that fail a rule; with a repeated key, the earlier rows that have it."""
     match rule:
         case Unique():
             return _repeated(rule, scope).drop("is_judged_")
         case Refers():
             # a NULL key has no match, so it stays
-            return scope.rows.anti_join(scope.other(rule.table), rule.columns)
-        case AddsUp():
+            return _judged(rule, scope).anti_join(scope.other(rule.table), rule.columns)
+        case AddsUp() | Recounted():
             return _sums(rule, scope).filter(_differs)
     return scope.rows.filter(fails(rule, scope.rows))
+
+
+def _judged(rule: Rule, scope: Scope) -> ir.Table:
+    if isinstance(rule, Refers) and rule.among is not None:
+        column, table = rule.among
+        return scope.rows.semi_join(scope.other(table), column)
+    return scope.rows
 
 
 def _repeated(rule: Unique, scope: Scope) -> ir.Table:
@@ -166,26 +176,34 @@ def _any_null(rows: ir.Table, columns: Sequence[str]) -> ir.BooleanValue:
     return ibis.or_(*(rows[column].isnull() for column in columns))
 
 
-def _sums(rule: AddsUp, scope: Scope) -> ir.Table:
-    """Per unit: the sum that the table has, and the rows that the other has; NULL if none.
+def _sums(rule: AddsUp | Recounted, scope: Scope) -> ir.Table:
+    """Per unit: the sum that the table has, and the one that the other makes; no rows make 0.
 
     One union, because joins take Ibis three times as long to compile.
     """
-    nothing, one = ibis.null("int64"), ibis.literal(1, "int64")
-    other = scope.other(rule.table)
+    table, other = scope.table, scope.other(rule.table)
+    exact = table[rule.column].type()
+    nothing = ibis.literal(0, exact)
+    if isinstance(rule, Recounted):
+        there = rule.count(table, other)
+        expected = there.expected.cast(exact)
+    else:
+        there = other
+        expected = ibis.literal(1, exact) if rule.of is None else other[rule.of].cast(exact)
+        if rule.where is not None:
+            table = table.filter(table[rule.where[0]] == rule.where[1])
     both = ibis.union(
-        scope.table.select(rule.by, found=rule.column, expected=nothing),
-        other.select(rule.by, found=nothing, expected=one),
+        table.select(*rule.by, found=rule.column, expected=nothing),
+        there.select(*rule.by, found=nothing, expected=expected),
     )
     if scope.units is not None:
-        both = both.filter(both[rule.by].isin(scope.units[rule.by]))
-    return both.group_by(rule.by).aggregate(
-        found=_.found.sum().cast("int64"), expected=_.expected.sum().cast("int64")
-    )
+        day = rule.by[0]
+        both = both.filter(both[day].isin(scope.units[day]))
+    return both.group_by(rule.by).aggregate(found=_.found.sum(), expected=_.expected.sum())
 
 
-def _differs(days: ir.Table) -> ir.BooleanValue:
-    return ~days.found.identical_to(days.expected)
+def _differs(units: ir.Table) -> ir.BooleanValue:
+    return units.found != units.expected
 
 
 # --- rules of days against days -------------------------------------------------------------

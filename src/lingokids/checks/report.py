@@ -1,7 +1,7 @@
 """The page of one run's checks: which rules, how many rows, how it was before, and failing rows.
 
 Here: the page, made of results; it needs no network and no script. Elsewhere: where it is
-written (``evidence``), what was found (``inspections``).
+written (``evidence``), what was found (``inspection``).
 """
 
 from __future__ import annotations
@@ -100,9 +100,11 @@ def _table(name: str, results: list[Result], trends: Trends) -> str:
 def _row(result: Result, trend: Sequence[int]) -> str:
     rule = result.rule
     tolerated = f" ({rule.tolerance} may fail)" if rule.tolerance else ""
+    obstacle = f" (cannot be checked: {result.obstacle})" if result.obstacle else ""
+    meaning = escape(rule.meaning + tolerated + obstacle)
     row = (
         f'<tr><td class="rule"><code>{escape(rule.name)}</code></td>'
-        f'<td class="meaning">{escape(rule.meaning + tolerated)}</td><td>{result.severity}</td>'
+        f'<td class="meaning">{meaning}</td><td>{result.severity}</td>'
         f'<td class="{result.verdict}">{_WORDS[result.verdict]}</td>'
         f'<td class="number">{result.rows_checked:,}</td>'
         f'<td class="number">{result.rows_failed:,}</td>'

@@ -44,6 +44,7 @@ class Result:
         severity: The rule's own, or the one an operator gave it.
         rows_checked: Rows judged; for a rule of days, days; 0: there was nothing to judge by.
         seconds: The time of the pass over the table that this and other rules share.
+        obstacle: Why the rule could not be checked, if it could not: it then counts as failed.
     """
 
     table_name: str
@@ -53,10 +54,13 @@ class Result:
     rows_failed: int
     seconds: float
     examples: tuple[Example, ...] = field(default=(), compare=False)
+    obstacle: str = ""
 
     @property
     def verdict(self) -> str:
         """held, warned, failed, or skipped."""
+        if self.obstacle:
+            return FAILED
         if not self.rows_checked and not self.rows_failed:
             return SKIPPED
         if not self.rule.is_broken(self.rows_checked, self.rows_failed):
@@ -66,9 +70,10 @@ class Result:
     @property
     def sentence(self) -> str:
         """What is wrong, in words."""
+        rule = f"{self.table_name}: rule {self.rule.name} ({self.rule.meaning})"
+        if self.obstacle:
+            return f"{rule} cannot be checked: {self.obstacle}"
         such_as = f", such as {self.examples[0].key_text}" if self.examples else ""
         tolerated = f" ({self.rule.tolerance} tolerated)" if self.rule.tolerance else ""
-        return (
-            f"{self.table_name}: rule {self.rule.name} ({self.rule.meaning}) is broken by "
-            f"{self.rows_failed:,} of {self.rows_checked:,}{tolerated}{such_as}"
-        )
+        counts = f"{self.rows_failed:,} of {self.rows_checked:,}"
+        return f"{rule} is broken by {counts}{tolerated}{such_as}"

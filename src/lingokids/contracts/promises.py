@@ -13,6 +13,7 @@ them too.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lingokids.contracts.rules import (
     WARN,
@@ -20,10 +21,14 @@ from lingokids.contracts.rules import (
     Fresh,
     Holds,
     NotNull,
+    Recounted,
     Refers,
     Rule,
     Steady,
 )
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 DATA_ENGINEERING, PRODUCT = "data engineering", "product analytics"
 CONTENT, GROWTH = "content team", "growth team"
@@ -49,20 +54,79 @@ class Promise:
 _ENRICHED = "intermediate_activity_events_enriched"
 _ON_DEMAND = Promise(each_run=False)
 _NOT_STORED = Promise(each_run=False, is_stored=False)
-_LINES = Promise(
-    rules=(Refers(("object_key", "etag"), "ingested_objects", "object_known"),),
-    each_run=False,
-)
+_OBJECT_KNOWN = Refers(("object_key", "etag"), "ingested_objects", "object_known")
+_LINES = Promise(rules=(_OBJECT_KNOWN,), each_run=False)
 
 
-def _add_up() -> AddsUp:
-    return AddsUp("activities_played", by="date", table=_ENRICHED)
+def _records(key: str, table: str, title: str) -> Promise:
+    """Lines of which each key has a last record in another table."""
+    staged = Refers((key,), table, title, among=("load_id", "staged_loads"))
+    return Promise(rules=(_OBJECT_KNOWN, staged), each_run=False)
+
+
+def _kept(dataset: str) -> AddsUp:
+    """That bronze has the lines which the ledger counts; in each run ingestion counts them so."""
+    by = ("object_key", "etag")
+    return AddsUp("kept", by, f"bronze_{dataset}", where=("dataset", dataset), each_run=False)
+
+
+def _of_events(*unit: str) -> tuple[Rule, ...]:
+    """What a table of days keeps to the events it is made of: whole days in each run.
+
+    Args:
+        unit: The columns it has from the events as they are, by which its sums are compared.
+    """
+    return (
+        AddsUp("activities_played", ("date",), _ENRICHED),
+        AddsUp("activities_completed", unit, _ENRICHED, of="completed_flag", each_run=False),
+        AddsUp("total_time_spent", unit, _ENRICHED, of="duration_seconds", each_run=False),
+        Refers(("date",), "gold_days", "day_recorded", each_run=False),
+    )
+
+
+def _completed(column: str, *, before: bool) -> Recounted:
+    """The exits completed in the compared days on one side of the day of subscription."""
+    side, sign = ("before", -1) if before else ("after", 1)
+
+    def count(journeys: ir.Table, activity: ir.Table) -> ir.Table:
+        compared = journeys.select("user_id", "compared_days", "subscription_start_date")
+        played = activity.select("user_id", "date", expected="activities_completed")
+        played = played.inner_join(compared, "user_id")
+        away = sign * (played["date"].epoch_days() - played.subscription_start_date.epoch_days())
+        return played.filter(away.between(1, played.compared_days)).select("user_id", "expected")
+
+    promise = f"the exits completed in the compared_days {side} subscription_start_date"
+    return Recounted(column, ("user_id",), "user_activity_daily", promise, count, each_run=False)
+
+
+def _days_of_user(journeys: ir.Table, activity: ir.Table) -> ir.Table:
+    days = activity.semi_join(journeys, "user_id").select("user_id", "date").distinct()
+    return days.mutate(expected=1)
 
 
 _COMPLETED_OF_PLAYED = Holds(
     "completed_of_played",
     "activities_completed is at most activities_played",
     lambda row: row.activities_completed <= row.activities_played,
+)
+_RATE_OF_COUNTS = Holds(
+    "rate_of_counts",
+    "completion_rate = activities_completed / activities_played",
+    lambda row: (
+        (row.completion_rate - row.activities_completed / row.activities_played.nullif(0)).abs()
+        < 1e-9  # engines divide alike but for the last digit
+    ),
+)
+_PERCENTAGE_OF_COUNTS = Holds(
+    "percentage_of_counts",
+    "completion_percentage = activities_completed / activities_played, rounded",
+    lambda row: (
+        (
+            row.completion_percentage.cast("float64")
+            - 100 * row.activities_completed / row.activities_played.nullif(0)
+        ).abs()
+        < 0.0051
+    ),
 )
 _DAY_OF_EVENT = Holds(
     "date_of_event",
@@ -73,8 +137,8 @@ _DAY_OF_EVENT = Holds(
 PROMISES: dict[str, Promise] = {
     # bronze: each line was judged when it was typed (quality), and an object is taken in once
     "bronze_events": _LINES,
-    "bronze_users": _LINES,
-    "bronze_activities": _LINES,
+    "bronze_users": _records("user_id", "stg_users", "user_staged"),
+    "bronze_activities": _records("activity_id", "stg_activities", "activity_staged"),
     "quarantined_lines": _LINES,
     "replayed_lines": _LINES,
     "ingested_objects": Promise(
@@ -84,12 +148,30 @@ PROMISES: dict[str, Promise] = {
                 "lines = blank + kept + quarantined",
                 lambda row: row.lines == row.blank + row.kept + row.quarantined,
             ),
+            *(_kept(dataset) for dataset in ("events", "users", "activities")),
+            AddsUp(
+                "quarantined",
+                ("dataset", "object_key", "etag"),
+                "quarantined_lines",
+                each_run=False,
+            ),
             Fresh("landed_at", by="dataset", hours={"events": 36, "users": 36}),
         ),
     ),
     # silver
     # not in each run: its rows stand in the enriched events, with the same rules
-    "stg_events": Promise(rules=(_DAY_OF_EVENT,), each_run=False),
+    "stg_events": Promise(
+        rules=(
+            _DAY_OF_EVENT,
+            Refers(
+                ("event_id", "date", "load_id"),
+                _ENRICHED,
+                "event_enriched",
+                among=("load_id", "enriched_loads"),
+            ),
+        ),
+        each_run=False,
+    ),
     "stg_users": Promise(
         rules=(
             Holds(
@@ -102,6 +184,13 @@ PROMISES: dict[str, Promise] = {
                 ),
                 severity=WARN,
             ),
+            Refers(
+                ("user_id", "load_id"),
+                "user_journeys",
+                "journey_made",
+                among=("load_id", "enriched_loads"),
+                each_run=False,
+            ),
         ),
     ),
     _ENRICHED: Promise(
@@ -110,6 +199,8 @@ PROMISES: dict[str, Promise] = {
             _DAY_OF_EVENT,
             # not in each run: the run has just made these rows of those
             Refers(("event_id",), "stg_events", "event_known", each_run=False),
+            Refers(("load_id",), "enriched_loads", "load_recorded", each_run=False),
+            Refers(("date",), "enriched_days", "day_known", each_run=False),
             NotNull("country_code", severity=WARN, most_share=0.5),
             NotNull("activity_type", severity=WARN, most_share=0.5),
         ),
@@ -126,7 +217,8 @@ PROMISES: dict[str, Promise] = {
         owner=PRODUCT,
         rules=(
             _COMPLETED_OF_PLAYED,
-            _add_up(),
+            _RATE_OF_COUNTS,
+            *_of_events("date", "subscription_status"),
             Steady(
                 "rows_of_day_steady",
                 "the events",
@@ -145,7 +237,10 @@ PROMISES: dict[str, Promise] = {
             ),
         ),
     ),
-    "activity_popularity_daily": Promise(owner=CONTENT, rules=(_COMPLETED_OF_PLAYED, _add_up())),
+    "activity_popularity_daily": Promise(
+        owner=CONTENT,
+        rules=(_COMPLETED_OF_PLAYED, *_of_events("date", "activity_id")),
+    ),
     "user_activity_daily": Promise(
         owner=PRODUCT,
         rules=(
@@ -155,18 +250,35 @@ PROMISES: dict[str, Promise] = {
                 "capped_time_spent is at most total_time_spent",
                 lambda row: row.capped_time_spent <= row.total_time_spent,
             ),
-            _add_up(),
+            *_of_events("date", "user_id", "activity_id"),
         ),
     ),
     "user_journeys": Promise(
-        owner=PRODUCT, rules=(Refers(("user_id",), "stg_users", "user_known", each_run=False),)
+        owner=PRODUCT,
+        rules=(
+            Refers(("user_id",), "stg_users", "user_known", each_run=False),
+            _completed("completed_before", before=True),
+            _completed("completed_after", before=False),
+            Recounted(
+                "active_days",
+                ("user_id",),
+                "user_activity_daily",
+                "the different days with an activity exit",
+                _days_of_user,
+                each_run=False,
+            ),
+        ),
     ),
     "gold_days": Promise(
         rules=(Refers(("date", "revision"), "enriched_days", "day_up_to_date", severity=WARN),),
         each_run=False,
     ),
-    "q1_completion_rate": Promise(owner=PRODUCT, rules=(_COMPLETED_OF_PLAYED,), each_run=False),
-    "q2_price_tier_engagement": Promise(owner=PRODUCT, each_run=False),
+    "q1_completion_rate": Promise(
+        owner=PRODUCT, rules=(_COMPLETED_OF_PLAYED, _PERCENTAGE_OF_COUNTS), each_run=False
+    ),
+    "q2_price_tier_engagement": Promise(
+        owner=PRODUCT, rules=(_COMPLETED_OF_PLAYED, _PERCENTAGE_OF_COUNTS), each_run=False
+    ),
     "q3_subscription_impact": Promise(owner=PRODUCT, each_run=False),
     # what runs did
     "runs": _ON_DEMAND,

@@ -2,7 +2,7 @@
 
 Here: which kinds of rules there are, their severity and what they tolerate. Elsewhere: which
 table promises which (``promises``, and the definitions in ``columns``), how a rule is worked out
-over rows (``checks``), when that is done (``inspections``).
+over rows, and when (``checks``).
 
 NULL never satisfies a rule about identity or relation: a key that is NULL fails. It does satisfy
 the rules about a value (range, accepted values, pattern), because whether a value may be absent
@@ -13,12 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 ERROR, WARN, OFF = "error", "warn", "off"
+
+
+class Words(NamedTuple):
+    """A rule's name within its table, and what must hold."""
+
+    name: str
+    meaning: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +47,14 @@ class Rule:
     @property
     def name(self) -> str:
         """The rule's name within its table."""
-        raise NotImplementedError
+        return self._words().name
 
     @property
     def meaning(self) -> str:
         """What must hold, in words."""
+        return self._words().meaning
+
+    def _words(self) -> Words:
         raise NotImplementedError
 
     @property
@@ -61,32 +71,20 @@ class Rule:
 
 @dataclass(frozen=True)
 class SchemaKept(Rule):
-    """The stored table has the columns and types promised."""
+    """The table is stored, with the columns and types promised."""
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return "schema_kept"
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
-        return "every promised column is there, with its promised type"
+    def _words(self) -> Words:
+        return Words(
+            "schema_kept", "the table is there, and every promised column with its promised type"
+        )
 
 
 @dataclass(frozen=True)
 class NoOtherColumns(Rule):
     """The stored table has no columns besides."""
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return "no_other_columns"
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
-        return "there is no column besides those promised"
+    def _words(self) -> Words:
+        return Words("no_other_columns", "there is no column besides those promised")
 
 
 @dataclass(frozen=True)
@@ -96,15 +94,10 @@ class NotNull(Rule):
     column: str
     is_enforced: bool = False  # by the engine, when a row is written
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return f"{self.column}_not_null" if not self.most_share else f"{self.column}_seldom_null"
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
-        return f"{self.column} is never NULL" if not self.most_share else f"{self.column} is known"
+    def _words(self) -> Words:
+        if self.most_share:
+            return Words(f"{self.column}_seldom_null", f"{self.column} is known")
+        return Words(f"{self.column}_not_null", f"{self.column} is never NULL")
 
 
 @dataclass(frozen=True)
@@ -113,15 +106,9 @@ class Unique(Rule):
 
     columns: tuple[str, ...]
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return f"{self.columns[0]}_unique" if len(self.columns) == 1 else "grain_unique"
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
-        return f"each {', '.join(self.columns)} stands once"
+    def _words(self) -> Words:
+        name = "grain" if self.columns[1:] else self.columns[0]
+        return Words(f"{name}_unique", f"each {', '.join(self.columns)} stands once")
 
 
 @dataclass(frozen=True)
@@ -132,17 +119,11 @@ class InRange(Rule):
     at_least: float | None = None
     at_most: float | None = None
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return f"{self.column}_{'usual' if self.severity == WARN else 'in_range'}"
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
+    def _words(self) -> Words:
         bounds = [f"at least {self.at_least:,}"] if self.at_least is not None else []
         bounds += [f"at most {self.at_most:,}"] if self.at_most is not None else []
-        return f"{self.column} is {' and '.join(bounds)}"
+        name = f"{self.column}_{'usual' if self.severity == WARN else 'in_range'}"
+        return Words(name, f"{self.column} is {' and '.join(bounds)}")
 
 
 @dataclass(frozen=True)
@@ -152,15 +133,8 @@ class Accepted(Rule):
     column: str
     values: tuple[str, ...]
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return f"{self.column}_accepted"
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
-        return f"{self.column} is one of {', '.join(self.values)}"
+    def _words(self) -> Words:
+        return Words(f"{self.column}_accepted", f"{self.column} is one of {', '.join(self.values)}")
 
 
 @dataclass(frozen=True)
@@ -171,15 +145,8 @@ class Matches(Rule):
     pattern: str
     form: str
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return f"{self.column}_matches"
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
-        return f"{self.column} is {self.form}"
+    def _words(self) -> Words:
+        return Words(f"{self.column}_matches", f"{self.column} is {self.form}")
 
 
 @dataclass(frozen=True)
@@ -190,53 +157,74 @@ class Holds(Rule):
     promise: str
     expression: Callable[[ir.Table], ir.BooleanValue]
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return self.title
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
-        return self.promise
+    def _words(self) -> Words:
+        return Words(self.title, self.promise)
 
 
 @dataclass(frozen=True)
 class Refers(Rule):
-    """A key stands in another table; a NULL key does not."""
+    """A key stands in another table; a NULL key does not.
+
+    Attributes:
+        among: A column and a table, where not every row is judged: only those whose value of it
+            stands there, such as rows of the loads that the other table reflects.
+    """
 
     columns: tuple[str, ...]
     table: str
     title: str
+    among: tuple[str, str] | None = None
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return self.title
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
-        return f"each {', '.join(self.columns)} stands in {self.table}"
+    def _words(self) -> Words:
+        judged = f", if its {self.among[0]} stands in {self.among[1]}" if self.among else ""
+        return Words(self.title, f"each {', '.join(self.columns)} stands in {self.table}{judged}")
 
 
 @dataclass(frozen=True)
 class AddsUp(Rule):
-    """The sum of a column over each unit is the number of rows that another table has of it."""
+    """The sum of a column over each unit is what another table has of it; no rows make 0.
+
+    Attributes:
+        by: The columns that name a unit, in both tables.
+        of: The column that is added up in the other table; None: its rows are counted.
+        where: A column and a value, where not every row is added up: only those that have it.
+    """
 
     column: str
-    by: str
+    by: tuple[str, ...]
     table: str
+    of: str | None = None
+    where: tuple[str, str] | None = None
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return f"{self.column}_adds_up"
+    def _words(self) -> Words:
+        of_what = f"_of_{self.where[1]}" if self.where else ""
+        added = f"{self.column} of each {', '.join(self.by)}"
+        return Words(
+            f"{self.column}{of_what}_adds_up",
+            f"{added}{f' of {self.where[1]}' if self.where else ''} add up to the "
+            f"{self.of or 'rows'} of {self.table} on it",
+        )
 
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
-        return f"{self.column} of each {self.by} add up to the rows of {self.table} on it"
+
+@dataclass(frozen=True)
+class Recounted(Rule):
+    """A column of each unit is what counting it again in another table gives; no rows make 0.
+
+    Attributes:
+        by: The columns that name a unit.
+        promise: What is counted, in words.
+        count: Of this table and the other: the columns of ``by``, and ``expected``, which is
+            added up over the rows of a unit.
+    """
+
+    column: str
+    by: tuple[str, ...]
+    table: str
+    promise: str
+    count: Callable[[ir.Table, ir.Table], ir.Table]
+
+    def _words(self) -> Words:
+        return Words(f"{self.column}_recounted", f"{self.column} is {self.promise} ({self.table})")
 
 
 @dataclass(frozen=True)
@@ -255,15 +243,11 @@ class Steady(Rule):
     least_days: int = 14
     severity: str = field(default=WARN, kw_only=True)
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return self.title
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
-        return f"{self.of_day} of a day are near those of the {self.history_days} days before it"
+    def _words(self) -> Words:
+        return Words(
+            self.title,
+            f"{self.of_day} of a day are near those of the {self.history_days} days before it",
+        )
 
 
 @dataclass(frozen=True)
@@ -275,23 +259,6 @@ class Fresh(Rule):
     hours: Mapping[str, float] = field(default_factory=dict)
     severity: str = field(default=WARN, kw_only=True)
 
-    @property
-    def name(self) -> str:
-        """The rule's name within its table."""
-        return "fresh"
-
-    @property
-    def meaning(self) -> str:
-        """What must hold, in words."""
+    def _words(self) -> Words:
         limits = ", ".join(f"{group} {hours:g} h" for group, hours in self.hours.items())
-        return f"the newest {self.column} by {self.by} is not older than: {limits}"
-
-
-def described(rule: Rule) -> dict[str, Any]:
-    """A rule as text, for pages and exports."""
-    return {
-        "rule": rule.name,
-        "meaning": rule.meaning,
-        "severity": rule.severity,
-        "tolerates": rule.tolerance,
-    }
+        return Words("fresh", f"the newest {self.column} by {self.by} is not older than: {limits}")

@@ -13,7 +13,10 @@ from datetime import date
 from lingokids.errors import LingokidsError, did_you_mean
 from lingokids.metrics.definitions import METRICS
 from lingokids.metrics.dimensions import GRAINS
-from lingokids.metrics.subjects import Subject
+from lingokids.metrics.subjects import SUBJECTS, Subject
+
+#: The dimensions whose values are free text.
+WITH_COMMAS = ("activity_name",)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Question:
             raise LingokidsError(f"No metric is asked for: name one of {', '.join(METRICS)}.")
         _refuse_unknown("metric", self.metrics, METRICS)
         _refuse_two_subjects(self.metrics)
+        _refuse_dimensions_of_others(self.metrics[0], (*self.by, *self.where))
         _refuse_unknown("dimension", (*self.by, *self.where), self.subject.dimensions)
         _refuse_unknown("grain", [self.grain] if self.grain is not None else [], GRAINS)
         _refuse_twice(self.metrics)
@@ -89,6 +93,8 @@ class Question:
 def parse_where(conditions: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Read conditions written ``dimension=value``; one named twice may have either value.
 
+    A comma is refused where a list is what is meant: none but titles have one.
+
     Raises:
         LingokidsError: One is written otherwise.
     """
@@ -98,6 +104,11 @@ def parse_where(conditions: Iterable[str]) -> dict[str, tuple[str, ...]]:
         if not (name and equals and value):
             raise LingokidsError(
                 f"where is {condition!r}: write dimension=value, such as os_name=iOS."
+            )
+        if "," in value and name not in WITH_COMMAS:
+            each = " ".join(f"--where {name}={part.strip()}" for part in value.split(","))
+            raise LingokidsError(
+                f"where is {condition!r}: write each value by itself, {each}; either then counts."
             )
         where[name] = (*where.get(name, ()), value)
     return where
@@ -109,6 +120,19 @@ def _refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> 
             raise LingokidsError(
                 f"There is no {kind} {name}.{did_you_mean(name, known)} There are: "
                 f"{', '.join(known)}."
+            )
+
+
+def _refuse_dimensions_of_others(metric: str, names: Iterable[str]) -> None:
+    """A name that is right for metrics about something else: say for which."""
+    subject = METRICS[metric].subject
+    for name in names:
+        having = [other.name for other in SUBJECTS if name in other.dimensions]
+        if having and name not in subject.dimensions:
+            raise LingokidsError(
+                f"{metric} is about {subject.name}, which has no dimension {name} (metrics about "
+                f"{' and '.join(having)} have it).{did_you_mean(name, subject.dimensions)} "
+                f"There are: {', '.join(subject.dimensions)}."
             )
 
 

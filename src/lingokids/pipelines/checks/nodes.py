@@ -1,7 +1,7 @@
 """Checks: which rules of which tables are to be checked.
 
 Here: the list of what is due. Elsewhere: what a rule is and which table has which
-(``contracts``), how it is checked and what is kept of it (``inspections``), because a check is
+(``contracts``), how it is checked and what is kept of it (``checks``), because a check is
 part of every run, not of this pipeline alone.
 """
 

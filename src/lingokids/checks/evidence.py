@@ -1,7 +1,7 @@
 """What checks found, kept: the tables ``check_results`` and ``check_failures``, and a page a run.
 
-Here: writing them. Elsewhere: finding it (``inspections``), what the page looks like
-(``checks.report``), records of runs (``runs``).
+Here: writing them. Elsewhere: finding it (``inspection``), what the page looks like
+(``report``), records of runs (``runs``).
 
 A run that is rolled back keeps its evidence: it is written in a transaction of its own.
 """
@@ -12,8 +12,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from lingokids import contracts
 from lingokids.checks.results import FAILED, MOST_EXAMPLES, WARNED, Result
+from lingokids.errors import LingokidsError
 from lingokids.runs import kept_table
 
 if TYPE_CHECKING:
@@ -101,8 +104,16 @@ def _insert(warehouse: Warehouse, contract: Contract, rows: list[dict[str, Any]]
     import pyarrow as pa
 
     kept_table(warehouse, contract).ensure()
-    if rows:
-        con = warehouse.writer.con
-        con.register("found_", pa.Table.from_pylist(rows, contract.schema.to_pyarrow()))
+    if not rows:
+        return
+    con = warehouse.writer.con
+    con.register("found_", pa.Table.from_pylist(rows, contract.schema.to_pyarrow()))
+    try:
         con.execute(f"INSERT INTO {contract.table_name} BY NAME FROM found_")
-        con.unregister("found_")
+    except duckdb.Error as error:
+        raise LingokidsError(
+            f"What checks found cannot be kept in {contract.table_name}: "
+            f"{str(error).splitlines()[0]}. If the table was changed by hand, drop it: the next "
+            "run makes it anew."
+        ) from error
+    con.unregister("found_")

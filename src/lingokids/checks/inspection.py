@@ -1,25 +1,29 @@
 """Checks of a run: on the rows it changed before its commit, or on whole tables on demand.
 
-Here: which rules are checked on which rows, running their queries, and what follows from them.
-Elsewhere: the rules (``contracts``), their queries (``checks``), where results are kept
-(``evidence``), when a run is checked and rolled back (``hooks``).
+Here: which rules are checked on which rows, and what follows from them. Elsewhere: the rules
+(``contracts``), their queries (``conditions``) and how those are answered (``reading``), what to
+do about a broken rule (``cures``), where results are kept (``evidence``), when a run is checked
+and rolled back (``hooks``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import duckdb
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from lingokids import contracts
+from lingokids.checks import cures
 from lingokids.checks.asked import Asked
-from lingokids.checks.results import FAILED, HELD, SKIPPED, WARNED, Example, Result
+from lingokids.checks.reading import Reader, UnreadableError
+from lingokids.checks.results import FAILED, HELD, MOST_EXAMPLES, SKIPPED, WARNED, Example, Result
 from lingokids.contracts import (
-    AddsUp,
+    OFF,
+    WARN,
     Contract,
     Fresh,
     NoOtherColumns,
@@ -30,22 +34,25 @@ from lingokids.contracts import (
     Steady,
     Unique,
 )
-from lingokids.datasets.warehouse import out_of_room
 from lingokids.errors import LingokidsError
-from lingokids.runs import kept_table
+from lingokids.runs import RECORDS
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
     from lingokids.checks.conditions import Scope
     from lingokids.datasets.tables import TableDataset
     from lingokids.datasets.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
 
+#: Tables that one statement after another makes together: where one of them is, all were.
+_MADE_TOGETHER = (
+    {contract.table_name for contract in RECORDS},
+    {contracts.CHECK_RESULTS.table_name, contracts.CHECK_FAILURES.table_name},
+)
+
 
 class BrokenPromiseError(LingokidsError):
-    """A rule of severity ``error`` does not hold."""
+    """A rule of severity ``error`` does not hold, or cannot be checked."""
 
 
 class Tally(NamedTuple):
@@ -71,21 +78,19 @@ class Inspection:
 
     def __init__(self, warehouse: Warehouse, tables: dict[str, TableDataset], asked: Asked) -> None:
         self._warehouse = warehouse
+        self._reader = Reader(warehouse)
         self._asked = asked
         self._tables = {
             table.table_name: table for table in tables.values() if table.mode != "read"
         }
-        self._cure = ""
+        self._is_of_changes = False
         self.about = ""
         self.results: list[Result] = []
 
     def of_changes(self) -> None:
         """Check the rows that the run changed, in the tables that each run checks."""
         self.about = "Checked: the rows that the run changed."
-        self._cure = (
-            "Every table is as it was. Mend the node or the source, or the rule in "
-            "contracts/promises.py if the promise changed, and run again"
-        )
+        self._is_of_changes = True
         changed = dict.fromkeys(
             change.table_name
             for change in self._warehouse.changes
@@ -100,23 +105,29 @@ class Inspection:
     def of_tables(self) -> None:
         """Check whole tables, without having built anything."""
         self.about = "Checked: whole tables."
-        self._cure = (
-            "Nothing was changed. If rows were changed by hand, make them anew: silver and gold by "
-            "uv run kedro run --params rebuild=bronze, bronze by rebuild=raw"
-        )
-        due = set(self._all(self._tables["due_checks"].load()))
-        names = [name for name in contracts.STORED if name in self._warehouse.tables]
-        if self._asked.table is not None and self._asked.table not in names:
+        due = set(self._reader.all(self._tables["due_checks"].load()))
+        there, dropped = self._warehouse.tables, self._dropped()
+        if not there & set(contracts.STORED):
+            raise LingokidsError("There is no table to check yet: uv run kedro run makes them.")
+        if self._asked.table is not None and self._asked.table not in there | dropped:
             raise LingokidsError(
                 f"{self._asked.table} is not there yet: uv run kedro run makes it."
             )
-        if not names:
-            raise LingokidsError("There is no table to check yet: uv run kedro run makes them.")
-        for name in names:
-            contract = contracts.CONTRACTS[name]
-            asked = [rule for rule in contract.rules if (name, rule.name) in due]
-            if rules := self._check_store(contract, asked):
+        for name, contract in contracts.STORED.items():
+            asked = [
+                rule
+                for rule in contract.rules
+                if (name, rule.name) in due
+                # what no run has made yet is nothing to compare with
+                and getattr(rule, "table", name) in there | dropped
+            ]
+            if asked and name in dropped:
+                missing = [Example({"table": name}, {"is": "missing"})]
+                self._append_schema(contract, len(contract.columns), missing, 0.0)
+            elif asked and name in there and (rules := self._check_store(contract, asked)):
                 self._check(contract, rules, self._whole(name))
+        if self._asked.now is None and any(rule == "fresh" for _, rule in due):
+            LOGGER.info("Freshness is not checked without a clock: give checks.now.")
 
     @property
     def broken(self) -> BrokenPromiseError | None:
@@ -126,9 +137,22 @@ class Inspection:
             return None
         others = f" (and {len(failed) - 1:,} rules more)" if failed[1:] else ""
         return BrokenPromiseError(
-            f"{failed[0].sentence}{others}. {self._cure}; the failing rows stand in "
+            f"{failed[0].sentence}{others}. {self._cure(failed)}. The failing rows stand in "
             "check_failures, and on the page of the run."
         )
+
+    def _cure(self, failed: Sequence[Result]) -> str:
+        if self._is_of_changes:
+            return cures.OF_A_RUN
+        at_fault = {_at_fault(result) for result in failed}
+        layers = {self._tables[name].layer for name in at_fault if name in self._tables}
+        altered = {
+            result.table_name
+            for result in failed
+            if isinstance(result.rule, SchemaKept) and result.table_name in self._warehouse.tables
+        }
+        views = {name for name, table in self._tables.items() if table.mode == "view"}
+        return cures.of_tables(layers, altered - views)
 
     def log(self) -> None:
         """Say what was checked, and what is unusual."""
@@ -152,49 +176,74 @@ class Inspection:
 
         replaced = self._tables[table.replaces].load() if table.replaces else None
         rows = table.inserted_in_run()
-        return Scope(rows, table.load(), table.there_before_run(), replaced, self._other)
+        return Scope(rows, table.load(), table.there_before_run(), replaced, self._reader.table)
 
     def _whole(self, name: str) -> Scope:
         from lingokids.checks.conditions import Scope
 
-        table = self._other(name)
-        return Scope(rows=table, table=table, earlier=None, units=None, other=self._other)
+        table = self._reader.table(name)
+        return Scope(rows=table, table=table, earlier=None, units=None, other=self._reader.table)
 
-    def _other(self, name: str) -> ir.Table:
-        return kept_table(self._warehouse, contracts.CONTRACTS[name]).load()
+    def _dropped(self) -> set[str]:
+        """The tables that are not there, though runs wrote them by their own records."""
+        there = self._warehouse.tables
+        written = set()
+        with contextlib.suppress(UnreadableError):  # which its own rules say
+            steps = self._reader.table("run_steps").select("table_name").distinct()
+            written = {name for (name,) in self._reader.all(steps)}
+        for together in _MADE_TOGETHER:
+            written |= together if together & there else set()
+        return (written & set(contracts.STORED)) - there
 
     # --- checking ---
 
     def _check(self, contract: Contract, rules: list[Rule], scope: Scope) -> None:
         from lingokids.checks import conditions
 
-        started = time.perf_counter()
         in_pass = [rule for rule in rules if isinstance(rule, conditions.OF_PASS)]
-        rows_checked, *counts = self._first(conditions.one_pass(in_pass, scope.rows))
+        self._try(contract, in_pass, partial(self._check_rows, contract, in_pass, scope))
+        for rule in rules:
+            if isinstance(rule, conditions.OF_QUERY):
+                self._try(contract, [rule], partial(self._query, contract, rule, scope))
+            elif isinstance(rule, Fresh) and self._asked.now is not None:
+                self._check_freshness(contract, rule, scope, self._asked.now)
+        if steady := [rule for rule in rules if isinstance(rule, Steady)]:
+            self._check_days(contract, steady, scope)
+
+    def _try(self, contract: Contract, rules: Sequence[Rule], check: Callable[[], None]) -> None:
+        """Make a check; where it cannot be made, that is what was found of its rules."""
+        try:
+            check()
+        except UnreadableError as error:
+            for rule in rules:
+                self._append(contract, rule, Tally(0, 0, 0.0), obstacle=error.cause)
+
+    def _check_rows(self, contract: Contract, rules: Sequence[Rule], scope: Scope) -> None:
+        from lingokids.checks import conditions
+
+        started = time.perf_counter()
+        rows_checked, *counts = self._reader.first(conditions.one_pass(rules, scope.rows))
         seconds = time.perf_counter() - started
-        for rule, count in zip(in_pass, counts, strict=True):
+        for rule, count in zip(rules, counts, strict=True):
             failed = int(count)
             if isinstance(rule, Unique):
                 failed = self._count_repeated(rule, scope, is_alarmed=failed > 0)
             self._note(contract, rule, Tally(rows_checked, failed, seconds), scope)
-        for other in rules:
-            started = time.perf_counter()
-            if isinstance(other, Refers | AddsUp):
-                checked, failed = self._first(conditions.tally(other, scope))
-                tally = Tally(checked, failed, time.perf_counter() - started)
-                self._note(contract, other, tally, scope)
-            elif isinstance(other, Fresh) and self._asked.now is not None:
-                self._check_freshness(contract, other, scope, self._asked.now)
-        if steady := [rule for rule in rules if isinstance(rule, Steady)]:
-            self._check_days(contract, steady, scope)
+
+    def _query(self, contract: Contract, rule: Rule, scope: Scope) -> None:
+        from lingokids.checks import conditions
+
+        started = time.perf_counter()
+        checked, failed = self._reader.first(conditions.tally(rule, scope))
+        self._note(contract, rule, Tally(checked, failed, time.perf_counter() - started), scope)
 
     def _count_repeated(self, rule: Unique, scope: Scope, *, is_alarmed: bool) -> int:
         from lingokids.checks import conditions
 
         if not is_alarmed and scope.earlier is not None:
-            (repeated,) = self._first(conditions.repeated_earlier(rule, scope))
+            (repeated,) = self._reader.first(conditions.repeated_earlier(rule, scope))
             is_alarmed = repeated > 0
-        return int(self._first(conditions.tally(rule, scope))[1]) if is_alarmed else 0
+        return int(self._reader.first(conditions.tally(rule, scope))[1]) if is_alarmed else 0
 
     def _check_days(self, contract: Contract, rules: list[Steady], scope: Scope) -> None:
         from lingokids.checks import conditions, steadiness
@@ -202,9 +251,11 @@ class Inspection:
         started = time.perf_counter()
         compared, judged = scope.table, None
         if scope.units is not None:
-            judged = {day for (day,) in self._all(scope.units.select(rules[0].by).distinct())}
+            judged = {
+                day for (day,) in self._reader.all(scope.units.select(rules[0].by).distinct())
+            }
             compared = conditions.with_history(rules, scope.table, judged)
-        days = self._all(conditions.daily(rules, compared))
+        days = self._reader.all(conditions.daily(rules, compared))
         there = {day for day, *_ in days}
         judged = there if judged is None else there & judged
         seconds = time.perf_counter() - started
@@ -225,7 +276,7 @@ class Inspection:
         from lingokids.checks import conditions
 
         started = time.perf_counter()
-        newest = dict(self._all(conditions.newest(rule, scope.table)))
+        newest = dict(self._reader.all(conditions.newest(rule, scope.table)))
         stale = [
             {rule.by: group, f"newest {rule.column}": newest.get(group), "now": now}
             for group, hours in rule.hours.items()
@@ -238,28 +289,37 @@ class Inspection:
     def _check_store(self, contract: Contract, rules: list[Rule]) -> list[Rule]:
         """Check the stored columns; return the rules that can be checked with them."""
         started = time.perf_counter()
-        stored = self._warehouse.writer.get_schema(contract.table_name)
-        found = {name: dtype.copy(nullable=True) for name, dtype in stored.items()}
         promised = {name: dtype.copy(nullable=True) for name, dtype in contract.schema.items()}
-        faults = {
-            SchemaKept: {
-                name: f"{found.get(name, 'missing')}, promised {dtype}"
-                for name, dtype in promised.items()
-                if found.get(name) != dtype
-            },
-            NoOtherColumns: {
-                name: str(dtype) for name, dtype in found.items() if name not in promised
-            },
+        try:
+            stored = self._reader.columns(contract.table_name)
+        except UnreadableError as error:
+            unreadable = [Example({"table": contract.table_name}, {"is": error.cause})]
+            self._append_schema(contract, len(promised), unreadable, 0.0)
+            return []
+        found = {name: dtype.copy(nullable=True) for name, dtype in stored.items()}
+        wrong = {
+            name: f"{found.get(name, 'missing')}, promised {dtype}"
+            for name, dtype in promised.items()
+            if found.get(name) != dtype
         }
+        others = {name: str(dtype) for name, dtype in found.items() if name not in promised}
         seconds = time.perf_counter() - started
+        if wrong or any(isinstance(rule, SchemaKept) for rule in rules):
+            self._append_schema(contract, len(promised), _columns(wrong), seconds)
         for rule in rules:
-            if isinstance(rule, SchemaKept | NoOtherColumns):
-                wrong = faults[type(rule)]
-                examples = [Example({"column": name}, {"is": is_}) for name, is_ in wrong.items()]
-                self._append(contract, rule, Tally(len(promised), len(wrong), seconds), examples)
-        if faults[SchemaKept]:
+            if isinstance(rule, NoOtherColumns):
+                tally = Tally(len(promised), len(others), seconds)
+                self._append(contract, rule, tally, _columns(others))
+        if wrong:
             return []
         return [rule for rule in rules if not isinstance(rule, SchemaKept | NoOtherColumns)]
+
+    def _append_schema(
+        self, contract: Contract, checked: int, examples: Sequence[Example], seconds: float
+    ) -> None:
+        """Note whether the columns are as promised: also unasked, where no rule can be checked."""
+        rule = next(rule for rule in contract.rules if isinstance(rule, SchemaKept))
+        self._append(contract, rule, Tally(checked, len(examples), seconds), examples)
 
     # --- noting ---
 
@@ -269,33 +329,44 @@ class Inspection:
         self._append(contract, rule, tally, examples)
 
     def _append(
-        self, contract: Contract, rule: Rule, tally: Tally, examples: Sequence[Example]
+        self,
+        contract: Contract,
+        rule: Rule,
+        tally: Tally,
+        examples: Sequence[Example] = (),
+        obstacle: str = "",
     ) -> None:
         name = contract.table_name
         severity = self._asked.severity_of(name, rule)
-        self.results.append(Result(name, rule, severity, *tally, tuple(examples)))
+        if severity == OFF:  # the columns are looked at all the same
+            severity = WARN
+        self.results.append(Result(name, rule, severity, *tally, tuple(examples), obstacle))
 
     def _examples(self, contract: Contract, rule: Rule, scope: Scope) -> list[Example]:
         from lingokids.checks import conditions
 
-        failed = conditions.with_source(conditions.failing(rule, scope), self._other)
+        failed = conditions.failing(rule, scope)
+        try:
+            rows = self._reader.named(conditions.with_source(failed, self._reader.table))
+        except UnreadableError:  # the tables that know the source are broken too
+            rows = self._reader.named(failed.limit(MOST_EXAMPLES))
         examples = []
-        for row in self._warehouse.writer.to_pyarrow(failed).to_pylist():
+        for row in rows:
             key = {name: row[name] for name in contract.grain if name in row}
             source = (row.get("object_key"), row.get("line_number"))
             values = {name: value for name, value in row.items() if value is not None}
             examples.append(Example(key or values, values, *source))
         return examples
 
-    def _first(self, expression: ir.Table) -> tuple[Any, ...]:
-        return self._all(expression)[0]
 
-    def _all(self, expression: ir.Table) -> list[tuple[Any, ...]]:
-        writer = self._warehouse.writer
-        try:
-            return writer.con.execute(writer.compile(expression)).fetchall()
-        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-            raise LingokidsError(f"Checking the tables: {out_of_room(error)}") from error
+def _at_fault(result: Result) -> str:
+    """The table to make anew: for rows of one layer that the next one lacks, that of the next."""
+    rule = result.rule
+    return rule.table if isinstance(rule, Refers) and rule.among else result.table_name
+
+
+def _columns(faults: dict[str, str]) -> list[Example]:
+    return [Example({"column": name}, {"is": fault}) for name, fault in faults.items()]
 
 
 def _is_of_changes(rule: Rule) -> bool:

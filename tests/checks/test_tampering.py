@@ -1,0 +1,240 @@
+"""Whatever is changed in the file by hand, checks on demand find it, say so, and name the cure."""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+import pytest
+
+from builders import a_user_record, an_activity_record, an_event_record
+from lingokids.checks.inspection import BrokenPromiseError
+from lingokids.errors import LingokidsError
+
+ENRICHED = "intermediate_activity_events_enriched"
+DAILY = ("activity_engagement_metrics", "activity_popularity_daily", "user_activity_daily")
+RESULTS = """
+SELECT table_name, rule, verdict FROM check_results
+WHERE run_id = (SELECT max(run_id) FROM check_results) AND verdict IN ('failed', 'warned')
+"""
+
+
+def _slow(*values: str):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def _tamper(project, statement: str) -> None:
+    with duckdb.connect(str(project.database)) as con:
+        con.execute(statement)
+
+
+def _empty(*names: str) -> str:
+    return "; ".join(f"DELETE FROM {name}" for name in names)
+
+
+def _count_more(column: str, dataset: str) -> str:
+    one_more = f"{column} = {column} + 1, lines = lines + 1"
+    return f"UPDATE ingested_objects SET {one_more} WHERE dataset = '{dataset}'"
+
+
+THE_DAY_IN_SILVER_AND_GOLD = _empty(ENRICHED, "enriched_days", *DAILY, "gold_days")
+
+
+@pytest.mark.parametrize(
+    ("statement", "table", "rule"),
+    [
+        (_count_more("kept", "events"), "ingested_objects", "kept_of_events_adds_up"),
+        _slow(_empty("bronze_users"), "ingested_objects", "kept_of_users_adds_up"),
+        _slow(_empty("bronze_activities"), "ingested_objects", "kept_of_activities_adds_up"),
+        _slow(_count_more("quarantined", "users"), "ingested_objects", "quarantined_adds_up"),
+        _slow(
+            f"{THE_DAY_IN_SILVER_AND_GOLD}; DELETE FROM bronze_events",
+            *("ingested_objects", "kept_of_events_adds_up"),
+        ),
+        (THE_DAY_IN_SILVER_AND_GOLD, "stg_events", "event_enriched"),
+        _slow(_empty("stg_users", "user_journeys"), "bronze_users", "user_staged"),
+        _slow(_empty("stg_activities"), "bronze_activities", "activity_staged"),
+        _slow(_empty("user_journeys"), "stg_users", "journey_made"),
+        _slow(_empty("enriched_loads"), ENRICHED, "load_recorded"),
+        _slow(_empty("enriched_days"), ENRICHED, "day_known"),
+        *(_slow(_empty("gold_days"), name, "day_recorded") for name in DAILY),
+        *(
+            _slow(f"UPDATE {name} SET {column} = 1", name, f"{column}_adds_up")
+            for name in DAILY
+            for column in ("total_time_spent", "activities_completed")
+        ),
+        *(
+            _slow(f"UPDATE user_journeys SET {column} = 9", "user_journeys", f"{column}_recounted")
+            for column in ("completed_before", "completed_after", "active_days")
+        ),
+        _slow(f"UPDATE {DAILY[0]} SET completion_rate = 0.5", DAILY[0], "rate_of_counts"),
+        *(
+            _slow(f"UPDATE {name} SET completion_percentage = 9", name, "percentage_of_counts")
+            for name in ("q1_completion_rate", "q2_price_tier_engagement")
+        ),
+    ],
+)
+def test_rows_changed_by_hand_are_found(small, statement, table, rule):
+    _tamper(small, statement)
+
+    with pytest.raises(BrokenPromiseError, match="Nothing was changed"):
+        small.run("checks", checks={"table": table})
+
+    assert (table, rule, "failed") in small.rows(RESULTS)
+    assert small.rows(
+        "SELECT count(*) > 0 FROM check_failures WHERE (run_id, table_name, rule) = "
+        f"((SELECT max(run_id) FROM runs), '{table}', '{rule}')"
+    ) == [(True,)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gold_days",
+        *map(_slow, ("ingested_objects", "user_journeys", "q1_completion_rate")),
+        *map(_slow, ("stg_events", "run_steps", "check_failures")),
+    ],
+)
+def test_a_table_that_was_dropped_is_named(small, name):
+    _tamper(small, f"DROP {'VIEW' if name == 'stg_events' else 'TABLE'} {name}")
+
+    with pytest.raises(BrokenPromiseError, match=f'rule schema_kept .*such as .*"{name}"'):
+        small.run("checks", checks={"table": name})
+
+    assert small.rows(RESULTS) == [(name, "schema_kept", "failed")]
+
+
+@pytest.mark.slow
+def test_nothing_is_found_where_nothing_was_changed(small):
+    small.run("checks")
+
+    assert small.rows(RESULTS) == []
+
+
+# --- the cure ---------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("statement", "cure"),
+    [
+        (_empty("user_journeys"), "bronze"),
+        ("UPDATE user_activity_daily SET total_time_spent = 1", "bronze"),
+        (THE_DAY_IN_SILVER_AND_GOLD, "bronze"),
+        ("DROP TABLE stg_users", "bronze"),
+        ("ALTER TABLE gold_days DROP rules", "bronze"),
+        (_count_more("kept", "events"), "raw"),
+        (_empty("bronze_events"), "raw"),
+        ("DROP TABLE ingested_objects", "raw"),
+        ("ALTER TABLE bronze_events DROP os_name", "raw"),
+    ],
+)
+def test_the_cure_that_is_named_cures(small, statement, cure):
+    before = small.snapshot()
+    _tamper(small, statement)
+
+    with pytest.raises(BrokenPromiseError) as broken:
+        small.run("checks")
+
+    assert f"rebuild={cure}" in broken.value.message
+    for table in re.findall(r"\(drop (\w+) before it", broken.value.message):
+        _tamper(small, f"DROP TABLE {table}")
+    small.run(rebuild=cure)
+    assert small.snapshot() == before
+    small.run("checks")
+    assert small.rows(RESULTS) == []
+
+
+def test_records_of_runs_have_no_cure_but_a_backup(small):
+    _tamper(small, "UPDATE runs SET status = 'fine'")
+
+    with pytest.raises(BrokenPromiseError, match="cannot be made anew"):
+        small.run("checks", checks={"table": "runs"})
+
+
+# --- what cannot be checked ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statement", "asked", "sentence"),
+    [
+        (
+            f"ALTER TABLE {ENRICHED} DROP completed_flag",
+            {"table": "activity_engagement_metrics"},
+            r"rule activities_completed_adds_up .* cannot be checked: Binder Error",
+        ),
+        _slow(
+            f"ALTER TABLE {ENRICHED} DROP completed_flag",
+            *({"table": ENRICHED, "rule": "date_of_event"}, "enriched: rule schema_kept .*complet"),
+        ),
+        _slow(
+            "ALTER TABLE bronze_events DROP os_name",
+            *({"table": "stg_events"}, r"stg_events: rule schema_kept .* by 1 of"),
+        ),
+        _slow(
+            "ALTER VIEW stg_events RENAME TO stg_events_right; CREATE VIEW stg_events AS "
+            "SELECT * REPLACE (error('no day')::DATE AS date) FROM stg_events_right",
+            *({"table": "stg_events"}, "The tables cannot be checked: .*no day"),
+        ),
+        _slow(
+            "ALTER TABLE check_results DROP verdict",
+            *({"table": "stg_users"}, "cannot be kept in check_results: .* drop it"),
+        ),
+    ],
+)
+def test_a_check_that_cannot_be_made_is_a_sentence(small, statement, asked, sentence):
+    _tamper(small, statement)
+
+    with pytest.raises(LingokidsError, match=sentence):
+        small.run("checks", checks=asked)
+
+
+@pytest.mark.slow
+def test_the_command_ends_with_that_sentence_and_exit_code_1(small):
+    _tamper(small, "ALTER TABLE bronze_events DROP device_id")
+
+    refused = small.command("run", "--pipeline", "checks")
+
+    assert refused.returncode == 1
+    assert "Error: bronze_events: rule schema_kept" in refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+
+
+def test_a_check_makes_no_table(small):
+    """Not even the one that a rule of severity warn refers to, and that is gone."""
+    _tamper(small, "DROP TABLE enriched_days")
+
+    small.run("checks", checks={"rule": "day_up_to_date"})
+
+    assert small.rows(RESULTS) == [("gold_days", "day_up_to_date", "warned")]
+    assert small.rows("FROM duckdb_tables() WHERE table_name = 'enriched_days'") == []
+
+
+# --- what is asked ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_table_that_no_run_has_made_yet_breaks_no_rule(project, count):
+    project.deliver("events", "a", [an_event_record(1), an_event_record(2)])
+    project.deliver("users", "u", [a_user_record()])
+    project.deliver("activities", "c", [an_activity_record()])
+    for name in ("ingestion", "staging", "enrichment", "marts")[:count]:
+        project.run(name)
+
+    project.run("checks")
+
+    assert project.rows(RESULTS) == []
+
+
+def test_freshness_that_is_not_checked_is_said_to_be_so(small, caplog):
+    small.run("checks", checks={"table": "ingested_objects"})
+
+    assert "Freshness is not checked without a clock" in caplog.text
+
+
+def test_what_is_turned_off_cannot_be_asked_for(small):
+    off = {"severities": {"ingested_objects.lines_accounted_for": "off"}}
+
+    with pytest.raises(LingokidsError, match=r"turns off all that is asked for"):
+        small.run("checks", checks=off | {"rule": "lines_accounted_for"})
