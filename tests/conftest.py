@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +20,12 @@ from typing import Any
 import duckdb
 import ibis
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, Phase
 from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
 
-from builders import EXERCISE_FILES
+from builders import EXERCISE_FILES, an_event_record
 
 pytest_plugins = ["minio_server", "sample_deliveries", "set_up_server"]
 
@@ -164,9 +166,12 @@ def new_project(tmp_path_factory, monkeypatch):
         return Project(folder)
 
     class Switching(Project):
-        def run(self, pipeline: str | None = None, **parameters: Any) -> None:
+        def switch_to(self) -> None:
             monkeypatch.setenv("LINGOKIDS_TEST_FOLDER", str(self.folder))
             monkeypatch.chdir(self.folder)  # kedro-viz's own hooks write below it
+
+        def run(self, pipeline: str | None = None, **parameters: Any) -> None:
+            self.switch_to()
             super().run(pipeline, **parameters)
 
     return lambda: Switching(make().folder)
@@ -185,14 +190,56 @@ def rows():
     return lambda table: backend.to_pyarrow(table).to_pylist()
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture
-def sample_project(new_project) -> Project:
-    """The committed sample, taken in by one run."""
-    project = new_project()
+def project_after(new_project, shared_folder):
+    """Make a project in which something was done: once in a test run, and copied for each test."""
+
+    def make(name: str, do: Callable[[Project], object]) -> Project:
+        done = shared_folder / f"after-{name}"
+        with FileLock(f"{done}.lock"):
+            if not done.exists():
+                first = new_project()
+                do(first)
+                first.folder.rename(done)
+        project = new_project()
+        shutil.rmtree(project.folder)
+        shutil.copytree(done, project.folder, symlinks=True)
+        project.switch_to()
+        return project
+
+    return make
+
+
+def take_in_an_event(project: Project) -> None:
+    """Deliver one event and run once."""
+    project.deliver("events", "a", [an_event_record()])
+    project.run()
+
+
+@pytest.fixture
+def begun_project(project_after) -> Project:
+    """One event of an unknown user, taken in by one run."""
+    return project_after("an-event", take_in_an_event)
+
+
+def take_in_sample(project: Project) -> None:
+    """Deliver the committed sample and run once."""
     shutil.rmtree(project.folder / "raw")
     shutil.copytree(ROOT / "data" / "01_raw", project.folder / "raw")
     project.run()
-    return project
+
+
+@pytest.fixture
+def sample_project(project_after) -> Project:
+    """The committed sample, taken in by one run."""
+    return project_after("sample", take_in_sample)
 
 
 @pytest.fixture
