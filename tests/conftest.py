@@ -67,7 +67,9 @@ class Project:
     def run(self, pipeline: str | None = None, **parameters: Any) -> None:
         """One ``kedro run`` in this process."""
         with KedroSession.create(
-            project_path=self.folder, env="test", runtime_params=parameters or None
+            project_path=self.folder,
+            env=self.environment["KEDRO_ENV"],
+            runtime_params=parameters or None,
         ) as session:
             session.run(pipeline_names=[pipeline] if pipeline else None)
 
