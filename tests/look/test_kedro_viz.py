@@ -162,6 +162,7 @@ def test_a_run_beside_the_server_is_not_kept_waiting_and_its_rows_are_shown(deli
     }
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_preview_answers_at_once_while_another_process_writes(delivered, viz):
     started = time.monotonic()
