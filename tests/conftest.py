@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +20,12 @@ from typing import Any
 import duckdb
 import ibis
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, Phase
 from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
 
-from builders import EXERCISE_FILES
+from builders import EXERCISE_FILES, an_event_record
 
 pytest_plugins = ["minio_server", "sample_deliveries", "set_up_server", "small_warehouse"]
 
@@ -65,7 +67,9 @@ class Project:
     def run(self, pipeline: str | None = None, **parameters: Any) -> None:
         """One ``kedro run`` in this process."""
         with KedroSession.create(
-            project_path=self.folder, env="test", runtime_params=parameters or None
+            project_path=self.folder,
+            env=self.environment["KEDRO_ENV"],
+            runtime_params=parameters or None,
         ) as session:
             session.run(pipeline_names=[pipeline] if pipeline else None)
 
@@ -142,6 +146,15 @@ def wait_for(run: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"the run ended before {text}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the tests that measure where other workers would disturb them."""
+    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+        left_out = pytest.mark.skip(reason="it measures: uv run pytest -n 0 -m alone")
+        for item in items:
+            if item.get_closest_marker("alone"):
+                item.add_marker(left_out)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _configured() -> None:
     configure_project("lingokids")
@@ -164,9 +177,12 @@ def new_project(tmp_path_factory, monkeypatch):
         return Project(folder)
 
     class Switching(Project):
-        def run(self, pipeline: str | None = None, **parameters: Any) -> None:
+        def switch_to(self) -> None:
             monkeypatch.setenv("LINGOKIDS_TEST_FOLDER", str(self.folder))
             monkeypatch.chdir(self.folder)  # kedro-viz's own hooks write below it
+
+        def run(self, pipeline: str | None = None, **parameters: Any) -> None:
+            self.switch_to()
             super().run(pipeline, **parameters)
 
     return lambda: Switching(make().folder)
@@ -185,14 +201,56 @@ def rows():
     return lambda table: backend.to_pyarrow(table).to_pylist()
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture
-def sample_project(new_project) -> Project:
-    """The committed sample, taken in by one run."""
-    project = new_project()
+def project_after(new_project, shared_folder):
+    """Make a project in which something was done: once in a test run, and copied for each test."""
+
+    def make(name: str, do: Callable[[Project], object]) -> Project:
+        done = shared_folder / f"after-{name}"
+        with FileLock(f"{done}.lock"):
+            if not done.exists():
+                first = new_project()
+                do(first)
+                first.folder.rename(done)
+        project = new_project()
+        shutil.rmtree(project.folder)
+        shutil.copytree(done, project.folder, symlinks=True)
+        project.switch_to()
+        return project
+
+    return make
+
+
+def take_in_an_event(project: Project) -> None:
+    """Deliver one event and run once."""
+    project.deliver("events", "a", [an_event_record()])
+    project.run()
+
+
+@pytest.fixture
+def begun_project(project_after) -> Project:
+    """One event of an unknown user, taken in by one run."""
+    return project_after("an-event", take_in_an_event)
+
+
+def take_in_sample(project: Project) -> None:
+    """Deliver the committed sample and run once."""
     shutil.rmtree(project.folder / "raw")
     shutil.copytree(ROOT / "data" / "01_raw", project.folder / "raw")
     project.run()
-    return project
+
+
+@pytest.fixture
+def sample_project(project_after) -> Project:
+    """The committed sample, taken in by one run."""
+    return project_after("sample", take_in_sample)
 
 
 @pytest.fixture

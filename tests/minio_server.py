@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import s3fs
+from filelock import FileLock
 
 from builders import EXERCISE_FILES
 from conftest import ROOT, Project
@@ -145,7 +146,7 @@ def wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[Server]:
-    """A server for all tests."""
+    """A server for all tests of a worker."""
     if endpoint := os.environ.get("MINIO_ENDPOINT"):
         yield Server(endpoint, os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
         return
@@ -153,14 +154,15 @@ def server(tmp_path_factory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def buckets(server) -> Server:
-    """The server with the project's five buckets, all empty."""
+def buckets(server, shared_folder) -> Iterator[Server]:
+    """The server with the project's five buckets, all empty; for one test at a time."""
     filesystem = server.filesystem
-    for bucket in BUCKETS:
-        if filesystem.exists(bucket):
-            filesystem.rm(bucket, recursive=True)
-        filesystem.mkdir(bucket)
-    return server
+    with FileLock(shared_folder / f"{server.endpoint.rpartition('/')[2]}.lock"):
+        for bucket in BUCKETS:
+            if filesystem.exists(bucket):
+                filesystem.rm(bucket, recursive=True)
+            filesystem.mkdir(bucket)
+        yield server
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ ONE_MORE_DAY_OF_A_FIRST_RUN = 0.29
 SIZE = 0.42
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_the_ratios_at_a_million_events_are_those_that_were_measured(tmp_path):
     plan = plan_of(events=1_000_000, objects=2_000)

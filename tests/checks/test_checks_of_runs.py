@@ -252,12 +252,13 @@ _DELIVERIES = {
 def test_runs_broken_by_a_rule_leave_all_tables_as_they_were(first, second, users, new_project):
     """Not even in the next run, which takes in the same deliveries with the rule relaxed."""
     broken, untroubled = new_project(), new_project()
-    for project in (broken, untroubled):
-        project.deliver("events", "a", first)
-        project.run()
-        project.deliver("events", "b", second, "2021-02-02 00:00:00")
-        project.deliver("users", "u", users)
+    broken.deliver("events", "a", first)
+    broken.run()
+    broken.deliver("events", "b", second, "2021-02-02 00:00:00")
+    broken.deliver("users", "u", users)
     before = broken.snapshot()
+    shutil.rmtree(untroubled.folder)
+    shutil.copytree(broken.folder, untroubled.folder, symlinks=True)
 
     with pytest.raises(BrokenPromiseError):
         broken.run(checks=STRICT_COUNTRIES)

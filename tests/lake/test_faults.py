@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from kedro.framework.session import KedroSession
 from minio import MinioAdmin
 from minio.credentials import StaticProvider
 
@@ -27,15 +26,9 @@ KEY = "2021-02-01/00/a.jsonl"
 def taken_in(minio_project) -> MinioProject:
     """A project that has taken in one event, and has another to take in."""
     minio_project.deliver("events", "2021-02-01/00/first.jsonl", [an_event_record(1)])
-    run_here(minio_project)
+    minio_project.run()
     minio_project.deliver("events", KEY, [an_event_record(2)])
     return minio_project
-
-
-def run_here(project: MinioProject) -> None:
-    """A run in this process, which spares its start."""
-    with KedroSession.create(project_path=project.folder, env="minio") as session:
-        session.run()
 
 
 def ask(project: MinioProject, **settings: float) -> None:
@@ -88,7 +81,7 @@ def assert_cured(project: MinioProject, events: int = 2, **environment: str) -> 
     if environment:
         run = project.command("run", "--pipeline", "ingestion", **environment)
         assert run.returncode == 0, run.stdout + run.stderr
-    run_here(project)
+    project.run()
     assert len(project.table("stg_events")) == events
 
 
@@ -251,7 +244,7 @@ def test_an_object_deleted_before_it_is_read_is_left_out(taken_in):
     assert run.returncode == 0, run.stdout + run.stderr
     assert f"{KEY} changed or is gone: the next run takes it in." in run.stdout
     assert len(taken_in.table("ingested_objects")) == 1
-    run_here(taken_in)
+    taken_in.run()
     assert "Nothing new" in taken_in.command("run").stdout
 
 

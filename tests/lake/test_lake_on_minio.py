@@ -26,19 +26,27 @@ def _assert_published(project, folder) -> None:
         assert files == {file["path"] for file in manifest["files"] + manifest["superseded"]}
 
 
-def _run(project, *arguments: str) -> str:
-    run = project.command("run", *arguments)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout
+@pytest.fixture
+def run(minio_project, caplog):
+    """Run here, and tell what was logged."""
+
+    def run(*pipelines: str) -> str:
+        caplog.clear()
+        minio_project.run(*pipelines)
+        return caplog.text
+
+    return run
 
 
-def test_buckets_are_published_to_and_the_warehouse_restored_from_them(minio_project, tmp_path):
+def test_buckets_are_published_to_and_the_warehouse_restored_from_them(
+    minio_project, run, tmp_path
+):
     deliver_a_day(minio_project, 5, landed_at="now")
-    _run(minio_project)
+    run()
     deliver_a_day(minio_project, 6, an_event_record(105), landed_at="now")
-    assert "Published: " in _run(minio_project)
+    assert "Published: " in run()
     _assert_published(minio_project, tmp_path / "first")
-    assert "Published" not in _run(minio_project)
+    assert "Published" not in run()
     before = minio_project.snapshot()
 
     minio_project.database.unlink()
@@ -46,37 +54,36 @@ def test_buckets_are_published_to_and_the_warehouse_restored_from_them(minio_pro
     for dataset in ("events", "users", "activities"):
         filesystem.rm(f"raw-{dataset}", recursive=True)
         filesystem.mkdir(f"raw-{dataset}")
-    _run(minio_project, "--pipeline", "restore")
-    _run(minio_project)
+    run("restore")
+    run()
 
     assert minio_project.snapshot() == before
     _assert_published(minio_project, tmp_path / "second")
     deliver_a_day(minio_project, 7, landed_at="now")
-    _run(minio_project)
+    run()
     assert minio_project.rows("SELECT max(load_id) FROM ingested_objects") == [(3,)]
     _assert_published(minio_project, tmp_path / "third")
 
 
 @pytest.mark.parametrize("bucket", ["bronze", "gold"])
 def test_a_missing_bucket_is_named_and_the_next_run_makes_up_for_it(
-    minio_project, tmp_path, bucket
+    minio_project, run, tmp_path, bucket
 ):
     deliver_a_day(minio_project, 5, landed_at="now")
     minio_project.server.filesystem.rmdir(bucket)
 
-    run = minio_project.command("run")
+    refused = minio_project.command("run")
 
-    _assert_refused(run, f"tables are up to date, but s3://{bucket} is not")
-    assert (
-        f"s3://{bucket}/manifest.json is not there (NoSuchBucket): create the bucket" in run.stderr
-    )
+    _assert_refused(refused, f"tables are up to date, but s3://{bucket} is not")
+    sentence = f"s3://{bucket}/manifest.json is not there (NoSuchBucket): create the bucket"
+    assert sentence in refused.stderr
     assert len(minio_project.table("stg_events")) == 1
     minio_project.server.filesystem.mkdir(bucket)
-    assert "Nothing new: 0 objects read" in _run(minio_project)
+    assert "Nothing new: 0 objects read" in run()
     _assert_published(minio_project, tmp_path / "cured")
 
 
-def test_a_denied_bucket_is_named_without_its_secret(minio_project, tmp_path):
+def test_a_denied_bucket_is_named_without_its_secret(minio_project, run, tmp_path):
     deliver_a_day(minio_project, 5, landed_at="now")
     places = tmp_path / "conf" / "minio" / "globals.yml"
     right = places.read_text()
@@ -87,21 +94,21 @@ def test_a_denied_bucket_is_named_without_its_secret(minio_project, tmp_path):
         "  client_kwargs: {endpoint_url: '${oc.env:MINIO_ENDPOINT}'}\n"
     )
 
-    run = minio_project.command("run")
+    refused = minio_project.command("run")
 
-    _assert_refused(run, "tables are up to date, but s3://bronze is not")
-    assert "does not accept the credentials (InvalidAccessKeyId)" in run.stderr
-    assert "not-to-be-shown" not in run.stdout + run.stderr
+    _assert_refused(refused, "tables are up to date, but s3://bronze is not")
+    assert "does not accept the credentials (InvalidAccessKeyId)" in refused.stderr
+    assert "not-to-be-shown" not in refused.stdout + refused.stderr
     places.write_text(right)
-    _run(minio_project)
+    run()
     _assert_published(minio_project, tmp_path / "cured")
 
 
 @pytest.fixture
-def to_restore(minio_project):
+def to_restore(minio_project, run):
     """A project whose warehouse is gone and whose lake is whole."""
     deliver_a_day(minio_project, 5, landed_at="now")
-    _run(minio_project)
+    run()
     minio_project.database.unlink()
     return minio_project
 
@@ -150,13 +157,13 @@ def test_of_two_who_publish_at_once_one_is_told(minio_project):
     assert lake.manifest().run_id == "other"
 
 
-def test_an_object_that_vanished_is_written_anew(minio_project, tmp_path):
+def test_an_object_that_vanished_is_written_anew(minio_project, run, tmp_path):
     deliver_a_day(minio_project, 5, landed_at="now")
-    _run(minio_project)
+    run()
     filesystem = minio_project.server.filesystem
     vanished = filesystem.find("gold/activity_popularity_daily")[0]
     filesystem.rm(vanished)
 
-    assert f"such as {vanished.removeprefix('gold/')}" in _run(minio_project)
+    assert f"such as {vanished.removeprefix('gold/')}" in run()
 
     _assert_published(minio_project, tmp_path / "cured")

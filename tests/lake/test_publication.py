@@ -26,6 +26,17 @@ from published import (
 pytestmark = pytest.mark.slow
 
 
+def _publish_a_day(project):
+    deliver_a_day(project, 5)
+    project.run()
+
+
+@pytest.fixture
+def published(project_after):
+    """A project that has taken in and published the fifth of January."""
+    return project_after("published-day", _publish_a_day)
+
+
 def test_bronze_and_gold_are_published_row_for_row(sample_project):
     assert_published(sample_project)
 
@@ -72,9 +83,8 @@ def test_a_corrected_day_replaces_the_file_it_is_in(project):
     }
 
 
-def test_a_run_with_nothing_new_publishes_nothing(project):
-    deliver_a_day(project, 5)
-    project.run()
+def test_a_run_with_nothing_new_publishes_nothing(published):
+    project = published
     files = sorted(path for path in project.folder.glob("0*/**/*") if path.is_file())
     before = [(path, path.stat().st_mtime_ns) for path in files]
 
@@ -84,9 +94,8 @@ def test_a_run_with_nothing_new_publishes_nothing(project):
     assert [(path, path.stat().st_mtime_ns) for path in files] == before
 
 
-def test_pipelines_run_alone_leave_the_publication_to_the_next_one(project):
-    deliver_a_day(project, 5)
-    project.run()
+def test_pipelines_run_alone_leave_the_publication_to_the_next_one(published):
+    project = published
     deliver_a_day(project, 7)
     for pipeline in ("ingestion", "staging", "enrichment", "marts"):
         project.run(pipeline)
@@ -97,9 +106,8 @@ def test_pipelines_run_alone_leave_the_publication_to_the_next_one(project):
     assert_published(project)
 
 
-def test_an_answer_rebuilt_under_other_parameters_is_published(project):
-    deliver_a_day(project, 5)
-    project.run()
+def test_an_answer_rebuilt_under_other_parameters_is_published(published):
+    project = published
     project.run("marts", os_names={"iOS": "Apple"})
     project.run("publication")
 
@@ -135,9 +143,8 @@ def test_many_small_files_of_a_month_are_put_together(project, monkeypatch):
     ]
 
 
-def test_a_superseded_file_stays_for_the_grace_and_goes_after_it(project):
-    deliver_a_day(project, 5)
-    project.run()
+def test_a_superseded_file_stays_for_the_grace_and_goes_after_it(published):
+    project = published
     (old,) = the_files(project.folder / "03_gold", GOLD[0])
     project.deliver("events", "a.jsonl", [an_event_record(77)], "2021-04-08 00:00:00")
     project.run()
@@ -153,9 +160,8 @@ def test_a_superseded_file_stays_for_the_grace_and_goes_after_it(project):
     assert_published(project)
 
 
-def test_a_file_that_a_killed_run_left_is_removed(project):
-    deliver_a_day(project, 5)
-    project.run()
+def test_a_file_that_a_killed_run_left_is_removed(published):
+    project = published
     orphan = project.folder / "02_bronze" / "bronze_events" / "2021-02" / "orphan.parquet"
     orphan.write_bytes(b"half")
     (project.folder / "02_bronze" / ".writing").mkdir()
@@ -192,9 +198,8 @@ def test_one_lake_that_cannot_be_written_leaves_the_other_to_be_published(projec
 
 
 @pytest.mark.parametrize(("lake", "number"), [("02_bronze", 1), ("03_gold", 0), ("03_gold", -1)])
-def test_a_file_that_vanished_is_written_anew_by_the_next_run(project, lake, number, caplog):
-    deliver_a_day(project, 5)
-    project.run()
+def test_a_file_that_vanished_is_written_anew_by_the_next_run(published, lake, number, caplog):
+    project = published
     path = the_manifest(project.folder / lake)["files"][number]["path"]
     (project.folder / lake / path).unlink()
 
@@ -204,9 +209,8 @@ def test_a_file_that_vanished_is_written_anew_by_the_next_run(project, lake, num
     assert_published(project)
 
 
-def test_a_new_warehouse_with_the_same_objects_replaces_the_publication(project):
-    deliver_a_day(project, 5)
-    project.run()
+def test_a_new_warehouse_with_the_same_objects_replaces_the_publication(published):
+    project = published
     deliver_a_day(project, 6)
     project.run()
     project.database.unlink()
@@ -216,9 +220,8 @@ def test_a_new_warehouse_with_the_same_objects_replaces_the_publication(project)
     assert_published(project)
 
 
-def test_a_new_warehouse_with_fewer_objects_leaves_the_publication(project):
-    deliver_a_day(project, 5)
-    project.run()
+def test_a_new_warehouse_with_fewer_objects_leaves_the_publication(published):
+    project = published
     before = (project.folder / "02_bronze" / "manifest.json").read_bytes()
     project.database.unlink()
     shutil.rmtree(project.folder / "raw" / "events")
@@ -234,9 +237,8 @@ def test_a_new_warehouse_with_fewer_objects_leaves_the_publication(project):
         assert the_rows(project.folder / "02_bronze", table) == project.table(table)
 
 
-def test_a_publication_with_other_columns_is_replaced(project):
-    deliver_a_day(project, 5)
-    project.run()
+def test_a_publication_with_other_columns_is_replaced(published):
+    project = published
     manifest = project.folder / "03_gold" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"completion_rate": "float64"', '"x": "int8"'))
 
@@ -280,11 +282,10 @@ def test_of_two_who_publish_at_once_one_is_told(tmp_path):
     assert lake.manifest().run_id == "other"
 
 
-def test_a_published_table_is_read_through_the_catalog(project):
+def test_a_published_table_is_read_through_the_catalog(published):
     from kedro.framework.session import KedroSession
 
-    deliver_a_day(project, 5)
-    project.run()
+    project = published
     killed = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
     left = project.folder / f".fetched-{killed.stdout.strip()}-left"
     left.mkdir()

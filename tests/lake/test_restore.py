@@ -32,8 +32,14 @@ def deliver_a_history(project) -> None:
     project.run()
 
 
-def test_the_warehouse_is_rebuilt_from_published_bronze_alone(project):
-    deliver_a_history(project)
+@pytest.fixture
+def grown(project_after):
+    """A project that has taken in and published the history."""
+    return project_after("three-loads", deliver_a_history)
+
+
+def test_the_warehouse_is_rebuilt_from_published_bronze_alone(grown):
+    project = grown
     before = project.snapshot()
     lose_everything_but_the_lake(project)
 
@@ -44,9 +50,8 @@ def test_the_warehouse_is_rebuilt_from_published_bronze_alone(project):
     assert_published(project)
 
 
-def test_tables_without_a_row_are_restored_too(project):
-    project.deliver("events", "a.jsonl", [an_event_record()])
-    project.run()
+def test_tables_without_a_row_are_restored_too(begun_project):
+    project = begun_project
     before = project.snapshot()
     lose_everything_but_the_lake(project)
 
@@ -56,8 +61,8 @@ def test_tables_without_a_row_are_restored_too(project):
     assert project.snapshot() == before
 
 
-def test_deliveries_go_on_after_a_restore(project):
-    deliver_a_history(project)
+def test_deliveries_go_on_after_a_restore(grown):
+    project = grown
     shutil.copytree(project.folder / "raw", project.folder / "kept", copy_function=shutil.copy2)
     lose_everything_but_the_lake(project)
     project.run("restore")
@@ -71,10 +76,10 @@ def test_deliveries_go_on_after_a_restore(project):
     project.run()
 
     assert project.rows("SELECT max(load_id) FROM ingested_objects") == [(4,)]
-    grown = project.snapshot(without_loads=True)
+    gone_on = project.snapshot(without_loads=True)
     assert_published(project)
     project.run(rebuild="raw")
-    assert project.snapshot(without_loads=True) == grown
+    assert project.snapshot(without_loads=True) == gone_on
 
 
 def test_a_warehouse_with_loads_is_not_restored_over(project):

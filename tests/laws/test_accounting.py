@@ -86,9 +86,8 @@ def test_the_order_of_delivery_does_not_matter(new_project):
         assert _without_versions(snapshot) == _without_versions(snapshots[0])
 
 
-def test_a_user_who_arrives_late_makes_his_past_days_right(project):
-    project.deliver("events", "a", [an_event_record(1, user_id=an_id(900))])
-    project.run()
+def test_a_user_who_arrives_late_makes_his_past_days_right(begun_project):
+    project = begun_project
     status = "SELECT subscription_status, country_code FROM activity_engagement_metrics"
     assert project.rows(status) == [("unknown", "unknown")]
 
@@ -98,10 +97,9 @@ def test_a_user_who_arrives_late_makes_his_past_days_right(project):
     assert project.rows(status) == [("free", "es")]
 
 
-def test_an_event_that_moves_or_vanishes_leaves_no_trace(project):
+def test_an_event_that_moves_or_vanishes_leaves_no_trace(begun_project):
+    project = begun_project
     days = "SELECT date::VARCHAR, activities_played FROM activity_engagement_metrics"
-    project.deliver("events", "a", [an_event_record(1)], "2021-02-01 00:00:00")
-    project.run()
     assert project.rows(days) == [("2021-01-05", 1)]
 
     moved = an_event_record(1, occurred_at="2021-01-09 10:00:00.000")
@@ -168,9 +166,8 @@ def test_of_a_day_only_the_users_whose_rows_change_are_rebuilt(project):
     assert sorted(project.rows(played)) == [(an_id(900), 1), (an_id(902), 3)]
 
 
-def test_a_run_with_nothing_new_writes_nothing(project, caplog):
-    project.deliver("events", "a", [an_event_record(1)])
-    project.run()
+def test_a_run_with_nothing_new_writes_nothing(begun_project, caplog):
+    project = begun_project
     before = project.database.read_bytes()
 
     project.run()

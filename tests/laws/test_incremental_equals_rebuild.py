@@ -146,14 +146,8 @@ def _check(history, new_project) -> None:
     ],
     ids=lambda rules: next(iter(rules)),
 )
-def test_another_rule_gives_what_a_rebuild_with_it_gives(project, rules):
-    exits = [
-        an_event_record(number, occurred_at=f"2021-01-0{day} 10:{minute}:00.000")
-        for number, (day, minute) in enumerate(((4, 10), (5, 10), (5, 20), (8, 10)), start=1)
-    ]
-    project.deliver("events", "e", exits)
-    project.deliver("users", "u", [a_user_record(900, subscription_start_at="2021-01-06 10:00:00")])
-    project.run()
+def test_another_rule_gives_what_a_rebuild_with_it_gives(project_after, rules):
+    project = project_after("four-exits", _take_in_four_exits)
     usual = project.snapshot()
 
     project.run(**rules)
@@ -165,6 +159,16 @@ def test_another_rule_gives_what_a_rebuild_with_it_gives(project, rules):
 
     project.run()
     assert project.snapshot() == usual
+
+
+def _take_in_four_exits(project) -> None:
+    exits = [
+        an_event_record(number, occurred_at=f"2021-01-0{day} 10:{minute}:00.000")
+        for number, (day, minute) in enumerate(((4, 10), (5, 10), (5, 20), (8, 10)), start=1)
+    ]
+    project.deliver("events", "e", exits)
+    project.deliver("users", "u", [a_user_record(900, subscription_start_at="2021-01-06 10:00:00")])
+    project.run()
 
 
 @pytest.mark.slow
@@ -182,14 +186,35 @@ def test_a_record_that_corrects_only_the_registration_makes_the_journey_right(pr
     assert project.rows(weeks) == [("2021-01-11", [0])]
 
 
-@settings(max_examples=2, **A_LAW)
-@given(history=histories)
-def test_any_history_gives_what_a_rebuild_gives(history, new_project):
+def test_a_history_of_late_and_corrected_deliveries_gives_what_a_rebuild_gives(new_project):
+    """One that meets most of what can happen; the many are below."""
+    at = [_instant(hour) for hour in (0, 30, 60, 90)]
+    trial = _a_user(0, "fr", (0, 20, 50, None, None))
+    history = [
+        (
+            [
+                ("events", 0, [an_event_record(1, occurred_at=at[2]), b"{"], 48),
+                ("events", 1, [an_event_record(2, occurred_at=at[1])], 72),
+            ],
+            ["ingestion", "staging"],
+        ),
+        (
+            [
+                ("events", 0, [an_event_record(1, occurred_at=at[3])], 60),  # moves to another day
+                ("events", 2, [an_event_record(2, name="activity_enter")], 12),  # late: no last one
+                ("users", 0, [trial], 60),
+                ("activities", 0, [an_activity_record(type="video")], 60),
+            ],
+            [None],
+        ),
+        ([("events", 3, [an_event_record(3, occurred_at=at[0])], 90)], ["marts", "ingestion"]),
+    ]
+
     _check(history, new_project)
 
 
 @pytest.mark.slow
-@settings(max_examples=10, **A_LAW)
+@settings(max_examples=12, **A_LAW)
 @given(history=histories)
 def test_many_histories_give_what_a_rebuild_gives(history, new_project):
     _check(history, new_project)

@@ -16,6 +16,7 @@ from ibis import _
 
 from browser import browse, lines_of_png
 from builders import an_event_record
+from conftest import take_in_sample
 from lingokids.metrics import SHOWN
 
 pytestmark = pytest.mark.slow
@@ -26,10 +27,14 @@ CHARTS += ("completion_rate", "price_tier", "subscription_impact")
 
 
 @pytest.fixture
-def reported(sample_project):
+def reported(project_after):
     """The sample, taken in and reported on."""
-    sample_project.run("reporting")
-    return sample_project
+
+    def report(project):
+        take_in_sample(project)
+        project.run("reporting")
+
+    return project_after("reported", report)
 
 
 def folder_of(project) -> Path:

@@ -71,9 +71,7 @@ class Shell:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-@pytest.fixture
-def delivered(project):
-    """A project with two events on two days, brought up to date by one run."""
+def _take_in(project):
     project.deliver(
         "events",
         "a.jsonl",
@@ -82,7 +80,12 @@ def delivered(project):
     project.deliver("users", "a.jsonl", [a_user_record()])
     project.deliver("activities", "a.jsonl", [an_activity_record()])
     project.run()
-    return project
+
+
+@pytest.fixture
+def delivered(project_after):
+    """A project with two events on two days, brought up to date by one run."""
+    return project_after("two-days", _take_in)
 
 
 @pytest.fixture

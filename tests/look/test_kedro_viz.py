@@ -62,17 +62,19 @@ class Viz:
         return [dict(zip(preview["columns"], cells, strict=True)) for cells in preview["data"]]
 
 
-@pytest.fixture
-def delivered(project, monkeypatch):
-    """A project in which every table has rows, brought up to date by one run."""
-    monkeypatch.chdir(project.folder)  # kedro-viz writes to the .viz of the current folder
+def _take_in(project):
     project.deliver("events", "a.jsonl", [an_event_record(1)], "2021-02-01 00:00:00")
     project.deliver("events", "b.jsonl", [an_event_record(1)], "2021-02-02 00:00:00")
     project.deliver("events", "c.jsonl", b"not JSON\n", "2021-02-03 00:00:00")
     project.deliver("users", "a.jsonl", [a_user_record()])
     project.deliver("activities", "a.jsonl", [an_activity_record()])
     project.run()
-    return project
+
+
+@pytest.fixture
+def delivered(project_after):
+    """A project in which every table has rows, brought up to date by one run."""
+    return project_after("every-table", _take_in)
 
 
 @pytest.fixture
@@ -160,6 +162,7 @@ def test_a_run_beside_the_server_is_not_kept_waiting_and_its_rows_are_shown(deli
     }
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_preview_answers_at_once_while_another_process_writes(delivered, viz):
     started = time.monotonic()

@@ -84,9 +84,7 @@ def test_a_format_that_is_none_is_refused():
         questions.parse_format("jsn")
 
 
-@pytest.fixture
-def played(project):
-    """Six users in Spain, of whom five completed; two in France."""
+def _play(project):
     users = [a_user_record(900 + n, country_code="fr" if n > 6 else "es") for n in range(1, 9)]
     project.deliver("users", "u", users)
     exits = [
@@ -99,7 +97,12 @@ def played(project):
     ]
     project.deliver("events", "e", exits)
     project.run()
-    return project
+
+
+@pytest.fixture
+def played(project_after):
+    """Six users in Spain, of whom five completed; two in France."""
+    return project_after("played", _play)
 
 
 def ask(project, smallest_group=5, **asked):

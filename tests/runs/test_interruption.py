@@ -40,15 +40,22 @@ def _deliver_a_day(project, day: int) -> None:
     project.deliver("activities", f"day-{day}", [an_activity_record(name=f"Fish {day}")])
 
 
+def _take_in_one_of_two_days(project):
+    _deliver_a_day(project, 1)
+    project.run()
+    _deliver_a_day(project, 2)
+
+
+def _take_in_both_days(project):
+    _take_in_one_of_two_days(project)
+    project.run()
+
+
 @pytest.fixture
-def half_done(new_project):
+def half_done(project_after):
     """A project with one day taken in and another delivered; and what it should become."""
-    project, undisturbed = new_project(), new_project()
-    for each in (project, undisturbed):
-        _deliver_a_day(each, 1)
-        each.run()
-        _deliver_a_day(each, 2)
-    undisturbed.run()
+    undisturbed = project_after("both-days", _take_in_both_days)
+    project = project_after("one-of-two-days", _take_in_one_of_two_days)
     expected = {
         name: rows
         for name, rows in undisturbed.snapshot().items()

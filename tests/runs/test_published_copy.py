@@ -28,15 +28,18 @@ def committed(project):
     return {name: project.table(name) for name in TABLES}
 
 
-@pytest.fixture
-def history(project):
-    """Thirty days of one event each, taken in."""
+def _take_in(project):
     for n in range(1, 31):
         day = date(2021, 1, 1) + timedelta(days=n)
         event = an_event_record(n, occurred_at=f"{day} 10:00:00.000")
         project.deliver("events", f"{n}.json", [event])
     project.run()
-    return project
+
+
+@pytest.fixture
+def history(project_after):
+    """Thirty days of one event each, taken in."""
+    return project_after("thirty-days", _take_in)
 
 
 def test_a_late_event_replaces_its_day_in_the_copy(history):

@@ -14,15 +14,17 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def real(new_project):
-    project = new_project()
+def _take_in(project):
     for dataset in ("events", "users", "activities"):
         shutil.copyfile(REAL / f"{dataset}.json", project.folder / "raw" / dataset / "all.json")
     for file in (REAL / "exercises").iterdir():
         shutil.copyfile(file, project.folder / "raw" / "exercises" / file.name)
     project.run()
-    return project
+
+
+@pytest.fixture
+def real(project_after):
+    return project_after("real", _take_in)
 
 
 def _differences(project, ours: str, theirs: str) -> list[tuple]:

@@ -75,9 +75,8 @@ def test_a_wrong_request_is_refused_in_a_sentence(project, arguments, sentence):
         assert {name for (name,) in project.rows(filled)} <= {"runs"}
 
 
-def test_a_missing_folder_is_named_and_nothing_is_changed(project):
-    project.deliver("events", "a", [an_event_record()])
-    project.run()
+def test_a_missing_folder_is_named_and_nothing_is_changed(begun_project):
+    project = begun_project
     before = project.snapshot()
     shutil.rmtree(project.folder / "raw" / "users")
 
@@ -88,9 +87,8 @@ def test_a_missing_folder_is_named_and_nothing_is_changed(project):
     assert project.rows("SELECT status FROM runs ORDER BY run_id") == [("succeeded",), ("failed",)]
 
 
-def test_rows_that_break_a_contract_roll_the_run_back(project, monkeypatch):
-    project.deliver("events", "a", [an_event_record()])
-    project.run()
+def test_rows_that_break_a_contract_roll_the_run_back(begun_project, monkeypatch):
+    project = begun_project
     before = project.snapshot()
     project.deliver("events", "b", [an_event_record(2)])
     from lingokids.pipelines.marts import nodes
@@ -140,12 +138,10 @@ def test_a_warehouse_in_use_is_named_with_the_process_that_holds_it(project):
     assert project.command("run").returncode == 0
 
 
-def test_tables_are_written_by_runs_only(project):
+def test_tables_are_written_by_runs_only(begun_project):
     from kedro.framework.session import KedroSession
 
-    project.deliver("events", "a", [an_event_record()])
-    project.run()
-    with KedroSession.create(project_path=project.folder, env="test") as session:
+    with KedroSession.create(project_path=begun_project.folder, env="test") as session:
         catalog = session.load_context().catalog
         with pytest.raises(Exception, match="is written by runs only"):
             catalog.save("stg_events", catalog.load("stg_events"))

@@ -74,6 +74,7 @@ def test_a_replay_that_changes_no_verdict_writes_nothing(project, caplog):
     assert "Nothing new: 0 rows written." in caplog.text
 
 
+@pytest.mark.slow
 def test_a_line_unusable_for_another_reason_now_stays_under_that_one(project, demanding):
     project.deliver("events", "a", _lines(an_event_record(1, user_id="x")))
     project.run()
@@ -87,6 +88,7 @@ def test_a_line_unusable_for_another_reason_now_stays_under_that_one(project, de
     assert_published(project)
 
 
+@pytest.mark.slow
 def test_a_line_without_its_whole_text_is_read_from_its_object(project, monkeypatch):
     long = an_event_record(1, note="long " * 200)
     with monkeypatch.context() as patch:
@@ -104,6 +106,7 @@ def test_a_line_without_its_whole_text_is_read_from_its_object(project, monkeypa
     assert project.rows(REASONS) == [("b", 1, "longer than 1 MiB")]
 
 
+@pytest.mark.slow
 def test_a_line_whose_object_is_gone_stays_and_the_log_says_so(project, monkeypatch, caplog):
     with monkeypatch.context() as patch:
         patch.setattr(line_cutting, "LONGEST_LINE", 100)
