@@ -184,11 +184,15 @@ class Matches(Rule):
 
 @dataclass(frozen=True)
 class Holds(Rule):
-    """An expression across the columns of a row is true; NULL is not."""
+    """An expression across the columns of a row is true; NULL is not.
+
+    ``in_words`` says what a failing row is, where its key alone would not tell enough.
+    """
 
     title: str
     promise: str
     expression: Callable[[ir.Table], ir.BooleanValue]
+    in_words: Callable[[Mapping[str, Any]], str] | None = None
 
     @property
     def name(self) -> str:
