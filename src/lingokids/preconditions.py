@@ -23,9 +23,12 @@ from lingokids.parameters import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
+    from lingokids.datasets import TableDataset
     from lingokids.datasets.warehouse import Warehouse
 
 
@@ -94,6 +97,17 @@ def refuse_to_restore_over_loads(
             f"{warehouse.database.name} holds loads (up to number {last_load:,}), and restore "
             "fills an empty warehouse only: move the file away and run again."
         )
+
+
+def refuse_tables_of_an_older_contract(tables: Iterable[TableDataset]) -> None:
+    """A column was added to a contract since the table was made."""
+    for table in tables:
+        if missing := table.missing_columns():
+            raise LingokidsError(
+                f"{table.table_name} has no column {', '.join(missing)} yet, which its contract "
+                "promises: uv run kedro run --params rebuild=bronze adds it, with what was "
+                "delivered for it before."
+            )
 
 
 def refuse_unknown_parameters(

@@ -83,9 +83,7 @@ COLUMNS: dict[str, Column] = {
         "keys that no field of contracts/raw.py reads, with the JSON types of their values",
     ),
     "rescued": Column("string", "the values of keys without a field, each in its place, as JSON"),
-    "unknown_key": Column(
-        "string", "the key, after the keys of the objects it stands in, by dots"
-    ),
+    "unknown_key": Column("string", "the key, after the keys of the objects it stands in, by dots"),
     "json_type": Column(
         "string",
         "type of its values",

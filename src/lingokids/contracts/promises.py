@@ -72,6 +72,7 @@ _DAY_OF_EVENT = Holds(
     lambda row: row["date"] == row.occurred_at.date(),
 )
 
+
 def _unknown_key(row: Mapping[str, Any]) -> str:
     return (
         f"{row['unknown_key']} of {row['dataset']} ({row['json_type']}) in "

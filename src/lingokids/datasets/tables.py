@@ -124,6 +124,22 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.ensure()
         self.warehouse.is_emptied = True
         self._note(self._run(f"DELETE FROM {self._name}"), 0, 0.0)
+        if self.missing_columns():  # the contract has got new ones
+            self._run(f"DROP TABLE {self._name}")
+            self._create()
+
+    def missing_columns(self) -> list[str]:
+        """The columns promised that the stored table has not got; none if there is no table."""
+        if self.mode in {"view", "run"} or self.table_name not in self.warehouse.tables:
+            return []
+        con = self.warehouse.writer.con
+        found = con.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND NOT internal "
+            "AND database_name <> 'temp'",
+            [self.table_name],
+        ).fetchall()
+        stored = {name for (name,) in found}
+        return [name for name in self._contract.columns if name not in stored]
 
     def inserted_in_run(self) -> ir.Table:
         """The rows that the run in hand inserted and has not deleted again."""

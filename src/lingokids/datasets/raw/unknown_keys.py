@@ -62,7 +62,8 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
     surely_there = len(fields) - len(optional)  # in a usable line; the others are kept whole
     paths = [container.path for container in containers[1:]] + [_parts(field) for field in fields]
     total = " + ".join(f"coalesce(len(keys_[{place}]), 0)" for place in _places(containers))
-    unknown = ", ".join(_unknown_in(*it) for it in zip(_places(containers), containers, strict=True))
+    placed = zip(_places(containers), containers, strict=True)
+    unknown = ", ".join(_unknown_in(place, container) for place, container in placed)
     return f"""
         SELECT * EXCLUDE (values_, objects_, is_odd_, keys_, types_, keys_at_most)
             REPLACE (coalesce(problem, {_wrong_shape(containers, paths, fields)}) AS problem),
@@ -142,9 +143,7 @@ def _is_empty_object(fields: tuple[Field, ...]) -> str:
     return " OR ".join(("false", *tests))
 
 
-def _wrong_shape(
-    containers: list[_Container], paths: list[Path], fields: tuple[Field, ...]
-) -> str:
+def _wrong_shape(containers: list[_Container], paths: list[Path], fields: tuple[Field, ...]) -> str:
     """The first thing of a wrong shape in a line that is odd, in words, or NULL."""
     cases = [
         f"WHEN types_[{place}] NOT IN ('OBJECT', 'NULL') "

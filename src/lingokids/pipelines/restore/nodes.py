@@ -23,8 +23,8 @@ def restore_bronze(
 
     Returns:
         The bronze tables, the quarantine, the ledger, the record of replays and what no field
-        reads, row for row as they were published. A run then makes silver and gold of them, and takes in only what the
-        ledger has not got.
+        reads, row for row as they were published. A run then makes silver and gold of them, and
+        takes in only what the ledger has not got.
     """
     return (
         published_bronze_events,
