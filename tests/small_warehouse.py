@@ -1,39 +1,26 @@
-"""What tests of checks share: a small warehouse that was made by a run."""
+"""What tests of checks share: a small warehouse that a run made."""
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from builders import a_user_record, an_activity_record, an_event_record
 
+if TYPE_CHECKING:
+    from conftest import Project
 
-@pytest.fixture(scope="session")
-def files_of_small(tmp_path_factory):
-    """Where the first project that took in the deliveries is kept, for the others to start from."""
-    return tmp_path_factory.mktemp("files_of_small")
+
+def take_in_two_events(project: Project) -> None:
+    """Deliver two events of a known user and activity, and run once."""
+    project.deliver("events", "a", [an_event_record(1), an_event_record(2)])
+    project.deliver("users", "u", [a_user_record()])
+    project.deliver("activities", "c", [an_activity_record()])
+    project.run()
 
 
 @pytest.fixture
-def small(project, files_of_small):
-    """Two events of a known user and activity, taken in."""
-    kept = ("raw", "lingokids.duckdb", "lingokids-gold.duckdb")
-    if not any(files_of_small.iterdir()):
-        project.deliver("events", "a", [an_event_record(1), an_event_record(2)])
-        project.deliver("users", "u", [a_user_record()])
-        project.deliver("activities", "c", [an_activity_record()])
-        project.run()
-        for name in kept:
-            _copy(project.folder / name, files_of_small / name)
-    for name in kept:
-        _copy(files_of_small / name, project.folder / name)
-    return project
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    else:
-        shutil.copyfile(source, target)
+def small(project_after) -> Project:
+    """Two events of a known user and activity, taken in by one run."""
+    return project_after("two-events", take_in_two_events)

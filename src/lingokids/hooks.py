@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kedro.pipeline.node import Node
 
     from lingokids.checks.inspection import Inspection
-    from lingokids.datasets import TableDataset
+    from lingokids.datasets import ObjectsDataset, TableDataset
     from lingokids.datasets.warehouse import Warehouse
     from lingokids.runs import Run
 
@@ -63,6 +63,7 @@ class RunHooks:
     ) -> None:
         """Check what was asked for, take the warehouse and begin the transaction."""
         from lingokids import checks, preconditions
+        from lingokids.backfill import fill_new_fields
         from lingokids.checks.inspection import Inspection
         from lingokids.runs import Run
 
@@ -90,11 +91,13 @@ class RunHooks:
                 preconditions.refuse_part_of_a_raw_rebuild(pipeline)
                 preconditions.refuse_to_lose_objects(catalog, pipeline)
             preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
+            outputs = pipeline.all_outputs()
+            written = [table for name, table in tables.items() if name in outputs]
             if rebuild == "raw":
                 _empty(rebuild, self._all_tables.values())
             elif rebuild:
-                outputs = pipeline.all_outputs()
-                _empty(rebuild, [table for name, table in tables.items() if name in outputs])
+                fill_new_fields(warehouse, _sources(catalog))
+                _empty(rebuild, written)
             preconditions.refuse_tables_of_another_version(tables.values())
         except BaseException:  # Kedro calls no hook for an error in a hook
             warehouse.close()
@@ -234,6 +237,15 @@ def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
 
     datasets = {name: catalog.get(name) for name in sorted(names) if name in catalog}
     return {name: data for name, data in datasets.items() if isinstance(data, TableDataset)}
+
+
+def _sources(catalog: DataCatalog) -> list[ObjectsDataset]:
+    from lingokids.datasets import ObjectsDataset
+
+    entries = catalog.config_resolver.config.items()
+    names = [name for name, entry in entries if str(entry["type"]).endswith(".ObjectsDataset")]
+    datasets = (catalog.get(name) for name in names)
+    return [data for data in datasets if isinstance(data, ObjectsDataset)]
 
 
 def _names_of_tables(catalog: DataCatalog) -> set[str]:

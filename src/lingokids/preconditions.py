@@ -106,12 +106,14 @@ def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
         if not table.is_outdated:
             continue
         stored, promised = table.warehouse.columns[table.table_name], set(table.columns)
-        faults = [f"lacks {name}" for name in sorted(promised - stored)]
-        faults += [f"has {name} too many" for name in sorted(stored - promised)]
-        layer = "raw" if table.layer == "bronze" else "bronze"
+        lacking, spare = sorted(promised - stored), sorted(stored - promised)
+        faults = [f"lacks {name}" for name in lacking] + [f"has {name} too many" for name in spare]
+        can_be_filled = table.table_name.startswith("bronze_") and not spare
+        layer = "bronze" if can_be_filled or table.layer != "bronze" else "raw"
         raise LingokidsError(
             f"{table.table_name} was made by another version: it {', '.join(faults)}. Nothing was "
-            f"changed; uv run kedro run --params rebuild={layer} makes it anew."
+            f"changed; uv run kedro run --params rebuild={layer} makes it anew"
+            + (", with what was delivered for it before." if can_be_filled else ".")
         )
 
 

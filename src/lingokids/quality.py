@@ -5,8 +5,9 @@ come out of objects and become records (``datasets``), which fields a record has
 (``contracts``).
 
 The rules, in their order: what the source found (not UTF-8, not JSON, not an object, too
-long, damaged gzip); a required field is missing; a field has the wrong type. Empty text counts
-as absent, and so does JSON's null.
+long, damaged gzip; an object, list or scalar in another's place; a key that stands twice); a
+required field is missing; a field has the wrong type. Empty text counts as absent, and so does
+JSON's null.
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ def judge(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
     Args:
         lines: object_key, etag, line_number, line_text, problem (what the source found
             wrong, or NULL), is_blank, record (struct of text values, shaped as ``fields``),
-            landed_at, load_id.
+            landed_at, load_id; unknown_keys and rescued (what the record leaves out, or NULL).
         fields: The fields of the record, in the order in which they are checked.
 
     Returns:
-        The delivery, the typed fields, landed_at, load_id, is_blank; reason, the first rule
-        broken, or NULL; line_text, only where there is a reason, without its line end.
+        The delivery, the typed fields, landed_at, load_id, is_blank, unknown_keys, rescued;
+        reason, the first rule broken, or NULL; line_text, only where there is a reason, without
+        its line end.
     """
     values = {field.column: _value(lines, field) for field in fields}
     typed = lines.select(
@@ -60,8 +62,10 @@ def judge(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
         is_blank="is_blank",
         problem="problem",
         line_text="line_text",
+        **{column: column for column in contracts.LEFT_OVER},
     )
-    kept = (*contracts.DELIVERY, *values, "landed_at", "load_id", "is_blank", "line_text")
+    kept = (*contracts.DELIVERY, *values, *contracts.ARRIVAL, *contracts.LEFT_OVER)
+    kept = (*kept, "is_blank", "line_text")
     judged = typed.select(*kept, reason=_first_broken_rule(typed, fields))
     text = judged.line_text.re_replace(r"\r?\n$", "")
     return judged.mutate(line_text=ibis.cases((judged.reason.notnull(), text)))

@@ -13,6 +13,8 @@ from typing import Any
 from lingokids.contracts import ERROR, Rule
 
 MOST_EXAMPLES = 1_000
+#: Failing rows told in a sentence, where the rule has words for them.
+MOST_TOLD = 5
 HELD, WARNED, FAILED, SKIPPED = "held", "warned", "failed", "skipped"
 
 
@@ -74,6 +76,10 @@ class Result:
         if self.obstacle:
             return f"{rule} cannot be checked: {self.obstacle}"
         such_as = f", such as {self.examples[0].key_text}" if self.examples else ""
+        if self.examples and (in_words := getattr(self.rule, "in_words", None)):
+            told = [in_words(example.values) for example in self.examples[:MOST_TOLD]]
+            more = self.rows_failed - len(told)
+            such_as = f": {'; '.join(told)}{f'; and {more:,} more' if more else ''}"
         tolerated = f" ({self.rule.tolerance} tolerated)" if self.rule.tolerance else ""
         counts = f"{self.rows_failed:,} of {self.rows_checked:,}"
         return f"{rule} is broken by {counts}{tolerated}{such_as}"

@@ -77,6 +77,21 @@ COLUMNS: dict[str, Column] = {
     "quarantined_by_load": Column(
         "int32", "the load that put the line into quarantine", rules=RANKED
     ),
+    # what a delivered line has besides its fields
+    "unknown_keys": Column(
+        "array<struct<key: string, json_type: string>>",
+        "keys that no field of contracts/raw.py reads, with the JSON types of their values",
+    ),
+    "rescued": Column("string", "the values of keys without a field, each in its place, as JSON"),
+    "unknown_key": Column("string", "the key, after the keys of the objects it stands in, by dots"),
+    "json_type": Column(
+        "string",
+        "type of its values",
+        rules=_one_of("text", "number", "boolean", "object", "array", "null"),
+    ),
+    "lines_with_key": Column("int64", "usable lines of the load that have it", rules=RANKED),
+    "usable_lines": Column("int64", "usable lines of the dataset in the load", rules=RANKED),
+    "share_of_lines": Column("float64", "lines_with_key / usable_lines, 0 to 1", rules=SHARE),
     # counts of an object
     "size_bytes": Column("int64", "size of the object as stored", "bytes", rules=COUNTED),
     "lines": Column("int64", "lines of the object, blank ones included", rules=COUNTED),

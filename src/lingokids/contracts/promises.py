@@ -12,8 +12,9 @@ them too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lingokids.contracts.rules import (
     WARN,
@@ -134,6 +135,15 @@ _DAY_OF_EVENT = Holds(
     lambda row: row["date"] == row.occurred_at.date(),
 )
 
+
+def _unknown_key(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['unknown_key']} of {row['dataset']} ({row['json_type']}) in "
+        f"{row['lines_with_key']:,} of {row['usable_lines']:,} lines "
+        f"({row['share_of_lines']:.1%}), first in {row['object_key']}, line {row['line_number']:,}"
+    )
+
+
 PROMISES: dict[str, Promise] = {
     # bronze: each line was judged when it was typed (quality), and an object is taken in once
     "bronze_events": _LINES,
@@ -141,6 +151,18 @@ PROMISES: dict[str, Promise] = {
     "bronze_activities": _records("activity_id", "stg_activities", "activity_staged"),
     "quarantined_lines": _LINES,
     "replayed_lines": _LINES,
+    "rescued_values": _LINES,
+    "unknown_keys": Promise(
+        rules=(
+            Holds(
+                "keys_known",
+                "every key delivered is read by a field of contracts/raw.py",
+                lambda row: row.unknown_key.isnull(),
+                in_words=_unknown_key,
+                severity=WARN,
+            ),
+        ),
+    ),
     "ingested_objects": Promise(
         rules=(
             Holds(
@@ -290,6 +312,7 @@ PROMISES: dict[str, Promise] = {
     "check_failures": _ON_DEMAND,
     # what ends with the run, and files
     "raw_objects": _NOT_STORED,
+    "unread_lines": _NOT_STORED,
     "new_objects": _NOT_STORED,
     "line_counts": _NOT_STORED,
     "event_deliveries": _NOT_STORED,

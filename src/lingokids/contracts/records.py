@@ -39,7 +39,7 @@ RUN_LOADS = Contract(
 
 RUN_REPLAYS = Contract(
     "run_replays",
-    "One row per load of whose lines a recorded run changed the verdict.",
+    "One row per load of whose lines a recorded run changed the verdict, or gave bronze a value.",
     ("run_id", "load_id"),
     ("run_id", "load_id"),
 )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -151,11 +151,15 @@ class Matches(Rule):
 
 @dataclass(frozen=True)
 class Holds(Rule):
-    """An expression across the columns of a row is true; NULL is not."""
+    """An expression across the columns of a row is true; NULL is not.
+
+    ``in_words`` says what a failing row is, where its key alone would not tell enough.
+    """
 
     title: str
     promise: str
     expression: Callable[[ir.Table], ir.BooleanValue]
+    in_words: Callable[[Mapping[str, Any]], str] | None = None
 
     def _words(self) -> Words:
         return Words(self.title, self.promise)

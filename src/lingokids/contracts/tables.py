@@ -7,6 +7,7 @@ from lingokids.contracts.raw import ACTIVITY_FIELDS, EVENT_FIELDS, USER_FIELDS, 
 
 DELIVERY = ("object_key", "etag", "line_number")
 ARRIVAL = ("landed_at", "load_id")
+LEFT_OVER = ("unknown_keys", "rescued")
 
 
 def _delivered(fields: tuple[Field, ...]) -> tuple[str, ...]:
@@ -93,6 +94,33 @@ REPLAYED_LINES = Contract(
     ("quarantined_by_load", *ARRIVAL),
 )
 
+UNREAD_LINES = Contract(
+    "unread_lines",
+    "One row per usable line with keys that no field reads.",
+    ("dataset", *DELIVERY),
+    ("dataset", *DELIVERY, *LEFT_OVER, *ARRIVAL),
+    (*LEFT_OVER, *ARRIVAL),
+)
+
+RESCUED_VALUES = Contract(
+    "rescued_values",
+    "One row per usable line with keys that no field reads: what they hold.",
+    ("dataset", *DELIVERY),
+    ("dataset", *DELIVERY, "rescued", *ARRIVAL),
+    ("rescued", *ARRIVAL),
+)
+
+UNKNOWN_KEYS = Contract(
+    "unknown_keys",
+    "One row per key that no field reads, JSON type and load: how many lines, the first of them.",
+    ("dataset", "unknown_key", "json_type", "load_id"),
+    (
+        *("dataset", "unknown_key", "json_type"),
+        *("lines_with_key", "usable_lines", "share_of_lines", *DELIVERY, *ARRIVAL),
+    ),
+    ("lines_with_key", "usable_lines", "share_of_lines", *DELIVERY, *ARRIVAL),
+)
+
 # What a replay works out: the tables end with its run.
 
 
@@ -101,7 +129,7 @@ def _rejudged(table_name: str, fields: tuple[Field, ...]) -> Contract:
         table_name,
         "One row per line judged again, typed where it is usable, under its first load.",
         DELIVERY,
-        (*_delivered(fields), "is_blank", "line_text", "reason", "past_reason"),
+        (*_delivered(fields), *LEFT_OVER, "is_blank", "line_text", "reason", "past_reason"),
         ("is_blank", *ARRIVAL),
     )
 

@@ -113,7 +113,9 @@ def to_arrow(pieces: list[Piece]) -> pa.Table:
     """Lay the lines of many pieces out as Arrow columns over one buffer.
 
     Returns:
-        One row per line: object_index, line_number, line_text (with its line end), problem.
+        One row per line: object_index, line_number, line_text (with its line end), problem,
+        keys_at_most (the colons that may end a key: all but those after a digit; NULL where the
+        line has a list, whose place is to be looked at).
     """
     text = b"".join(piece.data for piece in pieces)
     ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")) + 1
@@ -132,9 +134,20 @@ def to_arrow(pieces: list[Piece]) -> pa.Table:
             len(ends), pa.py_buffer(offsets), pa.py_buffer(text)
         ),
         "problem": _problem_column(pieces, lines_before - lines_of_piece, len(ends)),
+        "keys_at_most": _count_key_ends(text, ends),
     }
     table = pa.table(columns)
     return pa.Table.from_batches(table.to_batches(max_chunksize=_ROWS_A_BATCH), table.schema)
+
+
+def _count_key_ends(text: bytes, ends: np.ndarray) -> pa.Array:
+    characters = np.frombuffer(text, dtype=np.uint8)
+    colons = np.flatnonzero(characters == ord(":"))
+    after_digit = characters[colons - 1] - np.uint8(ord("0")) <= np.uint8(9)
+    counts = np.diff(np.searchsorted(colons[~after_digit], ends), prepend=0)
+    has_list = np.zeros(len(ends), dtype=bool)
+    has_list[np.searchsorted(ends, np.flatnonzero(characters == ord("[")), side="right")] = True
+    return pa.array(counts.astype(np.int32), mask=has_list)
 
 
 def _problem_column(pieces: list[Piece], first_rows: np.ndarray, rows: int) -> pa.Array:

@@ -93,7 +93,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self.metadata = metadata
         self.path = path.rstrip("/")
         self.dataset = dataset
-        self._fields: tuple[Field, ...] = getattr(contracts, fields)
+        self.fields: tuple[Field, ...] = getattr(contracts, fields)
         self._warehouse = Warehouse.at(**warehouse)
         self._arrival = arrival
         self._batch_bytes = batch_mebibytes << 20
@@ -143,7 +143,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     ) -> Iterator[tuple[ir.Table, ir.Table]]:
         """Read objects once, in batches: see ``contracts.RawSource``."""
         due = self._due(objects)
-        engine = RecordReader(self._warehouse, self.dataset, self._fields, due, judge)
+        engine = RecordReader(self._warehouse, self.dataset, self.fields, due, judge)
         with (
             memory.bounded(self._warehouse.writer.con, self._engine_mebibytes),
             progress_bar(self.dataset, len(due)) as advance,
@@ -155,7 +155,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     def judge_texts(self, quarantined: ir.Table, judge: Callable[[ir.Table], ir.Table]) -> ir.Table:
         """Judge quarantined lines by their text: see ``contracts.RawSource``."""
         mine = quarantined.filter(quarantined.dataset == self.dataset)
-        return judge_texts(self._warehouse, self.dataset, self._fields, mine, judge)
+        return judge_texts(self._warehouse, self.dataset, self.fields, mine, judge)
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """Some of the objects present, for kedro-viz: folders are listed until there are enough."""

@@ -18,6 +18,7 @@ from ibis.expr import operations as ops
 
 from lingokids import contracts
 from lingokids.datasets.raw import lines as line_cutting
+from lingokids.datasets.raw.unknown_keys import with_unknown_keys
 from lingokids.datasets.tables import no_rows
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def judge_texts(
     """
     writer = warehouse.writer
     texts = lines.select(*contracts.DELIVERY, "line_text", *contracts.ARRIVAL).mutate(
-        problem=ibis.null("string")
+        problem=ibis.null("string"), keys_at_most=ibis.null("int32")
     )
     records = _records_sql(f"({_with_problems(f'({writer.compile(texts)})')})", fields)
     writer.con.execute(f"CREATE OR REPLACE TEMP VIEW texts_of_{dataset} AS {records}")
@@ -140,15 +141,17 @@ def _table(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
 
 
 def _records_sql(lines: str, fields: tuple[Field, ...]) -> str:
-    """Each line with the object it is of, its problem and its record."""
-    return f"""
-        SELECT object_key, etag, line_number, line_text, landed_at, load_id,
+    """Each line with the object it is of, its problem, its record and what that leaves out."""
+    shape = _text_leaves(fields)
+    parsed = f"""
+        SELECT object_key, etag, line_number, line_text, landed_at, load_id, keys_at_most,
             nullif(problem, 'blank') AS problem,
             coalesce(problem = 'blank', false) AS is_blank,
             CASE WHEN problem IS NULL
-            THEN json_transform(line_text, '{json.dumps(_text_leaves(fields))}') END AS record
+            THEN json_transform(line_text, '{json.dumps(shape)}') END AS record
         FROM {lines}
     """
+    return with_unknown_keys(parsed, fields, shape)
 
 
 def _with_problems(lines: str) -> str:
@@ -192,6 +195,7 @@ def _record_schema(fields: tuple[Field, ...]) -> ibis.Schema:
     return ibis.schema(
         {name: contracts.COLUMNS[name].type for name in (*contracts.DELIVERY, *contracts.ARRIVAL)}
         | {"line_text": "string", "problem": "string", "is_blank": "boolean"}
+        | {name: contracts.COLUMNS[name].type for name in contracts.LEFT_OVER}
         | {"record": _type_of(_text_leaves(fields))}
     )
 

@@ -13,7 +13,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, parameters, quality, windows
+from lingokids import contracts, parameters, quality, rescue, windows
 from lingokids.contracts import Contract, RawSource
 
 
@@ -54,36 +54,39 @@ def find_new_objects(
 
 def ingest_events(
     raw_events: RawSource, new_objects: ir.Table
-) -> Iterator[tuple[ir.Table, ir.Table, ir.Table]]:
-    """Read the new event objects into bronze rows, unusable lines and counts, batch by batch."""
+) -> Iterator[tuple[ir.Table, ir.Table, ir.Table, ir.Table]]:
+    """Read the new event objects into bronze rows, unusable and unread lines, and counts."""
     for lines, objects in raw_events.read(new_objects, quality.judge_events):
         yield (
             _usable(lines, contracts.BRONZE_EVENTS),
             _unusable(lines, "events"),
+            rescue.unread_lines(lines, "events"),
             _counts(lines, objects),
         )
 
 
 def ingest_users(
     raw_users: RawSource, new_objects: ir.Table
-) -> Iterator[tuple[ir.Table, ir.Table, ir.Table]]:
-    """Read the new user objects into bronze rows, unusable lines and counts, batch by batch."""
+) -> Iterator[tuple[ir.Table, ir.Table, ir.Table, ir.Table]]:
+    """Read the new user objects into bronze rows, unusable and unread lines, and counts."""
     for lines, objects in raw_users.read(new_objects, quality.judge_users):
         yield (
             _usable(lines, contracts.BRONZE_USERS),
             _unusable(lines, "users"),
+            rescue.unread_lines(lines, "users"),
             _counts(lines, objects),
         )
 
 
 def ingest_activities(
     raw_activities: RawSource, new_objects: ir.Table
-) -> Iterator[tuple[ir.Table, ir.Table, ir.Table]]:
-    """Read the new activity objects into bronze rows, unusable lines and counts."""
+) -> Iterator[tuple[ir.Table, ir.Table, ir.Table, ir.Table]]:
+    """Read the new activity objects into bronze rows, unusable and unread lines, and counts."""
     for lines, objects in raw_activities.read(new_objects, quality.judge_activities):
         yield (
             _usable(lines, contracts.BRONZE_ACTIVITIES),
             _unusable(lines, "activities"),
+            rescue.unread_lines(lines, "activities"),
             _counts(lines, objects),
         )
 
@@ -96,6 +99,42 @@ def quarantine_lines(
     Grain: one row per unusable line.
     """
     return ibis.union(unusable_events, unusable_users, unusable_activities)
+
+
+def rescue_values(
+    unread_events: ir.Table, unread_users: ir.Table, unread_activities: ir.Table
+) -> ir.Table:
+    """Keep what the usable lines of the load hold under keys that no field reads.
+
+    Grain: one row per line that has any.
+    """
+    unread = ibis.union(unread_events, unread_users, unread_activities)
+    return unread.select(contracts.RESCUED_VALUES.columns)
+
+
+def find_unknown_keys(
+    unread_events: ir.Table,
+    unread_users: ir.Table,
+    unread_activities: ir.Table,
+    ingested_objects: ir.Table,
+) -> ir.Table:
+    """Count the keys of the load that no field reads.
+
+    Grain: one row per dataset, key and JSON type.
+
+    Args:
+        unread_events: Lines of the events with such keys.
+        unread_users: Lines of the users with such keys.
+        unread_activities: Lines of the activities with such keys.
+        ingested_objects: The ledger with this load: a share is of its usable lines.
+    """
+    unread = ibis.union(unread_events, unread_users, unread_activities)
+    usable = (
+        ingested_objects.semi_join(unread, "load_id")
+        .group_by("dataset", "load_id")
+        .aggregate(usable_lines=_.kept.sum().cast("int64"))
+    )
+    return rescue.count_unknown_keys(unread, usable)
 
 
 def record_objects(

@@ -4,11 +4,13 @@ from kedro.pipeline import Node, Pipeline
 
 from lingokids.pipelines.ingestion.nodes import (
     find_new_objects,
+    find_unknown_keys,
     ingest_activities,
     ingest_events,
     ingest_users,
     quarantine_lines,
     record_objects,
+    rescue_values,
 )
 
 
@@ -32,19 +34,29 @@ def create_pipeline() -> Pipeline:
             Node(
                 func=ingest_events,
                 inputs=["raw_events", "new_objects"],
-                outputs=["bronze_events", "unusable_events", "event_line_counts"],
+                outputs=[
+                    "bronze_events",
+                    "unusable_events",
+                    "unread_events",
+                    "event_line_counts",
+                ],
                 name="ingest_events",
             ),
             Node(
                 func=ingest_users,
                 inputs=["raw_users", "new_objects"],
-                outputs=["bronze_users", "unusable_users", "user_line_counts"],
+                outputs=["bronze_users", "unusable_users", "unread_users", "user_line_counts"],
                 name="ingest_users",
             ),
             Node(
                 func=ingest_activities,
                 inputs=["raw_activities", "new_objects"],
-                outputs=["bronze_activities", "unusable_activities", "activity_line_counts"],
+                outputs=[
+                    "bronze_activities",
+                    "unusable_activities",
+                    "unread_activities",
+                    "activity_line_counts",
+                ],
                 name="ingest_activities",
             ),
             Node(
@@ -63,6 +75,23 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="ingested_objects",
                 name="record_objects",
+            ),
+            Node(
+                func=rescue_values,
+                inputs=["unread_events", "unread_users", "unread_activities"],
+                outputs="rescued_values",
+                name="rescue_values",
+            ),
+            Node(
+                func=find_unknown_keys,
+                inputs=[
+                    "unread_events",
+                    "unread_users",
+                    "unread_activities",
+                    "ingested_objects",
+                ],
+                outputs="unknown_keys",
+                name="find_unknown_keys",
             ),
         ]
     )

@@ -17,7 +17,9 @@ def publish_bronze(
     quarantined_lines: ir.Table,
     ingested_objects: ir.Table,
     replayed_lines: ir.Table,
-) -> tuple[ir.Table, ir.Table, ir.Table, ir.Table, ir.Table, ir.Table]:
+    rescued_values: ir.Table,
+    unknown_keys: ir.Table,
+) -> tuple[ir.Table, ...]:
     """Offer bronze whole, by arrival day: all that is needed to make it again without raw.
 
     Returns:
@@ -30,6 +32,8 @@ def publish_bronze(
         _by_arrival_day(quarantined_lines),
         _by_arrival_day(ingested_objects),
         _by_arrival_day(replayed_lines),
+        _by_arrival_day(rescued_values),
+        _by_arrival_day(unknown_keys),
     )
 
 

@@ -17,7 +17,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, quality, windows
+from lingokids import contracts, quality, rescue, windows
 from lingokids.contracts import Contract, RawSource
 
 OBJECT = ("dataset", "object_key", "etag")
@@ -145,6 +145,41 @@ def replay_bronze(
     )
 
 
+def rescue_replayed_values(
+    rejudged_events: ir.Table,
+    rejudged_users: ir.Table,
+    rejudged_activities: ir.Table,
+    replay_load: ir.Table,
+) -> tuple[ir.Table, ir.Table]:
+    """Keep what the lines that are usable now hold under keys that no field reads.
+
+    Returns:
+        ``RESCUED_VALUES``, one row per line that has any, and ``UNKNOWN_KEYS``, one row per
+        dataset, key and JSON type, both of the load that the replay makes.
+    """
+    judged = [
+        (dataset, _in_load(lines, replay_load))
+        for dataset, lines in (
+            ("events", rejudged_events),
+            ("users", rejudged_users),
+            ("activities", rejudged_activities),
+        )
+    ]
+    unread = ibis.union(*(rescue.unread_lines(lines, dataset) for dataset, lines in judged))
+    usable = ibis.union(
+        *(
+            lines.group_by("load_id")
+            .aggregate(usable_lines=_.count())
+            .mutate(dataset=ibis.literal(dataset))
+            for dataset, lines in judged
+        )
+    )
+    return (
+        unread.select(contracts.RESCUED_VALUES.columns),
+        rescue.count_unknown_keys(unread, usable),
+    )
+
+
 def record_replayed_lines(changed_lines: ir.Table, replay_load: ir.Table) -> ir.Table:
     """Note which lines the replay took into bronze, why they were not there, and since when.
 
@@ -233,5 +268,10 @@ def _rejudge(
 
 
 def _usable(rejudged: ir.Table, replay_load: ir.Table, bronze: Contract) -> ir.Table:
+    return _in_load(rejudged, replay_load).select(bronze.columns)
+
+
+def _in_load(rejudged: ir.Table, replay_load: ir.Table) -> ir.Table:
+    """The lines that are usable now, as those of the load that the replay makes."""
     usable = rejudged.filter(_.reason.isnull() & ~_.is_blank)
-    return usable.drop("load_id").cross_join(replay_load).select(bronze.columns)
+    return usable.drop("load_id").cross_join(replay_load)

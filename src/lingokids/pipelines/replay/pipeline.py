@@ -13,6 +13,7 @@ from lingokids.pipelines.replay.nodes import (
     rejudge_users,
     replay_bronze,
     requarantine_lines,
+    rescue_replayed_values,
 )
 
 
@@ -69,6 +70,12 @@ def create_pipeline() -> Pipeline:
                 inputs=["rejudged_events", "rejudged_users", "rejudged_activities", "replay_load"],
                 outputs=["bronze_events", "bronze_users", "bronze_activities"],
                 name="replay_bronze",
+            ),
+            Node(
+                func=rescue_replayed_values,
+                inputs=["rejudged_events", "rejudged_users", "rejudged_activities", "replay_load"],
+                outputs=["rescued_values", "unknown_keys"],
+                name="rescue_replayed_values",
             ),
             Node(
                 func=record_replayed_lines,

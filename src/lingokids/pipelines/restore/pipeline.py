@@ -18,6 +18,8 @@ def create_pipeline() -> Pipeline:
                     "published_quarantined_lines",
                     "published_ingested_objects",
                     "published_replayed_lines",
+                    "published_rescued_values",
+                    "published_unknown_keys",
                 ],
                 outputs=[
                     "bronze_events",
@@ -26,6 +28,8 @@ def create_pipeline() -> Pipeline:
                     "quarantined_lines",
                     "ingested_objects",
                     "replayed_lines",
+                    "rescued_values",
+                    "unknown_keys",
                 ],
                 name="restore_bronze",
             )

@@ -1,0 +1,199 @@
+"""Finds the keys of a JSON line that its record has no field for, and what they hold.
+
+Here: the SQL that finds them, cheapest test first. Elsewhere: parsing the fields there are
+(``records``), what becomes of the rest (``rescue``). It is text because Ibis has no word for the
+engine's JSON functions.
+
+Three tests, each for the lines that the one before cannot clear, and none can miss a key. Every
+key ends with a colon, and not after a digit: a line of no more such colons than there are values
+of its fields and objects that hold them has no other key. Counting costs a third of a parse. Where
+a field is null, the fields' keys are looked up, which costs a parse. Only the lines that are odd
+after that have their keys listed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from lingokids.contracts import Field
+
+Path = tuple[str, ...]
+Shape = dict[str, Any]
+
+#: What the engine calls a type, and what JSON does.
+_JSON_TYPES = {
+    "VARCHAR": "text",
+    "BOOLEAN": "boolean",
+    "OBJECT": "object",
+    "ARRAY": "array",
+    "NULL": "null",
+}
+
+
+class _Container(NamedTuple):
+    """An object of the record: where it stands, and what the keys in it are."""
+
+    path: Path
+    keys: Shape
+
+    @property
+    def dotted(self) -> str:
+        return ".".join(self.path)
+
+
+def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
+    """Lines with what their record has no field for, and what is of a wrong shape as problem.
+
+    Args:
+        lines: A query of lines: ``line_text``, ``problem``, ``is_blank``, ``keys_at_most`` (NULL:
+            to be looked at) and ``record`` among its columns.
+        fields: The fields of the record.
+        shape: The record's shape.
+
+    Returns:
+        The query with ``unknown_keys`` (a list of key and json_type) and ``rescued`` (their
+        values, as JSON, each in its place): NULL where there is none.
+    """
+    containers = list(_containers(shape))
+    optional = [field for field in fields if not field.required]
+    surely_there = len(fields) - len(optional)  # in a usable line; the others are kept whole
+    paths = [container.path for container in containers[1:]] + [_parts(field) for field in fields]
+    total = " + ".join(f"coalesce(len(keys_[{place}]), 0)" for place in _places(containers))
+    placed = zip(_places(containers), containers, strict=True)
+    unknown = ", ".join(_unknown_in(place, container) for place, container in placed)
+    return f"""
+        SELECT * EXCLUDE (values_, objects_, is_odd_, keys_, types_, keys_at_most)
+            REPLACE (coalesce(problem, {_wrong_shape(containers, paths, fields)}) AS problem),
+            CASE WHEN is_odd_ THEN CASE WHEN len(unknown_keys) > 0
+            THEN json_merge_patch(line_text, {_patch(shape, ())})::VARCHAR END END AS rescued
+        FROM (SELECT *, CASE WHEN is_odd_ THEN CASE WHEN {total} > list_count(types_)
+            THEN list_concat({unknown}) END END AS unknown_keys
+        FROM (SELECT *,
+            CASE WHEN is_odd_ THEN json_keys(line_text, {_pointers(it.path for it in containers)})
+            END AS keys_,
+            CASE WHEN is_odd_ THEN json_type(line_text, {_pointers(paths)}) END AS types_
+        FROM (SELECT *, CASE WHEN problem IS NOT NULL OR is_blank THEN false
+            WHEN {_is_empty_object(fields)} THEN true
+            WHEN {surely_there} + values_ + objects_ = keys_at_most THEN false
+            ELSE coalesce({surely_there} + objects_ + list_count(
+                json_type(line_text, {_pointers(map(_parts, optional))})) <> keys_at_most, true)
+            END AS is_odd_
+        FROM (SELECT *, {_how_many(map(_is_there, map(_parts, optional)))} AS values_,
+            {_how_many(map(_has_any, containers[1:]))} AS objects_
+        FROM ({lines})))))
+    """
+
+
+def _containers(shape: Shape, path: Path = ()) -> Iterator[_Container]:
+    """The record, then the objects in it."""
+    yield _Container(path, shape)
+    for key, inner in shape.items():
+        if isinstance(inner, dict):
+            yield from _containers(inner, (*path, key))
+
+
+def _value(path: Path) -> str:
+    return ".".join(("record", *(f'"{key}"' for key in path)))
+
+
+def _is_there(path: Path) -> str:
+    return f"{_value(path)} IS NOT NULL"
+
+
+def _has_any(container: _Container) -> str:
+    """Whether something is in an object: one of nothing may be a scalar in an object's place."""
+    return " OR ".join(_is_there((*container.path, key)) for key in container.keys)
+
+
+def _how_many(conditions: Iterable[str]) -> str:
+    return " + ".join(("0", *(f"({condition})::INTEGER" for condition in conditions)))
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _texts(values: Iterable[str]) -> str:
+    return f"[{', '.join(map(_text, values))}]"
+
+
+def _parts(field: Field) -> Path:
+    return tuple(field.path.split("."))
+
+
+def _pointers(paths: Iterable[Path]) -> str:
+    return _texts(map(_pointer, paths))
+
+
+def _pointer(path: Path) -> str:
+    return "".join(f"/{key}" for key in path)
+
+
+def _places(values: list[_Container]) -> range:
+    """Places in the engine's lists, which begin with 1."""
+    return range(1, len(values) + 1)
+
+
+def _is_empty_object(fields: tuple[Field, ...]) -> str:
+    """Whether an object of no keys may be where text should be: others show by their keys."""
+    tests = [f"{_value(_parts(field))} = '{{}}'" for field in fields if field.type == "string"]
+    return " OR ".join(("false", *tests))
+
+
+def _wrong_shape(containers: list[_Container], paths: list[Path], fields: tuple[Field, ...]) -> str:
+    """The first thing of a wrong shape in a line that is odd, in words, or NULL."""
+    cases = [
+        f"WHEN types_[{place}] NOT IN ('OBJECT', 'NULL') "
+        f"THEN {_text(f'{container.dotted} is not an object')}"
+        for place, container in enumerate(containers[1:], start=1)
+    ]
+    cases += [
+        f"WHEN len(keys_[{place}]) <> len(list_distinct(keys_[{place}])) "
+        f"THEN {_text('a key stands twice in ' + (container.dotted or 'the record'))}"
+        for place, container in zip(_places(containers), containers, strict=True)
+    ]
+    cases += [
+        f"WHEN types_[{paths.index(_parts(field)) + 1}] IN ('OBJECT', 'ARRAY') "
+        f"THEN {_text(f'{field.path} is not text')}"
+        for field in fields
+        if field.type == "string"
+    ]
+    return f"CASE WHEN is_odd_ THEN CASE {' '.join(cases)} END END"
+
+
+def _unknown_in(place: int, container: _Container) -> str:
+    """The keys of one object that the record has no field for, with the types of their values.
+
+    A key that has a dot, or is empty, stands in quotes, so that a path says one thing only.
+    """
+    pointer = "replace(replace(key, '~', '~0'), '/', '~1')"
+    quoted = "CASE WHEN key = '' OR contains(key, '.') THEN '\"' || key || '\"' ELSE key END"
+    json_type = f"json_type(line_text, {_text(_pointer(container.path) + '/')} || {pointer})"
+    named = " ".join(f"WHEN '{engine}' THEN '{name}'" for engine, name in _JSON_TYPES.items())
+    prefix = _text(f"{container.dotted}." if container.path else "")
+    return f"""
+        list_transform(
+            list_filter(keys_[{place}], lambda key: key NOT IN {_texts(container.keys)}),
+            lambda key: {{'key': {prefix} || {quoted},
+                'json_type': CASE {json_type} {named} ELSE 'number' END}})
+    """
+
+
+def _patch(shape: Shape, path: Path) -> str:
+    """A merge patch, as an expression, that takes the fields out of a line.
+
+    An object goes as a whole if nothing unknown is in it: a patch would leave it there, empty.
+    """
+    parts = []
+    for key, inner in shape.items():
+        here = (*path, key)
+        rest = "'null'"
+        if isinstance(inner, dict):
+            prefix = _text(".".join(here) + ".")
+            any_in = f"list_filter(unknown_keys, lambda found: starts_with(found.key, {prefix}))"
+            rest = f"CASE WHEN len({any_in}) > 0 THEN {_patch(inner, here)} ELSE 'null' END"
+        parts.append(f"{_text(json.dumps(key) + ':')} || {rest}")
+    return "('{' || " + " || ',' || ".join(parts) + " || '}')"

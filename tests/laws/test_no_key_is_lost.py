@@ -1,0 +1,180 @@
+"""What a line's fields hold and what is rescued of it give back the line: nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from builders import a_user_record, an_activity_record, an_event_record
+from lingokids import contracts
+from lingokids.datasets.raw.lines import Piece, to_arrow
+from lingokids.datasets.raw.records import _records_sql, _with_problems
+
+FIELDS = {
+    "events": contracts.EVENT_FIELDS,
+    "users": contracts.USER_FIELDS,
+    "activities": contracts.ACTIVITY_FIELDS,
+}
+RECORDS = {"events": an_event_record, "users": a_user_record, "activities": an_activity_record}
+COLON_AND_NULL = st.sampled_from(
+    ["", "a:n", ":null", '"name":null', "x.y", "1:2", '\\":', "[", "{}"]
+)
+TEXT = st.one_of(COLON_AND_NULL, st.text(st.characters(codec="utf-8"), max_size=8))
+SCALAR = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXT)
+JSON = st.recursive(
+    SCALAR,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=5,
+)
+KEYS = st.one_of(TEXT, st.sampled_from(["name", "data", "device", "version", "user_id", "type"]))
+WAYS = st.sampled_from(
+    [
+        {"separators": (",", ":")},
+        {"separators": (" ,\t", " : "), "ensure_ascii": False},
+        {"separators": (", ", ": ")},
+    ]
+)
+OBJECTS = {"events": ("data", "context", "context.device", "context.os", "context.app")}
+
+
+@st.composite
+def _lines(draw: st.DrawFn, dataset: str) -> list[tuple[str, dict[str, Any]]]:
+    lines = []
+    for number in range(draw(st.integers(1, 4))):
+        record = json.loads(json.dumps(RECORDS[dataset]()))
+        for _ in range(draw(st.integers(0, 4))):
+            place = _down(record, draw(st.sampled_from(["", *OBJECTS.get(dataset, ())])))
+            place[draw(KEYS)] = draw(JSON)
+        for field in FIELDS[dataset]:
+            if not field.required and draw(st.integers(0, 5)) == 0:
+                *parents, leaf = field.path.split(".")
+                _down(record, ".".join(parents))[leaf] = draw(st.one_of(st.none(), JSON))
+        if number == 0 and draw(st.booleans()):
+            lines.append(("not JSON", {}))
+        lines.append((json.dumps(record, **draw(WAYS)), record))
+    return lines
+
+
+def _down(record: dict[str, Any], path: str) -> dict[str, Any]:
+    place = record
+    for key in filter(None, path.split(".")):
+        inner = place.setdefault(key, {})
+        if not isinstance(inner, dict):
+            return place
+        place = inner
+    return place
+
+
+def _read(dataset: str, text: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as con:
+        con.register("batch", to_arrow([Piece(0, 1, text.encode())]))
+        lines = (
+            "(SELECT *, 'key' AS object_key, 'etag' AS etag, now() AS landed_at, 1 AS load_id "
+            f"FROM ({_with_problems('batch')}))"
+        )
+        return con.execute(
+            "SELECT problem, record, unknown_keys, rescued "
+            f"FROM ({_records_sql(lines, FIELDS[dataset])}) ORDER BY line_number"
+        ).fetchall()
+
+
+def _shape(dataset: str) -> dict[str, Any]:
+    shape: dict[str, Any] = {}
+    for field in FIELDS[dataset]:
+        *parents, leaf = field.path.split(".")
+        _down(shape, ".".join(parents))[leaf] = field.type
+    return shape
+
+
+def _wrong(record: dict[str, Any], shape: dict[str, Any]) -> bool:
+    """Whether an object or a list stands for a text, or something else for an object."""
+    for key, inner in shape.items():
+        value = record.get(key)
+        if isinstance(inner, dict):
+            if isinstance(value, dict) and _wrong(value, inner):
+                return True
+            if value is not None and not isinstance(value, dict):
+                return True
+        elif inner == "string" and isinstance(value, dict | list):
+            return True
+    return False
+
+
+def _of_fields(record: dict[str, Any], shape: dict[str, Any]) -> dict[str, Any]:
+    """What the fields hold; null and absent are one, and so are an object of nothing and none."""
+    held = {}
+    for key, inner in shape.items():
+        value = record.get(key)
+        if isinstance(inner, dict):
+            value = _of_fields(value or {}, inner) or None
+        if value is not None:
+            held[key] = value
+    return held
+
+
+def _besides(record: dict[str, Any], shape: dict[str, Any]) -> dict[str, Any]:
+    """What no field reads."""
+    rest = {}
+    for key, value in record.items():
+        inner = shape.get(key)
+        if key not in shape:
+            rest[key] = value
+        elif isinstance(inner, dict) and (deeper := _besides(value or {}, inner)):
+            rest[key] = deeper
+    return rest
+
+
+def _parsed(held: dict[str, Any], record: dict[str, Any], shape: dict[str, Any]) -> dict[str, Any]:
+    """The texts of the fields as the values they were: text stays text."""
+    parsed: dict[str, Any] = {}
+    for key, inner in shape.items():
+        text, value = (held or {}).get(key), (record or {}).get(key)
+        if isinstance(inner, dict):
+            if deeper := _parsed(text, value, inner):
+                parsed[key] = deeper
+        elif text is not None:
+            parsed[key] = text if isinstance(value, str) else json.loads(text)
+    return parsed
+
+
+@pytest.mark.parametrize("dataset", FIELDS)
+@settings(deadline=None, max_examples=150, derandomize=True, database=None)
+@given(data=st.data())
+def test_fields_and_rescued_values_give_back_the_line(dataset, data):
+    lines = data.draw(_lines(dataset))
+    shape = _shape(dataset)
+
+    read = _read(dataset, "".join(f"{text}\n" for text, _ in lines))
+
+    for (text, record), (problem, held, unknown, rescued) in zip(lines, read, strict=True):
+        if text == "not JSON":
+            assert problem == text
+        elif _wrong(record, shape):
+            assert problem is not None
+        else:
+            assert problem is None
+            rest = _besides(record, shape)
+            assert (json.loads(rescued) if rescued else {}) == rest
+            assert (rescued is None) == (not rest)
+            assert bool(unknown) == bool(rest)
+            assert _parsed(held, record, shape) == _of_fields(record, shape)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"a": 1, "a": 2, %s}', "a key stands twice in the record"),
+        ('{"user_id": "x", %s}', "a key stands twice in the record"),
+    ],
+)
+def test_a_key_that_stands_twice_makes_a_line_unusable(line, problem):
+    inner = json.dumps(an_event_record())[1:-1]
+
+    ((found, *_),) = _read("events", line.replace("%s", inner) + "\n")
+
+    assert found == problem

@@ -1,0 +1,137 @@
+"""A field made for a key that no field read: its past values reach gold, as from the start."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+ADDITIONS = {
+    "contracts/columns.py": (
+        '    "device_id": Column(',
+        '    "experiment_arm": Column("string", "arm of the experiment"),\n',
+    ),
+    "contracts/raw.py": (
+        '    Field("device_id",',
+        '    Field("experiment_arm", "experiment.arm"),\n',
+    ),
+    "contracts/tables.py": (
+        '        *("device_id", "device_brand", "device_model"),',
+        '        "experiment_arm",\n',
+    ),
+}
+
+
+@pytest.fixture
+def copy_of(checkout, tmp_path_factory):
+    """A copy of the project, with its own code."""
+
+    def make(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        shutil.copytree(checkout, folder, dirs_exist_ok=True)
+        return folder
+
+    return make
+
+
+def _add_a_field(folder: Path, *, required: bool = False, column_type: str = "string") -> None:
+    source = folder / "src" / "lingokids"
+    for name, (before, added) in ADDITIONS.items():
+        text = (source / name).read_text()
+        assert text.count(before) == 1
+        (source / name).write_text(text.replace(before, added + before))
+    tables, marts = source / "contracts" / "tables.py", source / "pipelines" / "marts" / "nodes.py"
+    grain, sliced = '("date", "country_code",', '("country_code", "os_version",'
+    for file, column in ((tables, grain), (marts, sliced)):
+        assert file.read_text().count(column) == 1
+        file.write_text(file.read_text().replace(column, f'{column} "experiment_arm",'))
+    columns, raw = source / "contracts" / "columns.py", source / "contracts" / "raw.py"
+    columns.write_text(
+        columns.read_text().replace('Column("string", "arm', f'Column("{column_type}", "arm')
+    )
+    if required:
+        raw.write_text(
+            raw.read_text().replace('"experiment.arm"', '"experiment.arm", required=True')
+        )
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kedro", "run", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _tables(folder: Path) -> dict[str, list]:
+    """Every table of what was delivered, as it stands in the file."""
+    names = (
+        *("bronze_events", "quarantined_lines", "ingested_objects", "rescued_values"),
+        *("unknown_keys", "stg_events", "intermediate_activity_events_enriched"),
+        *("activity_engagement_metrics", "user_activity_daily", "activity_popularity_daily"),
+    )
+    with duckdb.connect(str(folder / "data" / "lingokids.duckdb"), read_only=True) as con:
+        return {name: con.sql(f"FROM {name} ORDER BY ALL").fetchall() for name in names}
+
+
+def _published(folder: Path, table: str) -> int:
+    files = f"{folder}/data/02_bronze/{table}/**/*.parquet"
+    return duckdb.sql(f"SELECT count(*) FROM read_parquet('{files}')").fetchall()[0][0]
+
+
+@pytest.mark.slow
+def test_past_values_of_a_new_field_reach_gold_as_if_it_had_been_there(copy_of):
+    late, early = copy_of("late"), copy_of("early")
+    assert _run(late).returncode == 0
+    _add_a_field(late)
+    for delivered in (late / "data" / "01_raw" / "events").iterdir():
+        shutil.rmtree(delivered)  # raw has expired
+
+    refused = _run(late)
+    assert refused.returncode == 1
+    assert "rebuild=bronze adds it" in refused.stdout + refused.stderr
+    filled = _run(late, "--params", "rebuild=bronze")
+    assert filled.returncode == 0, filled.stderr
+    assert "has the new columns experiment_arm now" in filled.stdout + filled.stderr
+
+    _add_a_field(early)
+    assert _run(early).returncode == 0
+    assert _tables(late) == _tables(early)
+    arms = "SELECT count(*) FROM activity_engagement_metrics WHERE experiment_arm <> 'unknown'"
+    with duckdb.connect(str(late / "data" / "lingokids.duckdb"), read_only=True) as con:
+        assert con.sql(arms).fetchall()[0][0] > 0
+
+    (late / "data" / "lingokids.duckdb").unlink()
+    assert _run(late, "--pipeline", "restore").returncode == 0
+    with duckdb.connect(str(late / "data" / "lingokids.duckdb"), read_only=True) as con:
+        for table in ("bronze_events", "rescued_values", "unknown_keys"):
+            assert con.sql(f"FROM {table} ORDER BY ALL").fetchall() == _tables(early)[table]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ({"required": True}, "experiment.arm is required, and lines of before may be without it"),
+        ({"column_type": "boolean"}, "experiment.arm is not true or false"),
+    ],
+)
+def test_a_field_that_the_past_does_not_fit_changes_nothing(copy_of, field, sentence):
+    folder = copy_of("late")
+    assert _run(folder).returncode == 0
+    before = _tables(folder)
+    _add_a_field(folder, **field)
+
+    refused = _run(folder, "--params", "rebuild=bronze")
+
+    assert refused.returncode == 1
+    assert sentence in refused.stdout + refused.stderr
+    assert _tables(folder) == before

@@ -1,0 +1,159 @@
+"""Keys that no field reads, seen through whole runs: kept, reported, and written about once."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+
+import pytest
+
+from builders import a_user_record, an_activity_record, an_event_record
+from lingokids import contracts, quality
+
+LEFT_OVER = ("rescued_values", "unknown_keys")
+
+
+def _deliver(project, number: int = 1, **values) -> None:
+    records = [an_event_record(number), an_event_record(number + 1, **values)]
+    project.deliver("events", f"events-{number}.jsonl", records)
+
+
+def _rescued(project) -> list[tuple]:
+    return project.rows(
+        "SELECT dataset, object_key, line_number, rescued FROM rescued_values ORDER BY ALL"
+    )
+
+
+def _warnings(caplog) -> list[str]:
+    return [
+        record.message
+        for record in caplog.records
+        if record.levelname == "WARNING" and record.message.startswith("unknown_keys")
+    ]
+
+
+def test_keys_of_every_dataset_are_kept_and_told_in_one_warning(project, caplog):
+    _deliver(project, locale={"language": "es"}, data={"activity_id": "fish", "speed": None})
+    project.deliver("users", "users.jsonl", [a_user_record(), a_user_record(901, vip=True)])
+    project.deliver("activities", "activities.jsonl", [an_activity_record(level=3.5)])
+
+    project.run()
+
+    assert _rescued(project) == [
+        ("activities", "activities.jsonl", 1, '{"level":3.5}'),
+        ("events", "events-1.jsonl", 2, '{"locale":{"language":"es"},"data":{"speed":null}}'),
+        ("users", "users.jsonl", 2, '{"vip":true}'),
+    ]
+    (warning,) = _warnings(caplog)
+    for told in (
+        "level of activities (number) in 1 of 1 lines (100.0%), first in activities.jsonl, line 1",
+        "locale of events (object) in 1 of 2 lines (50.0%), first in events-1.jsonl, line 2",
+        "data.speed of events (null) in 1 of 2 lines (50.0%), first in events-1.jsonl, line 2",
+        "vip of users (boolean) in 1 of 2 lines (50.0%), first in users.jsonl, line 2",
+    ):
+        assert told in warning
+
+    (page,) = (project.folder / "08_reporting" / "checks").glob("*.html")
+    assert "every key delivered is read by a field" in page.read_text()
+    assert "data.speed" in page.read_text()
+
+    caplog.clear()
+    _deliver(project, number=5)
+    project.run()
+    assert _warnings(caplog) == []
+
+
+def test_data_without_other_keys_writes_nothing(project, caplog):
+    _deliver(project)
+    project.run()
+
+    assert [project.table(name) for name in LEFT_OVER] == [[], []]
+    steps = "SELECT count(*) FROM run_steps WHERE rows_inserted > 0 AND table_name IN {}"
+    assert project.rows(steps.format(LEFT_OVER)) == [(0,)]
+    assert _warnings(caplog) == []
+
+
+def test_each_object_version_is_rescued_once_and_a_rebuild_gives_the_same(project):
+    _deliver(project, plan="gold")
+    project.run()
+    project.run()
+    _deliver(project, plan="silver")  # the same key, sent again
+    _deliver(project, number=1, plan="silver")
+    project.run()
+
+    before = {name: project.table(name) for name in LEFT_OVER}
+    assert [row[-1] for row in _rescued(project)] == ['{"plan":"gold"}', '{"plan":"silver"}']
+
+    project.run(rebuild="bronze")
+    assert {name: project.table(name) for name in LEFT_OVER} == before
+
+
+def test_a_rebuild_from_raw_rescues_anew(project):
+    _deliver(project, plan="gold")
+    project.run()
+    before = {name: project.table(name) for name in LEFT_OVER}
+
+    project.run(rebuild="raw")
+
+    assert {name: project.table(name) for name in LEFT_OVER} == before
+
+
+def test_a_replayed_line_is_rescued_with_the_load_of_its_replay(project, monkeypatch):
+    strict = tuple(
+        contracts.Field(field.column, field.path, required=True)
+        if field.column == "source"
+        else field
+        for field in contracts.EVENT_FIELDS
+    )
+    _deliver(project, plan="gold")
+    with monkeypatch.context() as patch:
+        patch.setattr(quality, "judge_events", partial(quality.judge, fields=strict))
+        project.run()
+    assert _rescued(project) == []
+
+    project.run("replay")
+
+    assert _rescued(project) == [("events", "events-1.jsonl", 2, '{"plan":"gold"}')]
+    counted = "SELECT unknown_key, load_id, lines_with_key, usable_lines FROM unknown_keys"
+    assert project.rows(counted) == [("plan", 2, 1, 2)]
+
+
+def test_it_comes_back_from_the_published_lake(project):
+    _deliver(project, plan="gold")
+    project.run()
+    before = {name: project.table(name) for name in LEFT_OVER}
+    project.database.unlink()
+    shutil.rmtree(project.folder / "raw" / "events")
+    (project.folder / "raw" / "events").mkdir()
+
+    project.run("restore")
+
+    assert {name: project.table(name) for name in LEFT_OVER} == before
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"context": "x"}, "context is not an object"),
+        ({"context": [{"os": 1}]}, "context is not an object"),
+        ({"context": {"os": 7}}, "context.os is not an object"),
+        ({"data": {"activity_id": "fish", "source": ["a"]}}, "data.source is not text"),
+        ({"data": {"activity_id": {}}}, "data.activity_id is not text"),
+    ],
+)
+def test_a_field_of_another_shape_is_an_error(project, values, reason):
+    _deliver(project, **values)
+
+    project.run("ingestion")
+
+    assert project.rows("SELECT line_number, reason FROM quarantined_lines") == [(2, reason)]
+
+
+@pytest.mark.parametrize("context", [None, {}, {"os": None}])
+def test_an_object_that_is_null_or_has_nothing_is_absent(project, context):
+    _deliver(project, context=context)
+
+    project.run("ingestion")
+
+    assert project.table("quarantined_lines") == []
+    assert _rescued(project) == []
