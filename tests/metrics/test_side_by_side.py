@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import ibis
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,6 +143,7 @@ def test_nothing_more_is_hidden_where_no_group_is_small():
     assert hidden == []
 
 
+@pytest.mark.slow
 def test_each_answer_hides_at_least_what_it_hides_alone(sample_project):
     copy = ibis.duckdb.connect(sample_project.folder / "lingokids-gold.duckdb", read_only=True)
     days = copy.table("user_activity_daily")

@@ -14,8 +14,11 @@ from conftest import ROOT
 from lingokids.metrics import GRAINS, Question, answer
 from plain_truth import first_day_of, group, openers_of_sessions, people_of, plays_of
 
+SLOW = pytest.mark.slow
 CAP, GAP, COMPARED = 3600, 30, 7  # as in conf/base/parameters.yml
 PERIODS = (None, *GRAINS)
+QUICK = (None, "week")
+EACH_PERIOD = [*QUICK, *(pytest.param(name, marks=SLOW) for name in PERIODS if name not in QUICK)]
 OF_ACTIVITY = ((), ("country_code",), ("os_name", "subscription_status"), ("activity_id",))
 OF_PEOPLE = ((), ("country_code",), ("main_os_name",), ("country_code", "main_os_name"))
 
@@ -53,9 +56,10 @@ def people():
     return people_of(ROOT / "data" / "01_raw")
 
 
-def test_sessions_and_capped_time_are_what_the_raw_lines_say(ask, plays):
+@pytest.mark.parametrize("period", EACH_PERIOD)
+def test_sessions_and_capped_time_are_what_the_raw_lines_say(ask, plays, period):
     openers = openers_of_sessions(plays, CAP, GAP)
-    for period, names in itertools.product(PERIODS, OF_ACTIVITY):
+    for names in OF_ACTIVITY:
         begun = group(openers, period, names)
         expected = []
         for key, one in sorted(group(plays, period, names).items()):
@@ -69,13 +73,14 @@ def test_sessions_and_capped_time_are_what_the_raw_lines_say(ask, plays):
         assert rows == expected, (period, names)
 
 
-def test_new_and_returning_users_and_stickiness_are_what_the_raw_lines_say(ask, plays):
+@pytest.mark.parametrize("period", EACH_PERIOD)
+def test_new_and_returning_users_and_stickiness_are_what_the_raw_lines_say(ask, plays, period):
     first = {}
     for play in plays:
         first[play.user_id] = min(play.day, first.get(play.user_id, play.day))
     since = date(2021, 1, 6)
     of_span = [play for play in plays if play.day >= since]
-    for period, names in itertools.product(PERIODS, OF_ACTIVITY):
+    for names in OF_ACTIVITY:
         whole = group(of_span, period, ())
         expected = []
         for key, one in sorted(group(of_span, period, names).items()):
@@ -174,7 +179,8 @@ def test_what_a_subscription_changes_is_what_the_raw_lines_say(ask, people):
         assert rows == expected, (period, names)
 
 
-def test_no_head_count_of_fewer_users_is_shown(ask):
+@pytest.mark.parametrize("grain", [pytest.param(None, marks=SLOW), "week"])
+def test_no_head_count_of_fewer_users_is_shown(ask, grain):
     questions = [
         (("new_users",), ("country_code",)),
         (("returning_users",), ("country_code",)),
@@ -182,7 +188,7 @@ def test_no_head_count_of_fewer_users_is_shown(ask):
         (("cohort_users", "retained_users"), ("weeks_after_registration", "country_code")),
         (("subscribers",), ("country_code", "main_os_name")),
     ]
-    for (metrics, by), grain in itertools.product(questions, (None, "week")):
+    for metrics, by in questions:
         shown = ask(*metrics, by=by, grain=grain, smallest_group=5)
         everything = ask(*metrics, by=by, grain=grain)
 
@@ -192,7 +198,7 @@ def test_no_head_count_of_fewer_users_is_shown(ask):
             assert all(count == 0 or count >= 5 for count in counts), (metrics, row)
 
 
-@pytest.mark.parametrize("grain", ["day", "week"])
+@pytest.mark.parametrize("grain", [pytest.param("day", marks=SLOW), "week"])
 @pytest.mark.parametrize("by", ["country_code", "os_name", "subscription_status"])
 def test_a_question_for_more_metrics_shows_no_group_that_one_for_fewer_hides(ask, by, grain):
     alone = ask("activities_played", by=(by,), grain=grain, smallest_group=5)
@@ -206,8 +212,11 @@ def test_a_question_for_more_metrics_shows_no_group_that_one_for_fewer_hides(ask
 @pytest.mark.parametrize(
     ("count", "grain"),
     [
-        *(("new_users", "day"), ("returning_users", "day")),
-        *(("trials_started", "week"), ("subscriptions_started", "week")),
+        *(("new_users", "day"), ("trials_started", "week")),
+        *(
+            pytest.param(*asked, marks=SLOW)
+            for asked in (("returning_users", "day"), ("subscriptions_started", "week"))
+        ),
     ],
 )
 def test_a_total_less_what_is_shown_is_no_small_head_count(ask, count, grain):

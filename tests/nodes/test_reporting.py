@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
+import ibis
 import pyarrow as pa
 import pytest
 
@@ -46,38 +48,38 @@ def a_play(user=1, **values):
     } | values
 
 
-def measured(rows, *plays, reporting=REPORTING):
+def measured(*plays):
+    backend = ibis.duckdb.connect()
+    backend.create_table("days", table_of(contracts.USER_ACTIVITY_DAILY, *plays))
+    return backend.con.execute(_query()).to_arrow_table()
+
+
+@cache  # seconds, for so many splits
+def _query():
+    days = ibis.table(contracts.USER_ACTIVITY_DAILY.schema, name="days")
+    return ibis.to_sql(measure_groups(days, REPORTING, FEWEST), dialect="duckdb")
+
+
+def shown_of(*plays):
+    answers = hide_groups(measured(*plays), FEWEST)
     days = table_of(contracts.USER_ACTIVITY_DAILY, *plays)
-    return pa.Table.from_pylist(rows(measure_groups(days, reporting, FEWEST)))
+    return answers, ibis.duckdb.connect().to_pyarrow(name_activities(days, answers.shown))
 
 
-def shown_of(rows, *plays):
-    # with a schema of its own, as the dataset gives it: a column may be NULL throughout
-    import ibis
-
-    days = table_of(contracts.USER_ACTIVITY_DAILY, *plays)
-    table = ibis.duckdb.connect().to_pyarrow(measure_groups(days, REPORTING, FEWEST))
-    answers = hide_groups(table, FEWEST)
-    names = name_activities(days, answers.shown)
-    return answers, ibis.duckdb.connect().to_pyarrow(names)
-
-
-def test_only_the_last_weeks_are_shown(rows):
+def test_only_the_last_weeks_are_shown():
     plays = [
         a_play(user, date=day)
         for user in range(4)
         for day in ("2021-01-03", "2021-01-04", "2021-01-17")
     ]
 
-    weeks = {
-        row["value_1"] for row in measured(rows, *plays).to_pylist() if row["name_1"] == "week"
-    }
+    weeks = {row["value_1"] for row in measured(*plays).to_pylist() if row["name_1"] == "week"}
 
     assert weeks == {"2021-01-04", "2021-01-11"}
 
 
-def test_every_filter_and_split_of_the_page_is_an_answer(rows):
-    found = measured(rows, a_play()).to_pylist()
+def test_every_filter_and_split_of_the_page_is_an_answer():
+    found = measured(a_play()).to_pylist()
 
     splits = {tuple(filter(None, (row[f"name_{n}"] for n in (1, 2, 3)))) for row in found}
     assert splits == {
@@ -167,9 +169,9 @@ def test_the_weekly_rates_are_drawn_and_a_hidden_one_is_a_gap():
     assert [list(line) for line in drawn.text] == [["", "100%"], ["50%", "75%"]]
 
 
-def test_values_are_escaped_in_labels_and_cannot_end_the_script(rows):
+def test_values_are_escaped_in_labels_and_cannot_end_the_script():
     plays = [a_play(user, activity_name=EVIL, country_code=EVIL) for user in range(4)]
-    found, names = shown_of(rows, *plays)
+    found, names = shown_of(*plays)
     figure = charts.draw_most_played_by_count(found.shown, names)
 
     assert list(figure.layout.yaxis.ticktext) == ["&lt;/script&gt;&lt;b onclick=alert(1)&gt;&amp;"]
@@ -194,8 +196,8 @@ def test_an_answer_of_no_row_says_so(rows):
     assert figure.layout.annotations[0].text == "Too few users to be shown"
 
 
-def test_nothing_to_show_is_drawn_as_nothing(rows):
-    found, names = shown_of(rows, a_play())
+def test_nothing_to_show_is_drawn_as_nothing():
+    found, names = shown_of(a_play())
 
     assert found.shown.num_rows == 0
     for draw in (charts.draw_weekly_completion, charts.draw_weekly_users):

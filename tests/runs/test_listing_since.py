@@ -28,6 +28,7 @@ def test_objects_of_earlier_arrival_days_wait_for_a_run_that_looks_for_them(proj
     assert len(project.table("stg_events")) == 3
 
 
+@pytest.mark.slow
 def test_a_late_event_is_taken_in_whatever_the_first_arrival_day(project):
     late = an_event_record(1, occurred_at="2020-06-01 10:00:00.000")
     project.deliver("events", "2021-01-02/00/a", [late])
