@@ -126,15 +126,17 @@ def test_the_rows_a_run_inserted_are_those_it_checks(small):
     ) == [(2,), (3,)]
 
 
-def test_the_committed_sample_raises_no_alarm(sample_project):
-    assert sample_project.rows(RESULTS) == []
+def test_the_committed_sample_raises_no_alarm_but_for_a_key_that_no_field_reads(sample_project):
+    in_an_experiment = [("unknown_keys", "keys_known", "warn", "warned", 1, 1)]
+    assert sample_project.rows(RESULTS) == in_an_experiment
 
     sample.add_next_day(sample_project.folder / "raw")
     sample_project.run()
-    assert sample_project.rows(RESULTS) == []
+    assert sample_project.rows(RESULTS) == in_an_experiment
 
     sample_project.run("checks")
-    assert sample_project.rows(RESULTS) == []
+    (both_loads,) = sample_project.rows(RESULTS)
+    assert both_loads == ("unknown_keys", "keys_known", "warn", "warned", 2, 2)
     judged = "SELECT rows_checked FROM check_results WHERE rule = 'rows_of_day_steady'"
     assert sample_project.rows(f"{judged} ORDER BY run_id") == [(17,), (7,), (18,)]
 

@@ -21,11 +21,10 @@ FIELDS = {
     "activities": contracts.ACTIVITY_FIELDS,
 }
 RECORDS = {"events": an_event_record, "users": a_user_record, "activities": an_activity_record}
-COLON_AND_NULL = st.sampled_from(
-    ["", "a:n", ":null", '"name":null', "x.y", "1:2", '\\":', "[", "{}"]
-)
-TEXT = st.one_of(COLON_AND_NULL, st.text(st.characters(codec="utf-8"), max_size=8))
-SCALAR = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXT)
+ODD = st.sampled_from(["", "a:n", ":null", '"name":null', "x.y", "1:2", '\\":', "[", "{}"])
+TEXT = st.one_of(ODD, st.text(st.characters(codec="utf-8"), max_size=8))
+FLOAT = st.floats(allow_nan=False, allow_infinity=False)
+SCALAR = st.one_of(st.none(), st.booleans(), st.integers(), FLOAT, TEXT)
 JSON = st.recursive(
     SCALAR,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
@@ -143,7 +142,7 @@ def _parsed(held: dict[str, Any], record: dict[str, Any], shape: dict[str, Any])
 
 
 @pytest.mark.parametrize("dataset", FIELDS)
-@settings(deadline=None, max_examples=150, derandomize=True, database=None)
+@settings(deadline=None, max_examples=60, derandomize=True, database=None)
 @given(data=st.data())
 def test_fields_and_rescued_values_give_back_the_line(dataset, data):
     lines = data.draw(_lines(dataset))

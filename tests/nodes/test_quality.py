@@ -37,7 +37,7 @@ EVENT_FAULTS = [
     (an_event_record(occurred_at=None), "occurred_at is missing"),
     (_without(an_event_record(), "user_id"), "user_id is missing"),
     (an_event_record(data={}), "data.activity_id is missing"),
-    (an_event_record(data="text"), "data.activity_id is missing"),
+    (an_event_record(data="text"), "data is not an object"),
     (an_event_record(event_id="evt_001"), "event_id is not a uuid"),
     (an_event_record(occurred_at="yesterday!"), "occurred_at is not an instant"),
     (an_event_record(occurred_at="   infinity   "), "occurred_at is not an instant"),

@@ -20,7 +20,7 @@ ADDITIONS = {
         '    Field("device_id",',
         '    Field("experiment_arm", "experiment.arm"),\n',
     ),
-    "contracts/tables.py": (
+    "contracts/silver.py": (
         '        *("device_id", "device_brand", "device_model"),',
         '        "experiment_arm",\n',
     ),
@@ -45,9 +45,9 @@ def _add_a_field(folder: Path, *, required: bool = False, column_type: str = "st
         text = (source / name).read_text()
         assert text.count(before) == 1
         (source / name).write_text(text.replace(before, added + before))
-    tables, marts = source / "contracts" / "tables.py", source / "pipelines" / "marts" / "nodes.py"
+    gold, marts = source / "contracts" / "gold.py", source / "pipelines" / "marts" / "nodes.py"
     grain, sliced = '("date", "country_code",', '("country_code", "os_version",'
-    for file, column in ((tables, grain), (marts, sliced)):
+    for file, column in ((gold, grain), (marts, sliced)):
         assert file.read_text().count(column) == 1
         file.write_text(file.read_text().replace(column, f'{column} "experiment_arm",'))
     columns, raw = source / "contracts" / "columns.py", source / "contracts" / "raw.py"

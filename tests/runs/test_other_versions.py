@@ -44,13 +44,21 @@ def test_a_derived_table_of_another_version_is_refused_and_a_rebuild_renews_it(
     assert len(taken_in.table("intermediate_activity_events_enriched")) == 4
 
 
-def test_bronze_of_another_version_is_taken_in_anew_from_raw(taken_in):
+@pytest.mark.parametrize(
+    ("table", "change", "cure"),
+    [
+        ("bronze_users", "DROP COLUMN country_code", "rebuild=bronze"),  # a new field is filled
+        ("bronze_users", "ADD COLUMN shape INTEGER", "rebuild=raw"),
+        ("ingested_objects", "DROP COLUMN lines", "rebuild=raw"),
+    ],
+)
+def test_bronze_of_another_version_is_refused_and_raw_makes_it_anew(taken_in, table, change, cure):
     expected = taken_in.snapshot()
     with duckdb.connect(str(taken_in.database)) as con:
-        con.execute("ALTER TABLE bronze_users DROP COLUMN country_code")
+        con.execute(f"ALTER TABLE {table} {change}")
 
-    with pytest.raises(LingokidsError, match=r"bronze_users .* rebuild=raw makes it anew"):
-        taken_in.run(rebuild="bronze")
+    with pytest.raises(LingokidsError, match=f"{table} was made by another version: .* {cure} "):
+        taken_in.run()
 
     taken_in.run(rebuild="raw")
     assert taken_in.snapshot() == expected

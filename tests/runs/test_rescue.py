@@ -19,9 +19,8 @@ def _deliver(project, number: int = 1, **values) -> None:
 
 
 def _rescued(project) -> list[tuple]:
-    return project.rows(
-        "SELECT dataset, object_key, line_number, rescued FROM rescued_values ORDER BY ALL"
-    )
+    columns = "dataset, object_key, line_number, rescued"
+    return project.rows(f"SELECT {columns} FROM rescued_values ORDER BY ALL")
 
 
 def _warnings(caplog) -> list[str]:
@@ -157,3 +156,21 @@ def test_an_object_that_is_null_or_has_nothing_is_absent(project, context):
 
     assert project.table("quarantined_lines") == []
     assert _rescued(project) == []
+
+
+def test_a_replay_finds_the_same_fault_of_shape_and_writes_nothing(project):
+    records = [
+        an_event_record(1, data="text"),
+        an_event_record(2, context="x"),
+        an_event_record(3, data={"activity_id": ["fish"]}),
+        an_event_record(4, event_id=None, plan="gold"),
+    ]
+    project.deliver("events", "events.jsonl", records)
+    project.run()
+    before = project.table("quarantined_lines")
+    assert len(before) == 4
+
+    project.run("replay")
+
+    assert project.table("quarantined_lines") == before
+    assert project.rows("SELECT count(*) FROM runs") == [(1,)]

@@ -1,28 +1,30 @@
 """What each table promises: its grain, its columns, their types, units and meaning.
 
 Here: one definition per column (``columns``), the shape of raw records (``raw``), one contract
-per table (``tables``, ``records``), the kinds of rules (``rules``) and which tables
-keep which (``promises``). Elsewhere: what makes a raw line unusable (``quality``), how a measure is
-computed (``metrics``), where a table is stored (``conf/base/catalog.yml``).
+per table (``bronze``, ``silver``, ``gold``, ``records``), the kinds of rules (``rules``) and which
+tables keep which (``promises``). Elsewhere: what makes a raw line unusable (``quality``), how a
+measure is computed (``metrics``), where a table is stored (``conf/base/catalog.yml``).
 
 The names and meanings are those of the predecessor's warehouse, so its queries run as they
 are; the rules behind them are in the README beside each pipeline.
 """
 
-from lingokids.contracts import records, tables
+from lingokids.contracts import bronze, gold, records, silver
+from lingokids.contracts.bronze import *
 from lingokids.contracts.columns import *
 from lingokids.contracts.contract import *
 from lingokids.contracts.contract import Contract
+from lingokids.contracts.gold import *
 from lingokids.contracts.promises import *
 from lingokids.contracts.raw import *
 from lingokids.contracts.records import *
 from lingokids.contracts.rules import *
-from lingokids.contracts.tables import *
+from lingokids.contracts.silver import *
 
 #: Every contract by its table's name.
 CONTRACTS: dict[str, Contract] = {
     contract.table_name: contract
-    for room in (tables, records)
+    for room in (bronze, silver, gold, records)
     for contract in vars(room).values()
     if isinstance(contract, Contract)
 }

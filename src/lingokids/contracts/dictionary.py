@@ -1,7 +1,7 @@
 """The data dictionary: every stored table, its columns and its rules, as a page made of contracts.
 
-Here: the page's words and layout. Elsewhere: the definitions themselves (``columns``, ``tables``,
-``promises``).
+Here: the page's words and layout. Elsewhere: the definitions themselves (``columns``,
+``promises``, and the contracts of each layer).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from lingokids.contracts.rules import NoOtherColumns, NotNull, Rule, SchemaKept
 _HEAD = """\
 # Data dictionary
 
-Made of `columns.py`, `tables.py` and `promises.py` by `uv run kedro contracts dictionary`: change
-them there, and print this page anew. `uv run kedro contracts export` writes the same as Open Data
-Contract Standard, a file a table.
+Made of `columns.py`, `promises.py` and the contracts of each layer by `uv run kedro contracts
+dictionary`: change them there, and print this page anew. `uv run kedro contracts export` writes the
+same as Open Data Contract Standard, a file a table.
 
 One definition a column holds for the whole warehouse: it makes the tables and their comments, this
 page, the exports and the checks. A type marked `!` is never NULL: the engine refuses such a row

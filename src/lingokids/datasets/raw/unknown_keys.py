@@ -58,14 +58,14 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
         values, as JSON, each in its place): NULL where there is none.
     """
     containers = list(_containers(shape))
-    optional = [field for field in fields if not field.required]
-    surely_there = len(fields) - len(optional)  # in a usable line; the others are kept whole
+    required = [_parts(field) for field in fields if field.required]
+    optional = [_parts(field) for field in fields if not field.required]
     paths = [container.path for container in containers[1:]] + [_parts(field) for field in fields]
     total = " + ".join(f"coalesce(len(keys_[{place}]), 0)" for place in _places(containers))
     placed = zip(_places(containers), containers, strict=True)
     unknown = ", ".join(_unknown_in(place, container) for place, container in placed)
     return f"""
-        SELECT * EXCLUDE (values_, objects_, is_odd_, keys_, types_, keys_at_most)
+        SELECT * EXCLUDE (values_, others_, is_odd_, keys_, types_, keys_at_most)
             REPLACE (coalesce(problem, {_wrong_shape(containers, paths, fields)}) AS problem),
             CASE WHEN is_odd_ THEN CASE WHEN len(unknown_keys) > 0
             THEN json_merge_patch(line_text, {_patch(shape, ())})::VARCHAR END END AS rescued
@@ -77,12 +77,11 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
             CASE WHEN is_odd_ THEN json_type(line_text, {_pointers(paths)}) END AS types_
         FROM (SELECT *, CASE WHEN problem IS NOT NULL OR is_blank THEN false
             WHEN {_is_empty_object(fields)} THEN true
-            WHEN {surely_there} + values_ + objects_ = keys_at_most THEN false
-            ELSE coalesce({surely_there} + objects_ + list_count(
-                json_type(line_text, {_pointers(map(_parts, optional))})) <> keys_at_most, true)
-            END AS is_odd_
-        FROM (SELECT *, {_how_many(map(_is_there, map(_parts, optional)))} AS values_,
-            {_how_many(map(_has_any, containers[1:]))} AS objects_
+            WHEN others_ + values_ = keys_at_most THEN false
+            ELSE coalesce(others_ + list_count(json_type(line_text, {_pointers(optional)}))
+                <> keys_at_most, true) END AS is_odd_
+        FROM (SELECT *, {_how_many(map(_is_there, optional))} AS values_,
+            {_how_many([*map(_is_there, required), *map(_has_any, containers[1:])])} AS others_
         FROM ({lines})))))
     """
 
