@@ -49,6 +49,7 @@ def _run(command: str, checkout: Path) -> str:
 
 def _without_times(text: str) -> list[str]:
     text = re.sub(r"^\d\d:\d\d:\d\d ", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d.]+Z\.html", "….html", text)
     return re.sub(r" +\d+\.\d\d s ", " … s ", text).splitlines()
 
 

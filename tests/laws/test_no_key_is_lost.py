@@ -38,6 +38,11 @@ WAYS = st.sampled_from(
         {"separators": (", ", ": ")},
     ]
 )
+USUAL_NULLS = [
+    {"loading_time": None},
+    {"collection_id": "", "loading_time": None},
+    {'x"collection_id': "", "loading_time": None},
+]
 OBJECTS = {"events": ("data", "context", "context.device", "context.os", "context.app")}
 
 
@@ -49,6 +54,9 @@ def _lines(draw: st.DrawFn, dataset: str) -> list[tuple[str, dict[str, Any]]]:
         for _ in range(draw(st.integers(0, 4))):
             place = _down(record, draw(st.sampled_from(["", *OBJECTS.get(dataset, ())])))
             place[draw(KEYS)] = draw(JSON)
+        if dataset == "events" and draw(st.booleans()):
+            place = _down(record, draw(st.sampled_from(["", *OBJECTS["events"]])))
+            place |= draw(st.sampled_from(USUAL_NULLS))
         for field in FIELDS[dataset]:
             if not field.required and draw(st.integers(0, 5)) == 0:
                 *parents, leaf = field.path.split(".")

@@ -80,7 +80,10 @@ def write_page(warehouse: Warehouse, run_id: str, about: str, results: list[Resu
         for old in sorted(file.parent.glob("*.html"))[:-MOST_PAGES]:
             old.unlink()
         if any(result.verdict in (FAILED, WARNED) for result in results):
-            LOGGER.info("What is unusual is shown in %s.", file)
+            near = file.is_relative_to(Path.cwd())
+            LOGGER.info(
+                "What is unusual is shown in %s.", file.relative_to(Path.cwd()) if near else file
+            )
     except OSError as error:  # what was found stands in the tables too
         LOGGER.warning("The page of the checks could not be written: %s", error)
 

@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Field:
-    """One value of a raw JSON record: the column it becomes and its path in the record."""
+    """One value of a raw JSON record: the column it becomes and its path in the record.
+
+    Attributes:
+        column: The column it becomes.
+        path: Its key, after the keys of the objects it stands in.
+        required: Whether a line without it is unusable.
+        null_after: The key of the text that it follows, where it is null as a rule: such lines
+            are then read at less cost. It changes nothing else.
+    """
 
     column: str
     path: str
     required: bool = False
+    null_after: str = ""
 
     @property
     def type(self) -> str:
@@ -39,7 +48,7 @@ EVENT_FIELDS = (
     Field("duration_seconds", "data.duration"),
     Field("completed_flag", "data.completed"),
     Field("collection_id", "data.collection_id"),
-    Field("loading_time_seconds", "data.loading_time"),
+    Field("loading_time_seconds", "data.loading_time", null_after="collection_id"),
     Field("device_id", "context.device.device_id"),
     Field("device_brand", "context.device.brand"),
     Field("device_model", "context.device.model"),

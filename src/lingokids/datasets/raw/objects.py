@@ -132,7 +132,9 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     def lost_from(self, ledger: ir.Table) -> list[str]:
         """The keys of object versions that the ledger has and the source has no longer."""
         # no more columns than these: the ledger may be of another version, and made anew
-        known = ledger.select("dataset", "object_key", "etag").filter(_.dataset == self.dataset)
+        known = ledger.select("dataset", "object_key", "etag").filter(
+            ibis._.dataset == self.dataset
+        )
         lost = known.anti_join(self.listing(), ["object_key", "etag"]).order_by("object_key")
         return lost.object_key.to_pyarrow().to_pylist()
 

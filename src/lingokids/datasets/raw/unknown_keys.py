@@ -4,11 +4,12 @@ Here: the SQL that finds them, cheapest test first. Elsewhere: parsing the field
 (``records``), what becomes of the rest (``rescue``). It is text because Ibis has no word for the
 engine's JSON functions.
 
-Three tests, each for the lines that the one before cannot clear, and none can miss a key. Every
+Four tests, each for the lines that the one before cannot clear, and none can miss a key. Every
 key ends with a colon, and not after a digit: a line of no more such colons than there are values
-of its fields and objects that hold them has no other key. Counting costs a third of a parse. Where
-a field is null, the fields' keys are looked up, which costs a parse. Only the lines that are odd
-after that have their keys listed.
+of its fields and objects that hold them has no other key. Counting costs a third of a parse. A field
+that is null as a rule (``null_after``) is looked for in the text. Where others are null, the
+fields' keys are looked up, which costs a parse. Only the lines that are odd after that have their
+keys listed.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
         FROM (SELECT *, CASE WHEN problem IS NOT NULL OR is_blank THEN false
             WHEN {_is_empty_object(fields)} THEN true
             WHEN others_ + values_ = keys_at_most THEN false
+            WHEN others_ + values_ + 1 = keys_at_most AND ({_is_usual_null(fields)}) THEN false
             ELSE coalesce(others_ + list_count(json_type(line_text, {_pointers(optional)}))
                 <> keys_at_most, true) END AS is_odd_
         FROM (SELECT *, {_how_many(map(_is_there, optional))} AS values_,
@@ -140,6 +142,24 @@ def _is_empty_object(fields: tuple[Field, ...]) -> str:
     """Whether an object of no keys may be where text should be: others show by their keys."""
     tests = [f"{_value(_parts(field))} = '{{}}'" for field in fields if field.type == "string"]
     return " OR ".join(("false", *tests))
+
+
+def _is_usual_null(fields: tuple[Field, ...]) -> str:
+    """Whether the one key that is left over is a field that is null, right after a text.
+
+    That text is in its place, for it has been counted there, so the null is in its own.
+    """
+    tests = []
+    for field in fields:
+        if field.null_after:
+            *parents, leaf = _parts(field)
+            before = _value((*parents, field.null_after))
+            start, end = _text(f'"{field.null_after}":"'), _text(f'","{leaf}":null')
+            tests.append(
+                f"{_value(_parts(field))} IS NULL AND {before} IS NOT NULL "
+                f"AND contains(line_text, {start} || {before} || {end})"
+            )
+    return " OR ".join(tests) or "false"
 
 
 def _wrong_shape(containers: list[_Container], paths: list[Path], fields: tuple[Field, ...]) -> str:
