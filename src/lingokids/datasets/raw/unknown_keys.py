@@ -6,8 +6,8 @@ engine's JSON functions.
 
 Four tests, each for the lines that the one before cannot clear, and none can miss a key. Every
 key ends with a colon, and not after a digit: a line of no more such colons than there are values
-of its fields and objects that hold them has no other key. Counting costs a third of a parse. A field
-that is null as a rule (``null_after``) is looked for in the text. Where others are null, the
+of its fields and objects that hold them has no other key. Counting costs a third of a parse. A
+field that is null as a rule (``null_after``) is looked for in the text. Where others are null, the
 fields' keys are looked up, which costs a parse. Only the lines that are odd after that have their
 keys listed.
 """
