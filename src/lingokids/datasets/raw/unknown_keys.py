@@ -34,6 +34,9 @@ _JSON_TYPES = {
 }
 
 
+_NONE = "NULL::STRUCT(key VARCHAR, json_type VARCHAR)[]"
+
+
 class _Container(NamedTuple):
     """An object of the record: where it stands, and what the keys in it are."""
 
@@ -43,6 +46,19 @@ class _Container(NamedTuple):
     @property
     def dotted(self) -> str:
         return ".".join(self.path)
+
+
+def with_odd_marked(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
+    """Lines with ``rescued`` as '' where ``with_unknown_keys`` has to look at them, else NULL.
+
+    Looking at them costs by the vector of lines, however few in it are odd: so these are
+    gathered first.
+    """
+    return f"""
+        SELECT * EXCLUDE (is_odd_), {_NONE} AS unknown_keys,
+            CASE WHEN is_odd_ THEN '' END AS rescued
+        FROM ({_flagged(lines, fields, shape)})
+    """
 
 
 def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
@@ -59,14 +75,12 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
         values, as JSON, each in its place): NULL where there is none.
     """
     containers = list(_containers(shape))
-    required = [_parts(field) for field in fields if field.required]
-    optional = [_parts(field) for field in fields if not field.required]
     paths = [container.path for container in containers[1:]] + [_parts(field) for field in fields]
     total = " + ".join(f"coalesce(len(keys_[{place}]), 0)" for place in _places(containers))
     placed = zip(_places(containers), containers, strict=True)
     unknown = ", ".join(_unknown_in(place, container) for place, container in placed)
     return f"""
-        SELECT * EXCLUDE (values_, others_, is_odd_, keys_, types_, keys_at_most)
+        SELECT * EXCLUDE (is_odd_, keys_, types_)
             REPLACE (coalesce(problem, {_wrong_shape(containers, paths, fields)}) AS problem),
             CASE WHEN is_odd_ THEN CASE WHEN len(unknown_keys) > 0
             THEN json_merge_patch(line_text, {_patch(shape, ())})::VARCHAR END END AS rescued
@@ -76,6 +90,17 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
             CASE WHEN is_odd_ THEN json_keys(line_text, {_pointers(it.path for it in containers)})
             END AS keys_,
             CASE WHEN is_odd_ THEN json_type(line_text, {_pointers(paths)}) END AS types_
+        FROM ({_flagged(lines, fields, shape)})))
+    """
+
+
+def _flagged(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
+    """Lines with ``is_odd_``: whether their record may leave something out."""
+    containers = list(_containers(shape))
+    required = [_parts(field) for field in fields if field.required]
+    optional = [_parts(field) for field in fields if not field.required]
+    return f"""
+        SELECT * EXCLUDE (values_, others_, keys_at_most)
         FROM (SELECT *, CASE WHEN problem IS NOT NULL OR is_blank THEN false
             WHEN {_is_empty_object(fields)} THEN true
             WHEN others_ + values_ = keys_at_most THEN false
@@ -85,7 +110,7 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
                 <> keys_at_most, true) END AS is_odd_
         FROM (SELECT *, {_how_many(map(_is_there, optional))} AS values_,
             {_how_many([*map(_is_there, required), *map(_has_any, containers[1:])])} AS others_
-        FROM ({lines})))))
+        FROM ({lines}))
     """
 
 
