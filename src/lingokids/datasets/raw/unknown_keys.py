@@ -110,7 +110,7 @@ def _flagged(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
                 <> keys_at_most, true) END AS is_odd_
         FROM (SELECT *, {_how_many(map(_is_there, optional))} AS values_,
             {_how_many([*map(_is_there, required), *map(_has_any, containers[1:])])} AS others_
-        FROM ({lines}))
+        FROM ({lines})))
     """
 
 
