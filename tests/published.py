@@ -13,7 +13,7 @@ from builders import a_user_record, an_activity_record, an_event_record
 
 BRONZE = (
     *("bronze_events", "bronze_users", "bronze_activities"),
-    *("quarantined_lines", "ingested_objects", "replayed_lines"),
+    *("quarantined_lines", "ingested_objects", "replayed_lines", "rescued_values", "unknown_keys"),
 )
 GOLD = (
     *("activity_engagement_metrics", "activity_popularity_daily"),
