@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 import ibis.expr.datatypes as dt
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from ibis.expr import operations as ops
 
 from lingokids import contracts
 from lingokids.datasets.raw import lines as line_cutting
-from lingokids.datasets.raw.unknown_keys import with_unknown_keys
+from lingokids.datasets.raw.unknown_keys import with_odd_marked, with_unknown_keys
 from lingokids.datasets.tables import no_rows
 
 if TYPE_CHECKING:
@@ -105,10 +107,15 @@ class RecordReader:
         self._batch = _Slot(self._con, f"batch_of_{dataset}", line_cutting.to_arrow([]))
         # the text is looked at before the join, which would hold much more of it
         lines = f"({_with_problems(f'batch_of_{dataset}')}) JOIN due_{dataset} USING (object_index)"
-        records = _records_sql(lines, fields)
-        self._con.execute(f"CREATE OR REPLACE TEMP VIEW records_of_{dataset} AS {records}")
-        judged = judge(_table(writer, f"records_of_{dataset}", _record_schema(fields)))
+        marked = _records_sql(lines, fields, look_at_odd=with_odd_marked)
+        whole = _records_sql(lines, fields)
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW records_of_{dataset} AS {marked}")
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW odd_records_of_{dataset} AS {whole}")
+        schema = _record_schema(fields)
+        judged = judge(_table(writer, f"records_of_{dataset}", schema))
+        odd = judge(_table(writer, f"odd_records_of_{dataset}", schema))
         self._judging = functools.cache(lambda: writer.compile(judged))
+        self._judging_odd = functools.cache(lambda: writer.compile(odd))
         nothing = self._worked_out(no_rows(judged.schema()))
         self._judged = _Slot(self._con, f"judged_{dataset}", nothing)
         self._read = _Slot(self._con, f"read_{dataset}", _due_table([]))
@@ -121,10 +128,26 @@ class RecordReader:
         """Parse and judge a batch: its lines, and the objects it is of."""
         if batch:
             self._batch.table = line_cutting.to_arrow(batch)
-            self._judged.table = self._worked_out(self._judging())
+            self._judged.table = self._with_odd_judged(self._worked_out(self._judging()))
         indexes = sorted({piece.object_index for piece in batch})
         self._read.table = _due_table([self._due[index] for index in indexes])
         return self._tables
+
+    def _with_odd_judged(self, judged: pa.Table) -> pa.Table:
+        """Judge the lines that may have keys besides their fields by all that is in them."""
+        is_odd = pc.fill_null(pc.equal(judged["rescued"], ""), False)
+        if not pc.any(is_odd).as_py():
+            return judged
+        index_of = {(due.key, due.etag): index for index, due in enumerate(self._due)}
+        odd = judged.select([*contracts.DELIVERY]).filter(is_odd).to_pydict()
+        objects = map(index_of.__getitem__, zip(odd["object_key"], odd["etag"], strict=True))
+        wanted = _line_ids(np.fromiter(objects, np.int64), np.array(odd["line_number"]))
+        batch = self._batch.table
+        ids = _line_ids(batch["object_index"].to_numpy(), batch["line_number"].to_numpy())
+        self._batch.table = batch.filter(pa.array(np.isin(ids, wanted)))
+        return pa.concat_tables(
+            [judged.filter(pc.invert(is_odd)), self._worked_out(self._judging_odd())]
+        )
 
     def _worked_out(self, query: str) -> pa.Table:
         """The judged lines as Arrow: a table would keep its memory until the run's commit."""
@@ -135,12 +158,21 @@ class RecordReader:
             self._con.execute("RESET arrow_lossless_conversion")
 
 
+def _line_ids(object_indexes: np.ndarray, line_numbers: np.ndarray) -> np.ndarray:
+    """One number for each line of a run."""
+    return object_indexes.astype(np.int64) << 32 | line_numbers.astype(np.int64)
+
+
 def _table(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
     """A table whose columns are known, without asking the engine for them."""
     return ops.DatabaseTable(name=name, schema=schema, source=backend).to_expr()
 
 
-def _records_sql(lines: str, fields: tuple[Field, ...]) -> str:
+def _records_sql(
+    lines: str,
+    fields: tuple[Field, ...],
+    look_at_odd: Callable[[str, tuple[Field, ...], dict[str, Any]], str] = with_unknown_keys,
+) -> str:
     """Each line with the object it is of, its problem, its record and what that leaves out."""
     shape = _text_leaves(fields)
     parsed = f"""
@@ -151,7 +183,7 @@ def _records_sql(lines: str, fields: tuple[Field, ...]) -> str:
             THEN json_transform(line_text, '{json.dumps(shape)}') END AS record
         FROM {lines}
     """
-    return with_unknown_keys(parsed, fields, shape)
+    return look_at_odd(parsed, fields, shape)
 
 
 def _with_problems(lines: str) -> str:

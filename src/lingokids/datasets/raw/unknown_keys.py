@@ -7,9 +7,9 @@ engine's JSON functions.
 Four tests, each for the lines that the one before cannot clear, and none can miss a key. Every
 key ends with a colon, and not after a digit: a line of no more such colons than there are values
 of its fields and objects that hold them has no other key. Counting costs a third of a parse. A
-field that is null as a rule (``null_after``) is looked for in the text. Where others are null, the
-fields' keys are looked up, which costs a parse. Only the lines that are odd after that have their
-keys listed.
+field that is null as a rule (``null_after``) and an object of nothing are looked for in the text.
+Where other fields are null, their keys are looked up, which costs a parse. Only the lines that are
+odd after that have their keys listed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ _JSON_TYPES = {
 }
 
 
+_NONE = "NULL::STRUCT(key VARCHAR, json_type VARCHAR)[]"
+
+
 class _Container(NamedTuple):
     """An object of the record: where it stands, and what the keys in it are."""
 
@@ -43,6 +46,19 @@ class _Container(NamedTuple):
     @property
     def dotted(self) -> str:
         return ".".join(self.path)
+
+
+def with_odd_marked(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
+    """Lines with ``rescued`` as '' where ``with_unknown_keys`` has to look at them, else NULL.
+
+    Looking at them costs by the vector of lines, however few in it are odd: so these are
+    gathered first.
+    """
+    return f"""
+        SELECT * EXCLUDE (is_odd_), {_NONE} AS unknown_keys,
+            CASE WHEN is_odd_ THEN '' END AS rescued
+        FROM ({_flagged(lines, fields, shape)})
+    """
 
 
 def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
@@ -59,14 +75,12 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
         values, as JSON, each in its place): NULL where there is none.
     """
     containers = list(_containers(shape))
-    required = [_parts(field) for field in fields if field.required]
-    optional = [_parts(field) for field in fields if not field.required]
     paths = [container.path for container in containers[1:]] + [_parts(field) for field in fields]
     total = " + ".join(f"coalesce(len(keys_[{place}]), 0)" for place in _places(containers))
     placed = zip(_places(containers), containers, strict=True)
     unknown = ", ".join(_unknown_in(place, container) for place, container in placed)
     return f"""
-        SELECT * EXCLUDE (values_, others_, is_odd_, keys_, types_, keys_at_most)
+        SELECT * EXCLUDE (is_odd_, keys_, types_)
             REPLACE (coalesce(problem, {_wrong_shape(containers, paths, fields)}) AS problem),
             CASE WHEN is_odd_ THEN CASE WHEN len(unknown_keys) > 0
             THEN json_merge_patch(line_text, {_patch(shape, ())})::VARCHAR END END AS rescued
@@ -76,15 +90,27 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
             CASE WHEN is_odd_ THEN json_keys(line_text, {_pointers(it.path for it in containers)})
             END AS keys_,
             CASE WHEN is_odd_ THEN json_type(line_text, {_pointers(paths)}) END AS types_
+        FROM ({_flagged(lines, fields, shape)})))
+    """
+
+
+def _flagged(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
+    """Lines with ``is_odd_``: whether their record may leave something out."""
+    containers = list(_containers(shape))
+    required = [_parts(field) for field in fields if field.required]
+    optional = [_parts(field) for field in fields if not field.required]
+    return f"""
+        SELECT * EXCLUDE (values_, others_, keys_at_most)
         FROM (SELECT *, CASE WHEN problem IS NOT NULL OR is_blank THEN false
             WHEN {_is_empty_object(fields)} THEN true
             WHEN others_ + values_ = keys_at_most THEN false
-            WHEN others_ + values_ + 1 = keys_at_most AND ({_is_usual_null(fields)}) THEN false
+            WHEN others_ + values_ + {_how_many(_usual(fields, containers))} = keys_at_most
+            THEN false
             ELSE coalesce(others_ + list_count(json_type(line_text, {_pointers(optional)}))
                 <> keys_at_most, true) END AS is_odd_
         FROM (SELECT *, {_how_many(map(_is_there, optional))} AS values_,
             {_how_many([*map(_is_there, required), *map(_has_any, containers[1:])])} AS others_
-        FROM ({lines})))))
+        FROM ({lines})))
     """
 
 
@@ -144,10 +170,11 @@ def _is_empty_object(fields: tuple[Field, ...]) -> str:
     return " OR ".join(("false", *tests))
 
 
-def _is_usual_null(fields: tuple[Field, ...]) -> str:
-    """Whether the one key that is left over is a field that is null, right after a text.
+def _usual(fields: tuple[Field, ...], containers: list[_Container]) -> list[str]:
+    """Conditions by which a key that is left over is a field or an object of the record after all.
 
-    That text is in its place, for it has been counted there, so the null is in its own.
+    A field that is null, right after a text that has been counted in its place; an object of
+    nothing. As many keys must be left over as conditions hold: then none of them is another's.
     """
     tests = []
     for field in fields:
@@ -156,10 +183,17 @@ def _is_usual_null(fields: tuple[Field, ...]) -> str:
             before = _value((*parents, field.null_after))
             start, end = _text(f'"{field.null_after}":"'), _text(f'","{leaf}":null')
             tests.append(
-                f"{_value(_parts(field))} IS NULL AND {before} IS NOT NULL "
-                f"AND contains(line_text, {start} || {before} || {end})"
+                f"CASE WHEN {before} IS NOT NULL AND {_value(_parts(field))} IS NULL "
+                f"THEN contains(line_text, {start} || {before} || {end}) ELSE false END"
             )
-    return " OR ".join(tests) or "false"
+    for container in containers[1:]:
+        if not any(isinstance(inner, dict) for inner in container.keys.values()):
+            empty = _text(f'"{container.path[-1]}":{{}}')
+            tests.append(
+                f"CASE WHEN {_is_there(container.path)} AND NOT ({_has_any(container)}) "
+                f"THEN contains(line_text, {empty}) ELSE false END"
+            )
+    return tests
 
 
 def _wrong_shape(containers: list[_Container], paths: list[Path], fields: tuple[Field, ...]) -> str:
