@@ -113,6 +113,14 @@ def test_no_group_is_what_a_shown_one_leaves_of_its_parts(plays):
             assert unseen, "its parts would add up to it"
 
 
+@settings(max_examples=25, deadline=None)
+@given(PLAYS)
+def test_the_order_in_which_the_engine_gives_the_groups_hides_no_others(plays):
+    groups = groups_of(plays)
+
+    assert settled(dict(reversed(groups.items()))) == settled(groups)
+
+
 def test_a_week_is_not_told_by_its_days():
     # the second week is small, so the first goes with it; then one of its days must go too
     first = [(user, date(2021, 1, 4 + n), "es", "iOS") for user in range(6) for n in range(3)]

@@ -176,10 +176,13 @@ def hide_side_by_side(groups: pa.Table, smallest_group: int) -> Sorted:
         groups: ``measure_side_by_side``, worked out.
         smallest_group: The parameter: groups of fewer users are not shown.
     """
+    # by name first: which group goes depends on which is looked at first, and an engine of several
+    # threads gives them in any order
+    groups = groups.sort_by([(name, "ascending") for name in _COLUMNS])
     found = [_group(row) for row in groups.select([*_COLUMNS, *_JUDGED]).to_pylist()]
     _settle(_lines(found), smallest_group)
     shown = groups.filter([not group.is_hidden for group in found]).drop_columns("is_hidden")
-    return Sorted(shown.sort_by([(name, "ascending") for name in _COLUMNS]), _count_hidden(found))
+    return Sorted(shown, _count_hidden(found))
 
 
 _JUDGED = ("active_users", "is_hidden")
