@@ -8,6 +8,7 @@ has no word for the engine's lenient JSON reading.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +25,7 @@ from lingokids.datasets.raw.unknown_keys import with_odd_marked, with_unknown_ke
 from lingokids.datasets.tables import no_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     import duckdb
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from lingokids.contracts import Field
     from lingokids.datasets.warehouse import Warehouse
+
+_ODD_BYTES = 2 << 20  # of text that is looked at whole at a time
 
 
 class RawObject(NamedTuple):
@@ -144,10 +147,11 @@ class RecordReader:
         wanted = _line_ids(np.fromiter(objects, np.int64), np.array(odd["line_number"]))
         batch = self._batch.table
         ids = _line_ids(batch["object_index"].to_numpy(), batch["line_number"].to_numpy())
-        self._batch.table = batch.filter(pa.array(np.isin(ids, wanted)))
-        return pa.concat_tables(
-            [judged.filter(pc.invert(is_odd)), self._worked_out(self._judging_odd())]
-        )
+        parts = [judged.filter(pc.invert(is_odd))]
+        for some in _in_parts(batch.filter(pa.array(np.isin(ids, wanted)))):
+            self._batch.table = some
+            parts.append(self._worked_out(self._judging_odd()))
+        return pa.concat_tables(parts)
 
     def _worked_out(self, query: str) -> pa.Table:
         """The judged lines as Arrow: a table would keep its memory until the run's commit."""
@@ -156,6 +160,14 @@ class RecordReader:
             return self._con.execute(query).to_arrow_table()
         finally:
             self._con.execute("RESET arrow_lossless_conversion")
+
+
+def _in_parts(lines: pa.Table) -> Iterator[pa.Table]:
+    """Lines in parts of bounded text: looking at all that is in one takes many times its bytes."""
+    ends = np.cumsum(pc.binary_length(lines["line_text"]).to_numpy())
+    starts = np.flatnonzero(np.diff(ends // _ODD_BYTES, prepend=-1))
+    for start, end in itertools.pairwise([*starts.tolist(), len(lines)]):
+        yield lines.slice(start, end - start)
 
 
 def _line_ids(object_indexes: np.ndarray, line_numbers: np.ndarray) -> np.ndarray:

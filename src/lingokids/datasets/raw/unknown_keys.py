@@ -34,6 +34,7 @@ _JSON_TYPES = {
 }
 
 
+_LONG_BYTES = 2_048
 _NONE = "NULL::STRUCT(key VARCHAR, json_type VARCHAR)[]"
 
 
@@ -52,12 +53,14 @@ def with_odd_marked(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
     """Lines with ``rescued`` as '' where ``with_unknown_keys`` has to look at them, else NULL.
 
     Looking at them costs by the vector of lines, however few in it are odd: so these are
-    gathered first.
+    gathered first. Long lines that are not cleared by counting are too, unparsed: a vector of
+    them would take much memory.
     """
+    is_long = f"WHEN strlen(line_text) > {_LONG_BYTES} THEN true"
     return f"""
         SELECT * EXCLUDE (is_odd_), {_NONE} AS unknown_keys,
             CASE WHEN is_odd_ THEN '' END AS rescued
-        FROM ({_flagged(lines, fields, shape)})
+        FROM ({_flagged(lines, fields, shape, is_long)})
     """
 
 
@@ -94,8 +97,11 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
     """
 
 
-def _flagged(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
-    """Lines with ``is_odd_``: whether their record may leave something out."""
+def _flagged(lines: str, fields: tuple[Field, ...], shape: Shape, unparsed: str = "") -> str:
+    """Lines with ``is_odd_``: whether their record may leave something out.
+
+    ``unparsed`` is a case of those that are odd without another parse.
+    """
     containers = list(_containers(shape))
     required = [_parts(field) for field in fields if field.required]
     optional = [_parts(field) for field in fields if not field.required]
@@ -106,6 +112,7 @@ def _flagged(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
             WHEN others_ + values_ = keys_at_most THEN false
             WHEN others_ + values_ + {_how_many(_usual(fields, containers))} = keys_at_most
             THEN false
+            {unparsed}
             ELSE coalesce(others_ + list_count(json_type(line_text, {_pointers(optional)}))
                 <> keys_at_most, true) END AS is_odd_
         FROM (SELECT *, {_how_many(map(_is_there, optional))} AS values_,
