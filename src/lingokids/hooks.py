@@ -63,7 +63,6 @@ class RunHooks:
     ) -> None:
         """Check what was asked for, take the warehouse and begin the transaction."""
         from lingokids import checks, preconditions
-        from lingokids.backfill import fill_new_fields
         from lingokids.checks.inspection import Inspection
         from lingokids.runs import Run
 
@@ -96,6 +95,8 @@ class RunHooks:
             if rebuild == "raw":
                 _empty(rebuild, self._all_tables.values())
             elif rebuild:
+                from lingokids.backfill import fill_new_fields
+
                 fill_new_fields(warehouse, _sources(catalog))
                 _empty(rebuild, written)
             preconditions.refuse_tables_of_another_version(tables.values())

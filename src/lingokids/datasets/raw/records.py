@@ -129,19 +129,19 @@ class RecordReader:
 
     def read(self, batch: list[line_cutting.Piece]) -> tuple[ir.Table, ir.Table]:
         """Parse and judge a batch: its lines, and the objects it is of."""
+        indexes = sorted({piece.object_index for piece in batch})
         if batch:
             self._batch.table = line_cutting.to_arrow(batch)
-            self._judged.table = self._with_odd_judged(self._worked_out(self._judging()))
-        indexes = sorted({piece.object_index for piece in batch})
+            self._judged.table = self._with_odd_judged(self._worked_out(self._judging()), indexes)
         self._read.table = _due_table([self._due[index] for index in indexes])
         return self._tables
 
-    def _with_odd_judged(self, judged: pa.Table) -> pa.Table:
+    def _with_odd_judged(self, judged: pa.Table, indexes: list[int]) -> pa.Table:
         """Judge the lines that may have keys besides their fields by all that is in them."""
         is_odd = pc.fill_null(pc.equal(judged["rescued"], ""), False)
         if not pc.any(is_odd).as_py():
             return judged
-        index_of = {(due.key, due.etag): index for index, due in enumerate(self._due)}
+        index_of = {(self._due[index].key, self._due[index].etag): index for index in indexes}
         odd = judged.select([*contracts.DELIVERY]).filter(is_odd).to_pydict()
         objects = map(index_of.__getitem__, zip(odd["object_key"], odd["etag"], strict=True))
         wanted = _line_ids(np.fromiter(objects, np.int64), np.array(odd["line_number"]))

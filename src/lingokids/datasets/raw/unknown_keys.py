@@ -33,7 +33,6 @@ _JSON_TYPES = {
     "NULL": "null",
 }
 
-
 _LONG_BYTES = 2_048
 _NONE = "NULL::STRUCT(key VARCHAR, json_type VARCHAR)[]"
 
