@@ -32,6 +32,9 @@ PROMISED = {
     "boolean": "true or false",
 }
 
+#: What a line is judged by.
+_JUDGED_BY = ("record", "is_blank", "problem", "line_text")
+
 #: Length of 'YYYY-MM-DD HH:MM:SS.mmm', the usual form of an instant.
 _PLAIN_INSTANT = 23
 
@@ -42,30 +45,24 @@ def judge(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
     Grain: one row per line, blank ones included.
 
     Args:
-        lines: object_key, etag, line_number, line_text, problem (what the source found
-            wrong, or NULL), is_blank, record (struct of text values, shaped as ``fields``),
-            landed_at, load_id; unknown_keys and rescued (what the record leaves out, or NULL).
+        lines: line_text, problem (what the source found wrong, or NULL), is_blank, record (struct
+            of text values, shaped as ``fields``), and what else is known of a line: where it
+            stands, when it landed, what the record leaves out.
         fields: The fields of the record, in the order in which they are checked.
 
     Returns:
-        The delivery, the typed fields, landed_at, load_id, is_blank, unknown_keys, rescued;
-        reason, the first rule broken, or NULL; line_text, only where there is a reason, without
-        its line end.
+        What is known of the line, as it came; the typed fields; is_blank; reason, the first rule
+        broken, or NULL; line_text, only where there is a reason, without its line end.
     """
+    known = [name for name in lines.columns if name not in _JUDGED_BY]
     values = {field.column: _value(lines, field) for field in fields}
     typed = lines.select(
-        *contracts.DELIVERY,
+        *known,
+        *_JUDGED_BY[1:],
         **{field.column: _typed(values[field.column], field.type) for field in fields},
         **{f"{field.column}_text": values[field.column] for field in fields if _can_fail(field)},
-        landed_at="landed_at",
-        load_id="load_id",
-        is_blank="is_blank",
-        problem="problem",
-        line_text="line_text",
-        **{column: column for column in contracts.LEFT_OVER},
     )
-    kept = (*contracts.DELIVERY, *values, *contracts.ARRIVAL, *contracts.LEFT_OVER)
-    kept = (*kept, "is_blank", "line_text")
+    kept = (*known, *values, "is_blank", "line_text")
     judged = typed.select(*kept, reason=_first_broken_rule(typed, fields))
     text = judged.line_text.re_replace(r"\r?\n$", "")
     return judged.mutate(line_text=ibis.cases((judged.reason.notnull(), text)))

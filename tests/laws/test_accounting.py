@@ -56,6 +56,17 @@ def test_every_line_of_the_sample_is_accounted_for(sample_project):
     assert sample_project.rows("SELECT count(*) > 0 FROM quarantined_lines") == [(True,)]
 
 
+def test_lines_that_end_where_a_batch_is_full_are_taken_in_once(project):
+    data = {"activity_id": "fish", "source": "x" * 1_000_000}
+    lines = [an_event_record(number, data=data) for number in range(1, 69)]
+    project.deliver("events", "a.jsonl", lines)  # more than a batch's 64 MiB by its last line only
+
+    project.run("ingestion")
+
+    assert project.rows("SELECT count(*) FROM bronze_events") == [(68,)]
+    assert project.rows("SELECT lines, kept FROM ingested_objects") == [(68, 68)]
+
+
 @pytest.mark.slow
 def test_the_order_of_delivery_does_not_matter(new_project):
     objects = [

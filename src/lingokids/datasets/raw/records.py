@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from lingokids.contracts import Field
     from lingokids.datasets.warehouse import Warehouse
 
+#: What names a line: of a batch, and of the warehouse.
+_PLACE = ("object_index", "line_number")
+_DELIVERED = (*contracts.DELIVERY, *contracts.ARRIVAL)
+
 _ODD_BYTES = 2 << 20  # of text that is looked at whole at a time
 
 
@@ -83,9 +87,10 @@ def judge_texts(
     texts = lines.select(*contracts.DELIVERY, "line_text", *contracts.ARRIVAL).mutate(
         problem=ibis.null("string"), keys_at_most=ibis.null("int32")
     )
-    records = _records_sql(f"({_with_problems(f'({writer.compile(texts)})')})", fields)
+    lines = f"({_with_problems(f'({writer.compile(texts)})')})"
+    records = _records_sql(lines, fields, _DELIVERED)
     writer.con.execute(f"CREATE OR REPLACE TEMP VIEW texts_of_{dataset} AS {records}")
-    return judge(_table(writer, f"texts_of_{dataset}", _record_schema(fields)))
+    return judge(_table(writer, f"texts_of_{dataset}", _record_schema(fields, _DELIVERED)))
 
 
 class RecordReader:
@@ -106,49 +111,51 @@ class RecordReader:
         writer = warehouse.writer
         self._con = writer.con
         self._due = due
-        self._con.register(f"due_{dataset}", _due_table(due))
-        self._batch = _Slot(self._con, f"batch_of_{dataset}", line_cutting.to_arrow([]))
-        # the text is looked at before the join, which would hold much more of it
-        lines = f"({_with_problems(f'batch_of_{dataset}')}) JOIN due_{dataset} USING (object_index)"
-        marked = _records_sql(lines, fields, look_at_odd=with_odd_marked)
-        whole = _records_sql(lines, fields)
+        batch, found = f"batch_of_{dataset}", f"judged_of_{dataset}"
+        self._batch = _Slot(self._con, batch, line_cutting.to_arrow([]))
+        lines = f"({_with_problems(batch)})"
+        marked = _records_sql(lines, fields, _PLACE, look_at_odd=with_odd_marked)
+        whole = _records_sql(lines, fields, _PLACE)
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW records_of_{dataset} AS {marked}")
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW odd_records_of_{dataset} AS {whole}")
-        schema = _record_schema(fields)
+        schema = _record_schema(fields, _PLACE)
         judged = judge(_table(writer, f"records_of_{dataset}", schema))
         odd = judge(_table(writer, f"odd_records_of_{dataset}", schema))
         self._judging = functools.cache(lambda: writer.compile(judged))
         self._judging_odd = functools.cache(lambda: writer.compile(odd))
+        self._read = _Slot(self._con, f"read_{dataset}", _objects_table(due, []))
         nothing = self._worked_out(no_rows(judged.schema()))
-        self._judged = _Slot(self._con, f"judged_{dataset}", nothing)
-        self._read = _Slot(self._con, f"read_{dataset}", _due_table([]))
+        self._nothing = _of_objects(nothing, self._read.table)
+        self._judged = _Slot(self._con, found, self._nothing)
+        self._judged_whole = _Slot(self._con, f"whole_{found}", self._nothing)
+        self._con.execute(f"""
+            CREATE OR REPLACE TEMP VIEW judged_{dataset} AS
+            FROM {found} WHERE rescued IS DISTINCT FROM '' UNION ALL FROM whole_{found}
+        """)
+        columns = judged.schema() | ibis.schema(_OBJECT_COLUMNS)
         self._tables = (
-            _table(writer, f"judged_{dataset}", judged.schema()),
-            _table(writer, f"read_{dataset}", ibis.schema(_DUE_COLUMNS)),
+            _table(writer, f"judged_{dataset}", columns),
+            _table(writer, f"read_{dataset}", ibis.schema(_OBJECT_COLUMNS)),
         )
 
     def read(self, batch: list[line_cutting.Piece]) -> tuple[ir.Table, ir.Table]:
         """Parse and judge a batch: its lines, and the objects it is of."""
         indexes = sorted({piece.object_index for piece in batch})
+        self._read.table = _objects_table(self._due, indexes)
+        self._judged.table = self._judged_whole.table = self._nothing  # the last batch is let go
         if batch:
             self._batch.table = line_cutting.to_arrow(batch)
-            self._judged.table = self._with_odd_judged(self._worked_out(self._judging()), indexes)
-        self._read.table = _due_table([self._due[index] for index in indexes])
+            judged = self._worked_out(self._judging())
+            self._judged.table = _of_objects(judged, self._read.table)
+            self._judged_whole.table = _of_objects(self._odd_judged(judged), self._read.table)
         return self._tables
 
-    def _with_odd_judged(self, judged: pa.Table, indexes: list[int]) -> pa.Table:
+    def _odd_judged(self, judged: pa.Table) -> pa.Table:
         """Judge the lines that may have keys besides their fields by all that is in them."""
-        is_odd = pc.fill_null(pc.equal(judged["rescued"], ""), False)
-        if not pc.any(is_odd).as_py():
-            return judged
-        index_of = {(self._due[index].key, self._due[index].etag): index for index in indexes}
-        odd = judged.select([*contracts.DELIVERY]).filter(is_odd).to_pydict()
-        objects = map(index_of.__getitem__, zip(odd["object_key"], odd["etag"], strict=True))
-        wanted = _line_ids(np.fromiter(objects, np.int64), np.array(odd["line_number"]))
+        odd = judged.select(_PLACE).filter(pc.equal(judged["rescued"], ""))
         batch = self._batch.table
-        ids = _line_ids(batch["object_index"].to_numpy(), batch["line_number"].to_numpy())
-        parts = [judged.filter(pc.invert(is_odd))]
-        for some in _in_parts(batch.filter(pa.array(np.isin(ids, wanted)))):
+        parts = [judged.slice(0, 0)]
+        for some in _in_parts(batch.filter(pa.array(np.isin(_line_ids(batch), _line_ids(odd))))):
             self._batch.table = some
             parts.append(self._worked_out(self._judging_odd()))
         return pa.concat_tables(parts)
@@ -162,6 +169,16 @@ class RecordReader:
             self._con.execute("RESET arrow_lossless_conversion")
 
 
+def _of_objects(lines: pa.Table, objects: pa.Table) -> pa.Table:
+    """Lines with the object they are of: what is said of it stands once for all its lines."""
+    indexes = objects["object_index"].to_numpy()
+    places = pa.array(np.searchsorted(indexes, lines["object_index"].to_numpy()), pa.int32())
+    for name in (*contracts.DELIVERY[:2], *contracts.ARRIVAL):
+        column = pa.DictionaryArray.from_arrays(places, objects[name].chunk(0))
+        lines = lines.append_column(name, column)
+    return lines
+
+
 def _in_parts(lines: pa.Table) -> Iterator[pa.Table]:
     """Lines in parts of bounded text: looking at all that is in one takes many times its bytes."""
     ends = np.cumsum(pc.binary_length(lines["line_text"]).to_numpy())
@@ -170,9 +187,10 @@ def _in_parts(lines: pa.Table) -> Iterator[pa.Table]:
         yield lines.slice(start, end - start)
 
 
-def _line_ids(object_indexes: np.ndarray, line_numbers: np.ndarray) -> np.ndarray:
+def _line_ids(lines: pa.Table) -> np.ndarray:
     """One number for each line of a run."""
-    return object_indexes.astype(np.int64) << 32 | line_numbers.astype(np.int64)
+    objects, numbers = (lines[name].to_numpy().astype(np.int64) for name in _PLACE)
+    return objects << 32 | numbers
 
 
 def _table(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
@@ -183,16 +201,18 @@ def _table(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
 def _records_sql(
     lines: str,
     fields: tuple[Field, ...],
+    known: tuple[str, ...],
     look_at_odd: Callable[[str, tuple[Field, ...], dict[str, Any]], str] = with_unknown_keys,
 ) -> str:
-    """Each line with the object it is of, its problem, its record and what that leaves out."""
+    """Each line with what is ``known`` of it, its problem, its record and what that leaves out."""
     shape = _text_leaves(fields)
     parsed = f"""
-        SELECT object_key, etag, line_number, line_text, landed_at, load_id, keys_at_most,
+        SELECT {", ".join(known)}, line_text, keys_at_most,
             nullif(problem, 'blank') AS problem,
             coalesce(problem = 'blank', false) AS is_blank,
-            CASE WHEN problem IS NULL
-            THEN json_transform(line_text, '{json.dumps(shape)}') END AS record
+            json_transform(
+                CASE WHEN problem IS NULL THEN line_text ELSE '{{}}' END, '{json.dumps(shape)}'
+            ) AS record
         FROM {lines}
     """
     return look_at_odd(parsed, fields, shape)
@@ -216,28 +236,29 @@ def _with_problems(lines: str) -> str:
     """
 
 
-_DUE_COLUMNS = {
+_OBJECT_COLUMNS = {
     "object_index": "int32",
     **{name: contracts.COLUMNS[name].type for name in ("object_key", "etag", *contracts.ARRIVAL)},
 }
 
 
-def _due_table(due: list[RawObject]) -> pa.Table:
-    schema = ibis.schema(_DUE_COLUMNS).to_pyarrow()
+def _objects_table(due: list[RawObject], indexes: list[int]) -> pa.Table:
+    """Some of the objects to be read."""
+    schema = ibis.schema(_OBJECT_COLUMNS).to_pyarrow()
     values = {
-        "object_index": range(len(due)),
-        "object_key": [item.key for item in due],
-        "etag": [item.etag for item in due],
-        "landed_at": [item.landed_at for item in due],
-        "load_id": [item.load_id for item in due],
+        "object_index": indexes,
+        "object_key": [due[index].key for index in indexes],
+        "etag": [due[index].etag for index in indexes],
+        "landed_at": [due[index].landed_at for index in indexes],
+        "load_id": [due[index].load_id for index in indexes],
     }
     return pa.table({field.name: pa.array(values[field.name], field.type) for field in schema})
 
 
-def _record_schema(fields: tuple[Field, ...]) -> ibis.Schema:
+def _record_schema(fields: tuple[Field, ...], known: tuple[str, ...]) -> ibis.Schema:
     """The columns that ``_records_sql`` selects."""
     return ibis.schema(
-        {name: contracts.COLUMNS[name].type for name in (*contracts.DELIVERY, *contracts.ARRIVAL)}
+        {name: _OBJECT_COLUMNS.get(name) or contracts.COLUMNS[name].type for name in known}
         | {"line_text": "string", "problem": "string", "is_blank": "boolean"}
         | {name: contracts.COLUMNS[name].type for name in contracts.LEFT_OVER}
         | {"record": _type_of(_text_leaves(fields))}
