@@ -100,11 +100,13 @@ class _Backfill:
         still_unread = rescue.unread_lines(
             self._warehouse.writer.table(self._judged), self._source.dataset
         )
-        counted = self._recount(still_unread, unknown.load())
+        usable = unknown.load().select("dataset", "load_id", "usable_lines").distinct()
+        counted = rescue.count_unknown_keys(still_unread, usable)
         self._replace("rescued_values", still_unread.select(contracts.RESCUED_VALUES.columns))
         self._replace("unknown_keys", counted)
         self._note_loads()
-        filled = self._run(f"SELECT count(*) FROM {self._judged} WHERE {self._any_value}")
+        any_value = " OR ".join(f'"{field.column}" IS NOT NULL' for field in self._new)
+        filled = self._run(f"SELECT count(*) FROM {self._judged} WHERE {any_value}")
         self._run(f"DROP TABLE {self._judged}")
         seconds = time.perf_counter() - started
         self._warehouse.changes.append(Change(self._contract.table_name, True, rows, rows, seconds))
@@ -150,10 +152,6 @@ class _Backfill:
         self._run(f"DROP TABLE {past}")
         return rows
 
-    def _recount(self, still_unread: ir.Table, counted_before: ir.Table) -> ir.Table:
-        usable = counted_before.select("dataset", "load_id", "usable_lines").distinct()
-        return rescue.count_unknown_keys(still_unread, usable)
-
     def _replace(self, table_name: str, rows: ir.Table) -> None:
         """Put rows in the place of the dataset's; both are worked out before they are touched."""
         columns = ", ".join(contracts.CONTRACTS[table_name].columns)
@@ -165,17 +163,16 @@ class _Backfill:
         self._warehouse.changes.append(Change(table_name, True, deleted, inserted, 0.0))
 
     def _note_loads(self) -> None:
-        """Name the loads whose rescued values changed: a lake owes them anew."""
-        loads = f"SELECT DISTINCT load_id FROM {self._judged} WHERE {self._any_value}"
-        if "backfilled_lines" in self._warehouse.run_tables:
-            self._run(f"INSERT INTO temp.main.backfilled_lines {loads}")
-            return
-        self._run(f"CREATE TEMP TABLE backfilled_lines AS {loads}")
-        self._warehouse.run_tables.add("backfilled_lines")
+        """Name the loads that had rescued values: a lake owes them anew.
 
-    @property
-    def _any_value(self) -> str:
-        return " OR ".join(f'"{field.column}" IS NOT NULL' for field in self._new)
+        A key that had null or '' everywhere gives no value to bronze, and is rescued no more.
+        """
+        loads = f"SELECT DISTINCT load_id FROM {self._judged}"
+        if "backfilled_loads" in self._warehouse.run_tables:
+            self._run(f"INSERT INTO temp.main.backfilled_loads {loads}")
+            return
+        self._run(f"CREATE TEMP TABLE backfilled_loads AS {loads}")
+        self._warehouse.run_tables.add("backfilled_loads")
 
     def _run(self, sql: str) -> int:
         row = self._warehouse.writer.con.execute(sql).fetchone()

@@ -29,3 +29,12 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     spelled = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(name.lower(), spelled, n=1)
     return f" Did you mean {prefix}{spelled[close[0]]}?" if close else ""
+
+
+def in_one_line(text: str, longest: int = 80) -> str:
+    """A text from outside that is fit for a sentence: short, and without control characters."""
+    shown = text if len(text) <= longest else text[: longest - 1] + "…"
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in shown
+    )

@@ -35,7 +35,7 @@ _UNITS = (
     ("run_loads", "load_id", "new_objects"),
     ("run_loads", "load_id", "replay_load"),
     ("run_replays", "load_id", "changed_lines"),
-    ("run_replays", "load_id", "backfilled_lines"),
+    ("run_replays", "load_id", "backfilled_loads"),
 )
 
 

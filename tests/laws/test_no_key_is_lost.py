@@ -78,15 +78,11 @@ def _down(record: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _read(dataset: str, text: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect() as con:
+    with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as con:
         con.register("batch", to_arrow([Piece(0, 1, text.encode())]))
-        lines = (
-            "(SELECT *, 'key' AS object_key, 'etag' AS etag, now() AS landed_at, 1 AS load_id "
-            f"FROM ({_with_problems('batch')}))"
-        )
+        records = _records_sql(f"({_with_problems('batch')})", FIELDS[dataset], ("line_number",))
         return con.execute(
-            "SELECT problem, record, unknown_keys, rescued "
-            f"FROM ({_records_sql(lines, FIELDS[dataset])}) ORDER BY line_number"
+            f"SELECT problem, record, unknown_keys, rescued FROM ({records}) ORDER BY line_number"
         ).fetchall()
 
 
@@ -185,3 +181,33 @@ def test_a_key_that_stands_twice_makes_a_line_unusable(line, problem):
     ((found, *_),) = _read("events", line.replace("%s", inner) + "\n")
 
     assert found == problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ",".join(['"x":1', *(f'"k{number}":1' for number in range(20_000))]),
+        ",".join([f'"x":"{"y" * 900_000}"', *(f'"k{number}":1' for number in range(400))]),
+        f'"x":{"[" * 400_000}{"]" * 400_000}',
+    ],
+    ids=["many keys", "many keys and a long text", "deep"],
+)
+def test_what_is_in_a_line_of_up_to_a_mebibyte_is_kept(value):
+    line = f"{json.dumps(an_event_record())[:-1]},{value}}}"
+
+    ((problem, _, unknown, rescued),) = _read("events", line + "\n")
+
+    assert problem is None
+    assert len(unknown) == value.count('":')
+    assert rescued == f"{{{value}}}"
+
+
+def test_a_path_names_one_key_only():
+    keys = ["", '""', '"', "a.b", '"a.b"', 'a"b', "a/b", "a~b"]
+    line = json.dumps(an_event_record() | dict.fromkeys(keys, 1))
+
+    ((_, _, unknown, _),) = _read("events", line + "\n")
+
+    assert [found["key"] for found in unknown] == [
+        *('""', '""""""', '""""', '"a.b"', '"""a.b"""', '"a""b"', "a/b", "a~b")
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from builders import an_event_record
+
+NO_ARMS = ((1, None), (2, ""))
 ADDITIONS = {
     "contracts/columns.py": (
         '    "device_id": Column(',
@@ -87,9 +91,19 @@ def _published(folder: Path, table: str) -> int:
     return duckdb.sql(f"SELECT count(*) FROM read_parquet('{files}')").fetchall()[0][0]
 
 
+def _deliver_no_arm(folder: Path) -> None:
+    """Events whose new field has a key, but no value."""
+    records = [an_event_record(number, experiment={"arm": arm}) for number, arm in NO_ARMS]
+    place = folder / "data" / "01_raw" / "events" / "2021-02-20" / "00" / "no-arm.jsonl"
+    place.parent.mkdir(parents=True)
+    place.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+
+
 @pytest.mark.slow
 def test_past_values_of_a_new_field_reach_gold_as_if_it_had_been_there(copy_of):
     late, early = copy_of("late"), copy_of("early")
+    assert _run(late).returncode == 0
+    _deliver_no_arm(late)
     assert _run(late).returncode == 0
     _add_a_field(late)
     for delivered in (late / "data" / "01_raw" / "events").iterdir():
@@ -104,6 +118,8 @@ def test_past_values_of_a_new_field_reach_gold_as_if_it_had_been_there(copy_of):
     assert "has the new columns experiment_arm now" in filled.stdout + filled.stderr
 
     _add_a_field(early)
+    assert _run(early).returncode == 0
+    _deliver_no_arm(early)
     assert _run(early).returncode == 0
     assert _tables(late) == _tables(early)
     arms = "SELECT count(*) FROM activity_engagement_metrics WHERE experiment_arm <> 'unknown'"

@@ -62,6 +62,19 @@ def test_keys_of_every_dataset_are_kept_and_told_in_one_warning(project, caplog)
     assert _warnings(caplog) == []
 
 
+def test_a_key_cannot_write_a_line_of_the_log(project, caplog):
+    _deliver(project, **{"x\n00:00:00 INFO Committed \x1b[31m": 1, "y" * 100_000: 2})
+
+    project.run()
+
+    (warning,) = _warnings(caplog)
+    assert "x\\n00:00:00 INFO Committed \\x1b[31m of events (number) in 1 of 2 lines" in warning
+    assert f"{'y' * 79}… of events" in warning
+    (page,) = (project.folder / "08_reporting" / "checks").glob("*.html")
+    assert "y" * 5_000 not in page.read_text()
+    assert project.rows("SELECT max(length(unknown_key)) FROM unknown_keys") == [(100_000,)]
+
+
 def test_data_without_other_keys_writes_nothing(project, caplog):
     _deliver(project)
     project.run()

@@ -12,9 +12,11 @@ from html import escape
 from itertools import groupby
 
 from lingokids.checks.results import FAILED, HELD, SKIPPED, WARNED, Example, Result
+from lingokids.errors import in_one_line
 
 #: Failing rows shown of a rule; the others stand in check_failures.
 SHOWN_EXAMPLES = 20
+_SHOWN_LETTERS = 2_000  # of a row
 
 Trends = Mapping[tuple[str, str], Sequence[int]]
 
@@ -143,7 +145,11 @@ def _examples(result: Result) -> str:
 def _example(example: Example) -> str:
     source = escape(example.object_key or "")
     line = "" if example.line_number is None else f"{example.line_number:,}"
+    key, row = (
+        escape(in_one_line(text, _SHOWN_LETTERS))
+        for text in (example.key_text, example.values_text)
+    )
     return (
-        f"<tr><td><code>{escape(example.key_text)}</code></td><td>{source}</td><td>{line}</td>"
-        f"<td><code>{escape(example.values_text)}</code></td></tr>"
+        f"<tr><td><code>{key}</code></td><td>{source}</td><td>{line}</td>"
+        f"<td><code>{row}</code></td></tr>"
     )

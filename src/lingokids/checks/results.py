@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lingokids.contracts import ERROR, Rule
+from lingokids.errors import in_one_line
 
 MOST_EXAMPLES = 1_000
 #: Failing rows told in a sentence, where the rule has words for them.
@@ -75,7 +76,9 @@ class Result:
         rule = f"{self.table_name}: rule {self.rule.name} ({self.rule.meaning})"
         if self.obstacle:
             return f"{rule} cannot be checked: {self.obstacle}"
-        such_as = f", such as {self.examples[0].key_text}" if self.examples else ""
+        such_as = (
+            f", such as {in_one_line(self.examples[0].key_text, 300)}" if self.examples else ""
+        )
         if self.examples and (in_words := getattr(self.rule, "in_words", None)):
             told = [in_words(example.values) for example in self.examples[:MOST_TOLD]]
             more = self.rows_failed - len(told)

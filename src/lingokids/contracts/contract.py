@@ -93,6 +93,6 @@ class Contract:
         if faults:
             raise LingokidsError(
                 f"{self.table_name}: {'; '.join(faults)}. Change the node, or the contract in "
-                "contracts.py if the promise changed."
+                "contracts/ if the promise changed."
             )
         return data

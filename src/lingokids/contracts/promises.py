@@ -27,6 +27,7 @@ from lingokids.contracts.rules import (
     Rule,
     Steady,
 )
+from lingokids.errors import in_one_line
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -138,7 +139,7 @@ _DAY_OF_EVENT = Holds(
 
 def _unknown_key(row: Mapping[str, Any]) -> str:
     return (
-        f"{row['unknown_key']} of {row['dataset']} ({row['json_type']}) in "
+        f"{in_one_line(row['unknown_key'])} of {row['dataset']} ({row['json_type']}) in "
         f"{row['lines_with_key']:,} of {row['usable_lines']:,} lines "
         f"({row['share_of_lines']:.1%}), first in {row['object_key']}, line {row['line_number']:,}"
     )

@@ -110,7 +110,7 @@ ENRICHED_DAYS = Contract(
 
 CHANGED_USER_DAYS = Contract(
     "changed_user_days",
-    "One row per user and day that changed after the day was made as a whole: when it last did.",
+    "One row per user and day that changed while the rest of the day did not: when it last did.",
     ("date", "user_id"),
     ("date", "user_id", "revision"),
     ("revision",),

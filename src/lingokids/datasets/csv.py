@@ -24,7 +24,7 @@ class CsvDataset(AbstractDataset["ir.Table", "ir.Table"]):
 
     Args:
         filepath: A path or URL.
-        contract: Name of the contract in ``contracts.py`` that gives columns and types.
+        contract: Name of the contract in ``contracts`` that gives columns and types.
         credentials: Arguments of the filesystem, such as ``key`` and ``secret``.
         metadata: For plugins, such as kedro-viz.
     """

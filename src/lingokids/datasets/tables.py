@@ -286,8 +286,8 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             row = self.warehouse.writer.con.execute(sql).fetchone()
         except duckdb.ConstraintException as error:
             raise LingokidsError(
-                f"{self.table_name}: {error}. The rows break the contract in contracts.py: mend "
-                "the node, or the contract if the promise changed."
+                f"{self.table_name}: {error}. The rows break its contract: mend the "
+                "node, or the contract in contracts/ if the promise changed."
             ) from error
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise LingokidsError(f"{self.table_name}: {out_of_room(error)}") from error

@@ -12,6 +12,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import numpy as np
@@ -23,12 +24,13 @@ from lingokids import contracts
 from lingokids.datasets.raw import lines as line_cutting
 from lingokids.datasets.raw.unknown_keys import with_odd_marked, with_unknown_keys
 from lingokids.datasets.tables import no_rows
+from lingokids.datasets.warehouse import out_of_room
+from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    import duckdb
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
 
@@ -111,6 +113,7 @@ class RecordReader:
         writer = warehouse.writer
         self._con = writer.con
         self._due = due
+        self._dataset = dataset
         batch, found = f"batch_of_{dataset}", f"judged_of_{dataset}"
         self._batch = _Slot(self._con, batch, line_cutting.to_arrow([]))
         lines = f"({_with_problems(batch)})"
@@ -164,9 +167,11 @@ class RecordReader:
         """The judged lines as Arrow: a table would keep its memory until the run's commit."""
         self._con.execute("SET arrow_lossless_conversion = true")  # uuids stay 16 bytes
         try:
-            return self._con.execute(query).to_arrow_table()
-        finally:
-            self._con.execute("RESET arrow_lossless_conversion")
+            judged = self._con.execute(query).to_arrow_table()
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise LingokidsError(f"The raw {self._dataset}: {out_of_room(error)}") from error
+        self._con.execute("RESET arrow_lossless_conversion")
+        return judged
 
 
 def _of_objects(lines: pa.Table, objects: pa.Table) -> pa.Table:

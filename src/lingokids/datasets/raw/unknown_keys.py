@@ -78,16 +78,18 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
     """
     containers = list(_containers(shape))
     paths = [container.path for container in containers[1:]] + [_parts(field) for field in fields]
-    total = " + ".join(f"coalesce(len(keys_[{place}]), 0)" for place in _places(containers))
-    placed = zip(_places(containers), containers, strict=True)
-    unknown = ", ".join(_unknown_in(place, container) for place, container in placed)
+    found = ", ".join(
+        f"{_unknown_in(place, container)} AS {_found(container)}"
+        for place, container in zip(_places(containers), containers, strict=True)
+    )
+    any_found = " + ".join(f"len({_found(container)})" for container in containers)
+    named = ", ".join(_named(container) for container in containers)
     return f"""
-        SELECT * EXCLUDE (is_odd_, keys_, types_)
+        SELECT * EXCLUDE (is_odd_, keys_, types_, {", ".join(map(_found, containers))})
             REPLACE (coalesce(problem, {_wrong_shape(containers, paths, fields)}) AS problem),
-            CASE WHEN is_odd_ THEN CASE WHEN len(unknown_keys) > 0
-            THEN json_merge_patch(line_text, {_patch(shape, ())})::VARCHAR END END AS rescued
-        FROM (SELECT *, CASE WHEN is_odd_ THEN CASE WHEN {total} > list_count(types_)
-            THEN list_concat({unknown}) END END AS unknown_keys
+            CASE WHEN {any_found} > 0 THEN list_concat({named}) END AS unknown_keys,
+            CASE WHEN {any_found} > 0 THEN {_object_of(containers[0])} END AS rescued
+        FROM (SELECT *, {found}
         FROM (SELECT *,
             CASE WHEN is_odd_ THEN json_keys(line_text, {_pointers(it.path for it in containers)})
             END AS keys_,
@@ -223,36 +225,49 @@ def _wrong_shape(containers: list[_Container], paths: list[Path], fields: tuple[
     return f"CASE WHEN is_odd_ THEN CASE {' '.join(cases)} END END"
 
 
+def _found(container: _Container) -> str:
+    """The column of what is unknown in one object of the record."""
+    return f'"found_in_{container.dotted}"'
+
+
 def _unknown_in(place: int, container: _Container) -> str:
-    """The keys of one object that the record has no field for, with the types of their values.
+    """The keys of one object that the record has no field for, with their types and values.
 
-    A key that has a dot, or is empty, stands in quotes, so that a path says one thing only.
+    All members are asked for at once: asking for each would parse the line as often.
     """
-    pointer = "replace(replace(key, '~', '~0'), '/', '~1')"
-    quoted = "CASE WHEN key = '' OR contains(key, '.') THEN '\"' || key || '\"' ELSE key END"
-    json_type = f"json_type(line_text, {_text(_pointer(container.path) + '/')} || {pointer})"
+    path = _text("$" + "".join(f'."{key}"' for key in container.path) + ".*")
+    members = f"list_zip(keys_[{place}], json_type(line_text, {path}), line_text -> {path})"
+    is_unknown = f"lambda member: member[1] NOT IN {_texts(container.keys)}"
+    return f"CASE WHEN is_odd_ THEN list_filter({members}, {is_unknown}) END"
+
+
+def _named(container: _Container) -> str:
+    """The paths and types of what is unknown in one object.
+
+    A key stands in quotes, doubled in it, where it has a dot or a quote or is empty: so a path
+    says one thing only.
+    """
+    key, prefix = "member[1]", _text(f"{container.dotted}." if container.path else "")
+    name = f"""
+        CASE WHEN {key} = '' OR contains({key}, '.') OR contains({key}, '"')
+        THEN '"' || replace({key}, '"', '""') || '"' ELSE {key} END
+    """
     named = " ".join(f"WHEN '{engine}' THEN '{name}'" for engine, name in _JSON_TYPES.items())
-    prefix = _text(f"{container.dotted}." if container.path else "")
     return f"""
-        list_transform(
-            list_filter(keys_[{place}], lambda key: key NOT IN {_texts(container.keys)}),
-            lambda key: {{'key': {prefix} || {quoted},
-                'json_type': CASE {json_type} {named} ELSE 'number' END}})
+        list_transform({_found(container)}, lambda member: {{'key': {prefix} || {name},
+            'json_type': CASE member[2] {named} ELSE 'number' END}})
     """
 
 
-def _patch(shape: Shape, path: Path) -> str:
-    """A merge patch, as an expression, that takes the fields out of a line.
-
-    An object goes as a whole if nothing unknown is in it: a patch would leave it there, empty.
-    """
-    parts = []
-    for key, inner in shape.items():
-        here = (*path, key)
-        rest = "'null'"
-        if isinstance(inner, dict):
-            prefix = _text(".".join(here) + ".")
-            any_in = f"list_filter(unknown_keys, lambda found: starts_with(found.key, {prefix}))"
-            rest = f"CASE WHEN len({any_in}) > 0 THEN {_patch(inner, here)} ELSE 'null' END"
-        parts.append(f"{_text(json.dumps(key) + ':')} || {rest}")
-    return "('{' || " + " || ',' || ".join(parts) + " || '}')"
+def _object_of(container: _Container) -> str:
+    """What is unknown in one object, and in those in it, as the JSON of an object, or NULL."""
+    members = f"list_transform({_found(container)}, "
+    members += "lambda member: to_json(member[1]) || ':' || member[3])"
+    inner = [
+        f"{_text(json.dumps(key) + ':')} || {_object_of(_Container((*container.path, key), keys))}"
+        for key, keys in container.keys.items()
+        if isinstance(keys, dict)
+    ]
+    if inner:
+        members = f"list_concat({members}, [{', '.join(inner)}])"
+    return f"('{{' || nullif(array_to_string({members}, ','), '') || '}}')"
