@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from builders import a_user_record, an_activity_record, an_event_record, an_id
+from lingokids.datasets import slices
 
 ACCOUNT = """
 SELECT object.lines,
@@ -175,6 +176,28 @@ def test_of_a_day_only_the_users_whose_rows_change_are_rebuilt(project):
     assert project.rows(replaced) == [("user_activity_daily", 2, 1), ("user_journeys", 2, 2)]
     played = "SELECT user_id::VARCHAR, sum(activities_played) FROM user_activity_daily GROUP BY ALL"
     assert sorted(project.rows(played)) == [(an_id(900), 1), (an_id(902), 3)]
+
+
+def test_what_is_worked_out_in_slices_is_the_same(project, monkeypatch):
+    days = [(day, user) for day in range(1, 8) for user in (900, 901)]
+    project.deliver(
+        "events",
+        "a",
+        [
+            an_event_record(number, occurred_at=f"2021-01-0{day} 10:00:00.000", user_id=an_id(user))
+            for number, (day, user) in enumerate(days, start=1)
+        ],
+    )
+    project.run()
+    made_at_once = project.table("user_activity_daily")
+    assert len(made_at_once) == len(days)
+
+    monkeypatch.setattr(slices, "_UNITS_A_SLICE", 3)
+    project.run("marts", window={"start": "2021-01-01", "end": "2021-01-08"})
+
+    assert project.table("user_activity_daily") == made_at_once
+    replaced = "SELECT rows_deleted, rows_inserted FROM run_steps WHERE table_name = {!r}"
+    assert project.rows(replaced.format("user_activity_daily")) == [(0, 14), (14, 14)]
 
 
 def test_a_run_with_nothing_new_writes_nothing(begun_project, caplog):

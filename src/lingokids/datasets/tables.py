@@ -20,6 +20,7 @@ from kedro_datasets._typing import TablePreview
 from lingokids import contracts
 from lingokids.datasets.gold_copy import missing_in_copy
 from lingokids.datasets.previews import preview_of
+from lingokids.datasets.slices import slices_of
 from lingokids.datasets.warehouse import Change, Warehouse, out_of_room
 from lingokids.errors import LingokidsError
 
@@ -61,6 +62,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         unit: The columns that name a unit; never NULL.
         replaces: The table (of mode ``run``) that names the units to delete, which may
             have no new rows.
+        slice_by: A column of the unit, by which many due units are worked out a slice at a time.
         contract: Name of the contract, where it is not the table's.
         survives_rebuild: A rebuild on purpose does not empty it.
         metadata: For plugins, such as kedro-viz.
@@ -76,6 +78,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         mode: str,
         unit: list[str] | None = None,
         replaces: str | None = None,
+        slice_by: str | None = None,
         contract: str | None = None,
         survives_rebuild: bool = False,
         metadata: dict[str, Any] | None = None,
@@ -90,6 +93,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self._contract = contracts.CONTRACTS[contract or table_name]
         self._unit = unit or []
         self._replaces = replaces
+        self._slice_by = slice_by
         self._compiled: tuple[ir.Table, str] | None = None
 
     def load(self) -> ir.Table:
@@ -221,7 +225,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
     def _save_units(self, data: ir.Table) -> tuple[int, int]:
         self.ensure()
         if self._replaces:
-            return self._delete_units_of(self._replaces), self._insert(data)
+            return self._delete_units_of(self._replaces), self._insert_by_slices(data)
         with self._worked_out(data) as rows:
             return self._delete_units_of(rows), self._insert_from(rows)
 
@@ -295,6 +299,13 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
 
     def _insert(self, data: ir.Table) -> int:
         return self._insert_from(f"({self._compile(data)})")
+
+    def _insert_by_slices(self, data: ir.Table) -> int:
+        if self._replaces is None or self._slice_by is None:
+            return self._insert(data)
+        con, query = self.warehouse.writer.con, self._compile(data)
+        slices = slices_of(con, self._replaces, self._slice_by)
+        return sum(self._insert_from(f"(FROM ({query}) WHERE {slice_})") for slice_ in slices)
 
     def _compile(self, data: ir.Table) -> str:
         """The query behind an expression; in-memory tables of it are made known to the engine.
