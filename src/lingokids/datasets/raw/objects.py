@@ -19,7 +19,6 @@ import queue
 import re
 import threading
 from datetime import UTC, date, datetime
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -225,7 +224,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
 
 def _is_data(path: str) -> bool:
-    return not PurePosixPath(path).name.startswith((".", "_"))
+    return not path.rpartition("/")[2].startswith((".", "_"))
 
 
 def _ahead(batches: Generator[Any]) -> Iterator[Any]:

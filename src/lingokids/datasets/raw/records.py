@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from lingokids.contracts import Field
     from lingokids.datasets.warehouse import Warehouse
 
+    LookAtOdd = Callable[[str, tuple[Field, ...], dict[str, Any]], str]
+
 #: What names a line: of a batch, and of the warehouse.
 _PLACE = ("object_index", "line_number")
 _DELIVERED = (*contracts.DELIVERY, *contracts.ARRIVAL)
@@ -110,35 +112,28 @@ class RecordReader:
         due: list[RawObject],
         judge: Callable[[ir.Table], ir.Table],
     ) -> None:
-        writer = warehouse.writer
-        self._con = writer.con
-        self._due = due
-        self._dataset = dataset
-        batch, found = f"batch_of_{dataset}", f"judged_of_{dataset}"
-        self._batch = _Slot(self._con, batch, line_cutting.to_arrow([]))
-        lines = f"({_with_problems(batch)})"
-        marked = _records_sql(lines, fields, _PLACE, look_at_odd=with_odd_marked)
-        whole = _records_sql(lines, fields, _PLACE)
-        self._con.execute(f"CREATE OR REPLACE TEMP VIEW records_of_{dataset} AS {marked}")
-        self._con.execute(f"CREATE OR REPLACE TEMP VIEW odd_records_of_{dataset} AS {whole}")
-        schema = _record_schema(fields, _PLACE)
-        judged = judge(_table(writer, f"records_of_{dataset}", schema))
-        odd = judge(_table(writer, f"odd_records_of_{dataset}", schema))
-        self._judging = functools.cache(lambda: writer.compile(judged))
-        self._judging_odd = functools.cache(lambda: writer.compile(odd))
-        self._read = _Slot(self._con, f"read_{dataset}", _objects_table(due, []))
-        nothing = self._worked_out(no_rows(judged.schema()))
+        self._writer = warehouse.writer
+        self._con = self._writer.con
+        self._dataset, self._due = dataset, due
+        self._batch = self._slot("batch_of", line_cutting.to_arrow([]))
+        self._read = self._slot("read", _objects_table(due, []))
+        marked = judge(self._records("records_of", fields, with_odd_marked))
+        whole = judge(self._records("odd_records_of", fields, with_unknown_keys))
+        self._judging = functools.cache(lambda: self._writer.compile(marked))
+        self._judging_odd = functools.cache(lambda: self._writer.compile(whole))
+        nothing = self._worked_out(no_rows(marked.schema()))
         self._nothing = _of_objects(nothing, self._read.table)
-        self._judged = _Slot(self._con, found, self._nothing)
-        self._judged_whole = _Slot(self._con, f"whole_{found}", self._nothing)
-        self._con.execute(f"""
-            CREATE OR REPLACE TEMP VIEW judged_{dataset} AS
-            FROM {found} WHERE rescued IS DISTINCT FROM '' UNION ALL FROM whole_{found}
-        """)
-        columns = judged.schema() | ibis.schema(_OBJECT_COLUMNS)
+        self._judged = self._slot("judged_of", self._nothing)
+        self._judged_whole = self._slot("judged_whole_of", self._nothing)
+        self._con.execute(
+            f"CREATE OR REPLACE TEMP VIEW judged_{dataset} AS "
+            f"FROM judged_of_{dataset} WHERE rescued IS DISTINCT FROM '' "
+            f"UNION ALL FROM judged_whole_of_{dataset}"
+        )
+        judged = marked.schema() | ibis.schema(_OBJECT_COLUMNS)
         self._tables = (
-            _table(writer, f"judged_{dataset}", columns),
-            _table(writer, f"read_{dataset}", ibis.schema(_OBJECT_COLUMNS)),
+            _table(self._writer, f"judged_{dataset}", judged),
+            _table(self._writer, f"read_{dataset}", ibis.schema(_OBJECT_COLUMNS)),
         )
 
     def read(self, batch: list[line_cutting.Piece]) -> tuple[ir.Table, ir.Table]:
@@ -152,6 +147,17 @@ class RecordReader:
             self._judged.table = _of_objects(judged, self._read.table)
             self._judged_whole.table = _of_objects(self._odd_judged(judged), self._read.table)
         return self._tables
+
+    def _slot(self, name: str, table: pa.Table) -> _Slot:
+        return _Slot(self._con, f"{name}_{self._dataset}", table)
+
+    def _records(self, view: str, fields: tuple[Field, ...], look_at_odd: LookAtOdd) -> ir.Table:
+        """The records of the batch, as a view."""
+        lines = f"({_with_problems(f'batch_of_{self._dataset}')})"
+        records = _records_sql(lines, fields, _PLACE, look_at_odd)
+        name = f"{view}_{self._dataset}"
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {records}")
+        return _table(self._writer, name, _record_schema(fields, _PLACE))
 
     def _odd_judged(self, judged: pa.Table) -> pa.Table:
         """Judge the lines that may have keys besides their fields by all that is in them."""
@@ -207,7 +213,7 @@ def _records_sql(
     lines: str,
     fields: tuple[Field, ...],
     known: tuple[str, ...],
-    look_at_odd: Callable[[str, tuple[Field, ...], dict[str, Any]], str] = with_unknown_keys,
+    look_at_odd: LookAtOdd = with_unknown_keys,
 ) -> str:
     """Each line with what is ``known`` of it, its problem, its record and what that leaves out."""
     shape = _text_leaves(fields)

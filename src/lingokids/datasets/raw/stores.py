@@ -100,11 +100,13 @@ def open_store(
     return FolderStore(path.removeprefix("file://"))
 
 
-def is_passed_over(key: str, since: date | None) -> bool:
-    """Whether an object lies in a ``<day>/<hour>/`` folder of a day before ``since``."""
-    folder = _ARRIVAL_FOLDER.match(key)
-    day = folder and day_of(folder[1])
-    return bool(since and day and day < since)
+def is_passed_over(folder: str, since: date | None) -> bool:
+    """Whether a folder is, or lies in, a ``<day>/<hour>/`` one of a day before ``since``."""
+    if since is None:
+        return False
+    arrival = _ARRIVAL_FOLDER.match(folder)
+    day = arrival and day_of(arrival[1])
+    return bool(day and day < since)
 
 
 def day_of(text: str) -> date | None:
@@ -136,13 +138,14 @@ class FolderStore:
                 "changed."
             )
         for folder, _, names in os.walk(self._root, onerror=self._refuse, followlinks=True):
+            path = Path(folder).relative_to(self._root).as_posix()
+            prefix = "" if path == "." else f"{path}/"
+            if is_passed_over(prefix, since):
+                continue
             for name in names:
-                file = Path(folder, name)
-                key = file.relative_to(self._root).as_posix()
-                if is_passed_over(key, since):
-                    continue
+                key = prefix + name
                 try:
-                    status = file.stat()
+                    status = os.stat(f"{folder}/{name}")
                 except FileNotFoundError:  # deleted since its folder was listed
                     continue
                 modified_at = datetime.fromtimestamp(status.st_mtime, UTC)

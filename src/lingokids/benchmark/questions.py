@@ -1,0 +1,62 @@
+"""How soon the published copy answers: ``python -m lingokids.benchmark.questions COPY``.
+
+Here: which questions are asked, and the times of them. Elsewhere: asking (``questions``), the copy
+(``datasets.gold_copy``); ``python -m lingokids.benchmark --folder …`` leaves one in its folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from itertools import groupby
+from pathlib import Path
+
+from lingokids.metrics import METRICS, Question
+from lingokids.questions import ask
+
+SMALLEST_GROUP = 5
+
+
+def main() -> None:
+    """Ask everything once, and print the times by the table that answers."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lingokids.benchmark.questions", description=__doc__
+    )
+    parser.add_argument("copy", type=Path, help="the file of the published copy")
+    copy: Path = parser.parse_args().copy
+    print(f"{'table':24}{'questions':>10}{'p50 ms':>8}{'p95 ms':>8}   slowest")
+    for table, asked in groupby(all_questions(), lambda question: question.subject.table_name):
+        print(as_row(table, [(seconds_of(copy, question), question) for question in asked]))
+
+
+def all_questions() -> list[Question]:
+    """Every metric, in all and by each dimension that it may be split by, week by week."""
+    asked = [
+        Question((name,), by=by, grain="week")
+        for name, metric in METRICS.items()
+        for by in ((), *((dimension,) for dimension in metric.subject.dimensions))
+    ]
+    return sorted(asked, key=lambda question: question.subject.table_name)
+
+
+def seconds_of(copy: Path, question: Question) -> float:
+    """Wall seconds from the question to the rows of its answer."""
+    started = time.perf_counter()
+    ask(copy, SMALLEST_GROUP, question)
+    return time.perf_counter() - started
+
+
+def as_row(table: str, times: list[tuple[float, Question]]) -> str:
+    """The times of one table's questions."""
+    milliseconds = [seconds * 1e3 for seconds, _ in times]
+    p95 = statistics.quantiles(milliseconds, n=20, method="inclusive")[-1]
+    _, slowest = max(times, key=lambda timed: timed[0])
+    return (
+        f"{table:24}{len(times):10}{statistics.median(milliseconds):8.0f}{p95:8.0f}"
+        f"   {slowest.metrics[0]} by {', '.join(slowest.by) or 'nothing'}"
+    )
+
+
+if __name__ == "__main__":
+    main()
