@@ -14,6 +14,7 @@ from builders import a_user_record, an_activity_record, an_event_record
 from lingokids import contracts
 from lingokids.datasets.raw.lines import Piece, to_arrow
 from lingokids.datasets.raw.records import _records_sql, _with_problems
+from lingokids.datasets.raw.unknown_keys import with_odd_marked, with_unknown_keys
 
 FIELDS = {
     "events": contracts.EVENT_FIELDS,
@@ -78,11 +79,17 @@ def _down(record: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _read(dataset: str, text: str) -> list[tuple[Any, ...]]:
+    """Of each line the problem, the record, the unknown keys, what is rescued, and the mark."""
     with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as con:
         con.register("batch", to_arrow([Piece(0, 1, text.encode())]))
-        records = _records_sql(f"({_with_problems('batch')})", FIELDS[dataset], ("line_number",))
+        whole, marked = (
+            _records_sql(f"({_with_problems('batch')})", FIELDS[dataset], ("line_number",), look)
+            for look in (with_unknown_keys, with_odd_marked)
+        )
         return con.execute(
-            f"SELECT problem, record, unknown_keys, rescued FROM ({records}) ORDER BY line_number"
+            "SELECT whole.problem, whole.record, unknown_keys, whole.rescued, marked.rescued "
+            f"FROM ({whole}) AS whole JOIN (SELECT line_number, rescued FROM ({marked})) AS marked "
+            "USING (line_number) ORDER BY line_number"
         ).fetchall()
 
 
@@ -154,17 +161,19 @@ def test_fields_and_rescued_values_give_back_the_line(dataset, data):
 
     read = _read(dataset, "".join(f"{text}\n" for text, _ in lines))
 
-    for (text, record), (problem, held, unknown, rescued) in zip(lines, read, strict=True):
+    for (text, record), (problem, held, unknown, rescued, mark) in zip(lines, read, strict=True):
         if text == "not JSON":
             assert problem == text
         elif _wrong(record, shape):
             assert problem is not None
+            assert mark == ""
         else:
             assert problem is None
             rest = _besides(record, shape)
             assert (json.loads(rescued) if rescued else {}) == rest
             assert (rescued is None) == (not rest)
             assert bool(unknown) == bool(rest)
+            assert mark == "" or not rest
             assert _parsed(held, record, shape) == _of_fields(record, shape)
 
 
@@ -178,9 +187,9 @@ def test_fields_and_rescued_values_give_back_the_line(dataset, data):
 def test_a_key_that_stands_twice_makes_a_line_unusable(line, problem):
     inner = json.dumps(an_event_record())[1:-1]
 
-    ((found, *_),) = _read("events", line.replace("%s", inner) + "\n")
+    ((found, *_, mark),) = _read("events", line.replace("%s", inner) + "\n")
 
-    assert found == problem
+    assert (found, mark) == (problem, "")
 
 
 @pytest.mark.parametrize(
@@ -195,9 +204,9 @@ def test_a_key_that_stands_twice_makes_a_line_unusable(line, problem):
 def test_what_is_in_a_line_of_up_to_a_mebibyte_is_kept(value):
     line = f"{json.dumps(an_event_record())[:-1]},{value}}}"
 
-    ((problem, _, unknown, rescued),) = _read("events", line + "\n")
+    ((problem, _, unknown, rescued, mark),) = _read("events", line + "\n")
 
-    assert problem is None
+    assert (problem, mark) == (None, "")
     assert len(unknown) == value.count('":')
     assert rescued == f"{{{value}}}"
 
@@ -206,7 +215,7 @@ def test_a_path_names_one_key_only():
     keys = ["", '""', '"', "a.b", '"a.b"', 'a"b', "a/b", "a~b"]
     line = json.dumps(an_event_record() | dict.fromkeys(keys, 1))
 
-    ((_, _, unknown, _),) = _read("events", line + "\n")
+    ((_, _, unknown, *_),) = _read("events", line + "\n")
 
     assert [found["key"] for found in unknown] == [
         *('""', '""""""', '""""', '"a.b"', '"""a.b"""', '"a""b"', "a/b", "a~b")

@@ -55,20 +55,33 @@ def with_odd_marked(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
     gathered first. Long lines that are not cleared by counting are too, unparsed: a vector of
     them would take much memory.
     """
-    is_long = f"WHEN strlen(line_text) > {_LONG_BYTES} THEN true"
+    containers = list(_containers(shape))
+    required = [_parts(field) for field in fields if field.required]
+    optional = [_parts(field) for field in fields if not field.required]
     return f"""
-        SELECT * EXCLUDE (is_odd_), {_NONE} AS unknown_keys,
-            CASE WHEN is_odd_ THEN '' END AS rescued
-        FROM ({_flagged(lines, fields, shape, is_long)})
+        SELECT * EXCLUDE (values_, others_, keys_at_most), {_NONE} AS unknown_keys,
+            CASE WHEN problem IS NOT NULL OR is_blank THEN NULL
+            WHEN {_is_empty_object(fields)} THEN ''
+            WHEN others_ + values_ = keys_at_most THEN NULL
+            WHEN others_ + values_ + {_how_many(_usual(fields, containers))} = keys_at_most
+            THEN NULL
+            WHEN strlen(line_text) > {_LONG_BYTES} THEN ''
+            WHEN others_ + list_count(json_type(line_text, {_pointers(optional)})) = keys_at_most
+            THEN NULL ELSE '' END AS rescued
+        FROM (SELECT *, {_how_many(map(_is_there, optional))} AS values_,
+            {_how_many([*map(_is_there, required), *map(_has_any, containers[1:])])} AS others_
+        FROM ({lines}))
     """
 
 
 def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
     """Lines with what their record has no field for, and what is of a wrong shape as problem.
 
+    Every line is looked at whole, which is for those that ``with_odd_marked`` marks.
+
     Args:
-        lines: A query of lines: ``line_text``, ``problem``, ``is_blank``, ``keys_at_most`` (NULL:
-            to be looked at) and ``record`` among its columns.
+        lines: A query of lines: ``line_text``, ``problem``, ``is_blank``, ``keys_at_most`` and
+            ``record`` among its columns.
         fields: The fields of the record.
         shape: The record's shape.
 
@@ -84,41 +97,24 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
     )
     any_found = " + ".join(f"len({_found(container)})" for container in containers)
     named = ", ".join(_named(container) for container in containers)
-    return f"""
-        SELECT * EXCLUDE (is_odd_, keys_, types_, {", ".join(map(_found, containers))})
-            REPLACE (coalesce(problem, {_wrong_shape(containers, paths, fields)}) AS problem),
-            CASE WHEN {any_found} > 0 THEN list_concat({named}) END AS unknown_keys,
-            CASE WHEN {any_found} > 0 THEN {_object_of(containers[0])} END AS rescued
-        FROM (SELECT *, {found}
+    looked_at = f"""
+        SELECT *, {found}
         FROM (SELECT *,
             CASE WHEN is_odd_ THEN json_keys(line_text, {_pointers(it.path for it in containers)})
             END AS keys_,
             CASE WHEN is_odd_ THEN json_type(line_text, {_pointers(paths)}) END AS types_
-        FROM ({_flagged(lines, fields, shape)})))
-    """
-
-
-def _flagged(lines: str, fields: tuple[Field, ...], shape: Shape, unparsed: str = "") -> str:
-    """Lines with ``is_odd_``: whether their record may leave something out.
-
-    ``unparsed`` is a case of those that are odd without another parse.
-    """
-    containers = list(_containers(shape))
-    required = [_parts(field) for field in fields if field.required]
-    optional = [_parts(field) for field in fields if not field.required]
-    return f"""
-        SELECT * EXCLUDE (values_, others_, keys_at_most)
-        FROM (SELECT *, CASE WHEN problem IS NOT NULL OR is_blank THEN false
-            WHEN {_is_empty_object(fields)} THEN true
-            WHEN others_ + values_ = keys_at_most THEN false
-            WHEN others_ + values_ + {_how_many(_usual(fields, containers))} = keys_at_most
-            THEN false
-            {unparsed}
-            ELSE coalesce(others_ + list_count(json_type(line_text, {_pointers(optional)}))
-                <> keys_at_most, true) END AS is_odd_
-        FROM (SELECT *, {_how_many(map(_is_there, optional))} AS values_,
-            {_how_many([*map(_is_there, required), *map(_has_any, containers[1:])])} AS others_
+        FROM (SELECT * EXCLUDE (keys_at_most), problem IS NULL AND NOT is_blank AS is_odd_
         FROM ({lines})))
+    """
+    for container in reversed(containers):  # one in the other, lists would take long to plan
+        looked_at = f"SELECT *, {_object_of(container)} AS {_rest(container)} FROM ({looked_at})"
+    working = ", ".join(column(each) for column in (_found, _rest) for each in containers)
+    return f"""
+        SELECT * EXCLUDE (is_odd_, keys_, types_, {working})
+            REPLACE (coalesce(problem, {_wrong_shape(containers, paths, fields)}) AS problem),
+            CASE WHEN {any_found} > 0 THEN list_concat({named}) END AS unknown_keys,
+            {_rest(containers[0])} AS rescued
+        FROM ({looked_at})
     """
 
 
@@ -259,12 +255,17 @@ def _named(container: _Container) -> str:
     """
 
 
+def _rest(container: _Container) -> str:
+    """The column of one object's JSON without the fields."""
+    return f'"rest_of_{container.dotted}"'
+
+
 def _object_of(container: _Container) -> str:
     """What is unknown in one object, and in those in it, as the JSON of an object, or NULL."""
     members = f"list_transform({_found(container)}, "
     members += "lambda member: to_json(member[1]) || ':' || member[3])"
     inner = [
-        f"{_text(json.dumps(key) + ':')} || {_object_of(_Container((*container.path, key), keys))}"
+        f"{_text(json.dumps(key) + ':')} || {_rest(_Container((*container.path, key), keys))}"
         for key, keys in container.keys.items()
         if isinstance(keys, dict)
     ]
