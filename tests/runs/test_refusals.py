@@ -7,9 +7,11 @@ import subprocess
 import sys
 import textwrap
 
+import duckdb
 import pytest
 
 from builders import an_event_record
+from lingokids.datasets.raw import memory
 from lingokids.errors import LingokidsError
 
 
@@ -174,3 +176,14 @@ def test_a_full_disk_ends_in_a_sentence_and_unchanged_tables(sample_project, kil
     assert "Traceback" not in run.stdout + run.stderr
     assert "free disk space and run again" in run.stderr + run.stdout
     assert sample_project.snapshot() == before
+
+
+def test_a_bound_of_memory_does_not_hide_what_went_wrong_within_it():
+    with duckdb.connect() as connection:
+        connection.begin()
+
+        with (
+            pytest.raises(duckdb.InvalidInputException, match="mishap"),
+            memory.bounded(connection, 64),
+        ):
+            connection.execute("SELECT error('mishap')")

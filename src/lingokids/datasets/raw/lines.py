@@ -24,7 +24,9 @@ KEPT_OF_LONGER = 1_024
 _BOM = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 1 << 22
 _COUNTED_BYTES = 1 << 18
-_ROWS_A_BATCH = 61_440  # thirty of the engine's vectors: the unit its threads share out
+_VECTOR_ROWS = 2_048  # the engine works on so many at once, and none of two record batches
+_VECTOR_BYTES = 4 << 20  # of text; parsing it takes several times as much memory
+_ROWS_A_BATCH = 30 * _VECTOR_ROWS  # the unit that the engine's threads share out
 
 
 class DamagedGzipError(Exception):
@@ -138,7 +140,10 @@ def to_arrow(pieces: list[Piece]) -> pa.Table:
         "keys_at_most": _count_key_ends(text, ends),
     }
     table = pa.table(columns)
-    return pa.Table.from_batches(table.to_batches(max_chunksize=_ROWS_A_BATCH), table.schema)
+    line_bytes = max(1, len(text) // max(1, len(ends)))
+    is_long = line_bytes * _VECTOR_ROWS > _VECTOR_BYTES
+    rows = max(1, _VECTOR_BYTES // line_bytes) if is_long else _ROWS_A_BATCH
+    return pa.Table.from_batches(table.to_batches(max_chunksize=rows), table.schema)
 
 
 def _count_key_ends(text: bytes, ends: np.ndarray) -> pa.Array:

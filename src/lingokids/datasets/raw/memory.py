@@ -15,10 +15,10 @@ import contextlib
 import ctypes
 from typing import TYPE_CHECKING
 
+import duckdb
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import duckdb
 
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 _LARGE_BYTES = 1 << 20
@@ -43,7 +43,8 @@ def bounded(connection: duckdb.DuckDBPyConnection, engine_mebibytes: int | None)
     try:
         yield
     finally:
-        connection.execute(f"SET memory_limit = '{before}B'")
+        with contextlib.suppress(duckdb.TransactionException):  # aborted: the run is over
+            connection.execute(f"SET memory_limit = '{before}B'")
 
 
 def _give_large_buffers_back() -> None:

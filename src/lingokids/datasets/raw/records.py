@@ -221,9 +221,8 @@ def _records_sql(
         SELECT {", ".join(known)}, line_text, keys_at_most,
             nullif(problem, 'blank') AS problem,
             coalesce(problem = 'blank', false) AS is_blank,
-            json_transform(
-                CASE WHEN problem IS NULL THEN line_text ELSE '{{}}' END, '{json.dumps(shape)}'
-            ) AS record
+            CASE WHEN problem IS NULL
+            THEN json_transform(line_text, '{json.dumps(shape)}') END AS record
         FROM {lines}
     """
     return look_at_odd(parsed, fields, shape)
