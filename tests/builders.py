@@ -79,12 +79,11 @@ def table_of(contract: Contract, *rows: dict[str, Any]) -> ir.Table:
         }
         for row in rows
     ]
-    nullable = {name: dtype.copy(nullable=True) for name, dtype in contract.schema.items()}
     columns = {
         field.name: pa.array([cell[field.name] for cell in cells], _loose(field.type))
         for field in schema
     }
-    return ibis.memtable(pa.table(columns)).cast(nullable)
+    return ibis.memtable(pa.table(columns)).cast(contract.nullable_schema)
 
 
 def _loose(arrow_type: pa.DataType) -> pa.DataType:

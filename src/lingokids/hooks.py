@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
-from lingokids import preconditions, secrets
+from lingokids import due, preconditions, secrets
+from lingokids.contracts import NO_ROWS
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -113,10 +114,15 @@ class RunHooks:
         )
 
     @hook_impl
-    def before_node_run(self, node: Node) -> None:
-        """Note that a step begins."""
+    def before_node_run(self, node: Node, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Note that a step begins; tell its node if nothing is due."""
         if self._run:
             self._run.begin_step(node.name)
+            if isinstance(node, due.DueNode) and not any(
+                self._is_due(name, inputs[name]) for name in node.due
+            ):
+                return dict.fromkeys(node.due, NO_ROWS)
+        return {}
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -155,6 +161,10 @@ class RunHooks:
             return
         run, self._run = self._run, None
         self._fail(run, error)
+
+    def _is_due(self, name: str, value: Any) -> bool:
+        table = self._all_tables.get(name)
+        return due.is_set(value) if table is None else table.has_rows
 
     def _inspect(self, run: Run, inspection: Inspection) -> None:
         """Check what the run changed, or what it was asked to check; a broken rule ends it."""

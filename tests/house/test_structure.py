@@ -13,6 +13,7 @@ import yaml
 
 from conftest import ROOT
 from lingokids import contracts
+from lingokids.due import DueNode
 from lingokids.pipeline_registry import register_pipelines
 
 CATALOG = {
@@ -46,6 +47,16 @@ def test_every_node_bears_the_name_of_its_function():
     for pipeline in PIPELINES.values():
         for node in pipeline.nodes:
             assert node.name == node.func.__name__
+
+
+def test_what_a_due_node_makes_has_no_row_while_nothing_is_due():
+    due_nodes = [node for node in PIPELINES["__default__"].nodes if isinstance(node, DueNode)]
+
+    for node in due_nodes:
+        for output in node.outputs:
+            entry = CATALOG[output]
+            assert entry["mode"] in {"append", "units", "run"}, output
+            assert entry.get("replaces", node.due[0]) in node.due, output
 
 
 def test_every_pipeline_has_a_readme():

@@ -289,14 +289,14 @@ class Inspection:
     def _check_store(self, contract: Contract, rules: list[Rule]) -> list[Rule]:
         """Check the stored columns; return the rules that can be checked with them."""
         started = time.perf_counter()
-        promised = {name: dtype.copy(nullable=True) for name, dtype in contract.schema.items()}
+        promised = contract.nullable_schema
         try:
             stored = self._reader.columns(contract.table_name)
         except UnreadableError as error:
             unreadable = [Example({"table": contract.table_name}, {"is": error.cause})]
             self._append_schema(contract, len(promised), unreadable, 0.0)
             return []
-        found = {name: dtype.copy(nullable=True) for name, dtype in stored.items()}
+        found = contracts.nullable(stored)
         wrong = {
             name: f"{found.get(name, 'missing')}, promised {dtype}"
             for name, dtype in promised.items()

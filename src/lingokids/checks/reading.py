@@ -46,8 +46,8 @@ class Reader:
         contract = contracts.CONTRACTS[name]
         if name in self._warehouse.tables:
             return kept_table(self._warehouse, contract).load()
-        nullable = {name: dtype.copy(nullable=True) for name, dtype in contract.schema.items()}
-        return self._warehouse.writer.sql(no_rows(contract.schema), schema=ibis.schema(nullable))
+        schema = contract.nullable_schema
+        return self._warehouse.writer.sql(no_rows(schema), schema=schema)
 
     def columns(self, name: str) -> ibis.Schema:
         """The columns that are stored.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from lingokids.contracts.columns import COLUMNS
@@ -12,8 +12,16 @@ from lingokids.contracts.rules import WARN, NoOtherColumns, NotNull, Rule, Schem
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
+    import ibis.expr.datatypes as dt
     import ibis.expr.schema as sch
     import ibis.expr.types as ir
+
+
+class NoRows:
+    """What a node gives in place of a table where nothing is due: no row is made or replaced."""
+
+
+NO_ROWS = NoRows()
 
 
 @dataclass(frozen=True)
@@ -66,21 +74,30 @@ class Contract:
         own = dict(self.types)
         return ibis.schema(
             {
-                name: ("!" if name in self.never_null else "") + own.get(name, COLUMNS[name].type)
+                name: _type(own.get(name, COLUMNS[name].type), name not in self.never_null)
                 for name in self.columns
             }
         )
 
-    def validate(self, data: ir.Table) -> ir.Table:
-        """Return ``data`` unchanged if it has the columns and types promised.
+    @cached_property
+    def nullable_schema(self) -> sch.Schema:
+        """The same, each column nullable: what an expression is compared with, or cast to.
+
+        Ibis would refuse to unite ``date NOT NULL`` with ``date``.
+        """
+        return nullable(self.schema)
+
+    def validate(self, data: ir.Table | NoRows) -> ir.Table | NoRows:
+        """Return ``data`` unchanged if it has the columns and types promised, or no rows.
 
         Kedro calls it when the table is loaded and saved (``validator:`` in the catalog).
 
         Raises:
             LingokidsError: A column is missing, unexpected, or of another type.
         """
-        found = {name: dtype.copy(nullable=True) for name, dtype in data.schema().items()}
-        promised = {name: dtype.copy(nullable=True) for name, dtype in self.schema.items()}
+        if isinstance(data, NoRows):
+            return data
+        found, promised = nullable(data.schema()), self.nullable_schema
         faults = [
             f"{name} is {found[name]}, promised {promised[name]}"
             for name in promised
@@ -96,3 +113,23 @@ class Contract:
                 "contracts/ if the promise changed."
             )
         return data
+
+
+def nullable(schema: sch.Schema) -> sch.Schema:
+    """The same columns and types, each nullable."""
+    import ibis
+
+    return ibis.schema(
+        {
+            name: dtype if dtype.nullable else dtype.copy(nullable=True)
+            for name, dtype in schema.items()
+        }
+    )
+
+
+@cache
+def _type(name: str, is_nullable: bool) -> dt.DataType:
+    """A type by its name, which takes Ibis a millisecond to read: tables share a few dozen."""
+    import ibis
+
+    return ibis.dtype(name, nullable=is_nullable)

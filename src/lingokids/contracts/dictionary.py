@@ -52,11 +52,11 @@ def _section(contract: Contract) -> str:
         [
             (
                 f"`{name}`",
-                f"{dtype.copy(nullable=True)}{'' if dtype.nullable else ' !'}",
+                f"{dtype}{' !' if name in contract.never_null else ''}",
                 COLUMNS[name].unit,
                 COLUMNS[name].meaning,
             )
-            for name, dtype in contract.schema.items()
+            for name, dtype in contract.nullable_schema.items()
         ],
     )
     rules = [rule for rule in contract.rules if not _is_of_every_table(rule)]

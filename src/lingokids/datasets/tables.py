@@ -18,6 +18,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from lingokids import contracts
+from lingokids.contracts import NoRows
 from lingokids.datasets.gold_copy import missing_in_copy
 from lingokids.datasets.previews import preview_of
 from lingokids.datasets.slices import slices_of
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 #: The engine numbers rows that are not yet committed from here (DuckDB's MAX_ROW_ID).
 _FIRST_UNCOMMITTED_ROW = 36_028_797_018_960_000
-MODES = ("read", "append", "units", "due", "whole", "view", "run")
+MODES = ("read", "append", "units", "whole", "view", "run")
 
 
 class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
@@ -54,8 +55,6 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
               are taken in once).
             * ``units``: the units are deleted, then the rows inserted. The units are the rows of
               ``replaces`` or, without it, those found in the saved rows.
-            * ``due``: as ``units``, and every row is of a unit of ``replaces``: where none is due,
-              nothing is worked out.
             * ``whole``: they become the table, unless it already holds just these rows.
             * ``view``: they are not stored: the table is the query that gives them.
             * ``run``: they are added to a table that ends with the run.
@@ -115,8 +114,11 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             raise LingokidsError(f"{self.table_name} exists during a run only.")
         return self._read_table()
 
-    def save(self, data: ir.Table) -> None:
-        """Replace units of the table by the rows of ``data``."""
+    def save(self, data: ir.Table | NoRows) -> None:
+        """Replace units of the table by the rows of ``data``; of ``NO_ROWS`` none are due."""
+        if isinstance(data, NoRows):
+            self.ensure()
+            return
         started = time.perf_counter()
         deleted, inserted = getattr(self, f"_save_{self.mode}")(data)
         self._note(deleted, inserted, time.perf_counter() - started)
@@ -181,6 +183,11 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         """The columns promised, in order."""
         return self._contract.columns
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether it has any row, as the run's connection sees it."""
+        return bool(self._run(f"SELECT count(*) FROM (FROM {self._name} LIMIT 1)"))
+
     def count_in_run(self) -> int:
         """The number of rows, as the run's connection sees them."""
         return self._run(f"SELECT count(*) FROM {self._name}")
@@ -200,18 +207,11 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         return self._in(reader)
 
     def _in(self, backend: Backend) -> ir.Table:
-        """The table with its promised types, without asking the engine.
-
-        Every column is nullable here: Ibis would refuse to unite ``date NOT NULL`` with ``date``.
-        """
+        """The table with its promised types, without asking the engine."""
         from ibis.expr import operations as ops
 
-        nullable = {
-            name: dtype.copy(nullable=True) for name, dtype in self._contract.schema.items()
-        }
-        return ops.DatabaseTable(
-            name=self.table_name, schema=ibis.schema(nullable), source=backend
-        ).to_expr()
+        schema = self._contract.nullable_schema
+        return ops.DatabaseTable(name=self.table_name, schema=schema, source=backend).to_expr()
 
     # --- modes ---
 
@@ -228,12 +228,6 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             return self._delete_units_of(self._replaces), self._insert_by_slices(data)
         with self._worked_out(data) as rows:
             return self._delete_units_of(rows), self._insert_from(rows)
-
-    def _save_due(self, data: ir.Table) -> tuple[int, int]:
-        self.ensure()
-        if not self._run(f'SELECT count(*) FROM "{self._replaces}"'):
-            return 0, 0
-        return self._save_units(data)
 
     def _save_whole(self, data: ir.Table) -> tuple[int, int]:
         self.ensure()
@@ -266,8 +260,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         return 0, 0
 
     def _save_run(self, data: ir.Table) -> tuple[int, int]:
-        if self.table_name not in self.warehouse.run_tables:
-            self._create()
+        self.ensure()
         return 0, self._insert(data)
 
     # --- statements ---
@@ -333,7 +326,8 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
 
     def ensure(self) -> None:
         """Make the table, empty, if it is not there; a view for the run only."""
-        if self.table_name in self.warehouse.tables:
+        there = self.warehouse.run_tables if self.mode == "run" else self.warehouse.tables
+        if self.table_name in there:
             return
         if self.mode == "view":
             self.warehouse.writer.con.execute(

@@ -88,9 +88,7 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
     @cached_property
     def columns(self) -> dict[str, str]:
         """The columns and their types, as the contract has them."""
-        return {
-            name: str(dtype.copy(nullable=True)) for name, dtype in self._contract.schema.items()
-        }
+        return {name: str(dtype) for name, dtype in self._contract.nullable_schema.items()}
 
     @property
     def reflected_as(self) -> str:

@@ -112,5 +112,4 @@ def _exits(activity_events: ir.Table) -> ir.Table:
 
 
 def _as_promised(answer: ir.Table, contract: contracts.Contract) -> ir.Table:
-    nullable = {name: dtype.copy(nullable=True) for name, dtype in contract.schema.items()}
-    return answer.select(contract.columns).cast(nullable)
+    return answer.select(contract.columns).cast(contract.nullable_schema)

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from lingokids.due import DueNode
 from lingokids.pipelines.enrichment.nodes import (
     enrich_events,
     find_outdated_events,
@@ -22,7 +23,7 @@ def create_pipeline() -> Pipeline:
                 outputs="unenriched_loads",
                 name="find_unenriched_loads",
             ),
-            Node(
+            DueNode(
                 func=find_outdated_events,
                 inputs=[
                     "known_enriched",
@@ -36,8 +37,9 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="outdated_events",
                 name="find_outdated_events",
+                due=["unenriched_loads", "params:window"],
             ),
-            Node(
+            DueNode(
                 func=enrich_events,
                 inputs=[
                     "stg_events",
@@ -49,8 +51,9 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="intermediate_activity_events_enriched",
                 name="enrich_events",
+                due=["outdated_events", "unenriched_loads", "params:window"],
             ),
-            Node(
+            DueNode(
                 func=mark_enriched_days,
                 inputs=[
                     "stg_events",
@@ -62,8 +65,9 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="enriched_days",
                 name="mark_enriched_days",
+                due=["outdated_events", "unenriched_loads", "params:window", "params:rebuild"],
             ),
-            Node(
+            DueNode(
                 func=mark_changed_user_days,
                 inputs=[
                     "stg_events",
@@ -74,12 +78,14 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="changed_user_days",
                 name="mark_changed_user_days",
+                due=["outdated_events", "unenriched_loads"],
             ),
-            Node(
+            DueNode(
                 func=record_enriched_loads,
                 inputs="unenriched_loads",
                 outputs="enriched_loads",
                 name="record_enriched_loads",
+                due=["unenriched_loads"],
             ),
         ]
     )

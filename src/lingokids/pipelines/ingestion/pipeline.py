@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from lingokids.due import DueNode
 from lingokids.pipelines.ingestion.nodes import (
     find_new_objects,
     find_unknown_keys,
@@ -31,7 +32,7 @@ def create_pipeline() -> Pipeline:
                 outputs="new_objects",
                 name="find_new_objects",
             ),
-            Node(
+            DueNode(
                 func=ingest_events,
                 inputs=["raw_events", "new_objects"],
                 outputs=[
@@ -41,14 +42,16 @@ def create_pipeline() -> Pipeline:
                     "event_line_counts",
                 ],
                 name="ingest_events",
+                due=["new_objects"],
             ),
-            Node(
+            DueNode(
                 func=ingest_users,
                 inputs=["raw_users", "new_objects"],
                 outputs=["bronze_users", "unusable_users", "unread_users", "user_line_counts"],
                 name="ingest_users",
+                due=["new_objects"],
             ),
-            Node(
+            DueNode(
                 func=ingest_activities,
                 inputs=["raw_activities", "new_objects"],
                 outputs=[
@@ -58,14 +61,16 @@ def create_pipeline() -> Pipeline:
                     "activity_line_counts",
                 ],
                 name="ingest_activities",
+                due=["new_objects"],
             ),
-            Node(
+            DueNode(
                 func=quarantine_lines,
                 inputs=["unusable_events", "unusable_users", "unusable_activities"],
                 outputs="quarantined_lines",
                 name="quarantine_lines",
+                due=["unusable_events", "unusable_users", "unusable_activities"],
             ),
-            Node(
+            DueNode(
                 func=record_objects,
                 inputs=[
                     "new_objects",
@@ -75,14 +80,16 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="ingested_objects",
                 name="record_objects",
+                due=["new_objects"],
             ),
-            Node(
+            DueNode(
                 func=rescue_values,
                 inputs=["unread_events", "unread_users", "unread_activities"],
                 outputs="rescued_values",
                 name="rescue_values",
+                due=["unread_events", "unread_users", "unread_activities"],
             ),
-            Node(
+            DueNode(
                 func=find_unknown_keys,
                 inputs=[
                     "unread_events",
@@ -92,6 +99,7 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="unknown_keys",
                 name="find_unknown_keys",
+                due=["unread_events", "unread_users", "unread_activities"],
             ),
         ]
     )

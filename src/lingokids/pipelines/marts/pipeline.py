@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from lingokids.due import DueNode
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
     build_user_activity,
@@ -31,7 +32,7 @@ def create_pipeline() -> Pipeline:
                 outputs="due_days",
                 name="find_due_days",
             ),
-            Node(
+            DueNode(
                 func=find_due_user_days,
                 inputs=[
                     "due_days",
@@ -41,20 +42,23 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="due_user_days",
                 name="find_due_user_days",
+                due=["due_days"],
             ),
-            Node(
+            DueNode(
                 func=build_engagement_metrics,
                 inputs=["intermediate_activity_events_enriched", "due_days", "params:os_names"],
                 outputs="activity_engagement_metrics",
                 name="build_engagement_metrics",
+                due=["due_days"],
             ),
-            Node(
+            DueNode(
                 func=rank_activities,
                 inputs=["intermediate_activity_events_enriched", "due_days"],
                 outputs="activity_popularity_daily",
                 name="rank_activities",
+                due=["due_days"],
             ),
-            Node(
+            DueNode(
                 func=build_user_activity,
                 inputs=[
                     "intermediate_activity_events_enriched",
@@ -65,6 +69,7 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="user_activity_daily",
                 name="build_user_activity",
+                due=["due_user_days"],
             ),
             Node(
                 func=find_due_journeys,
@@ -77,7 +82,7 @@ def create_pipeline() -> Pipeline:
                 outputs="due_journeys",
                 name="find_due_journeys",
             ),
-            Node(
+            DueNode(
                 func=build_user_journeys,
                 inputs=[
                     "stg_users",
@@ -87,12 +92,14 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="user_journeys",
                 name="build_user_journeys",
+                due=["due_journeys"],
             ),
-            Node(
+            DueNode(
                 func=record_gold_days,
                 inputs="due_days",
                 outputs="gold_days",
                 name="record_gold_days",
+                due=["due_days"],
             ),
         ]
     )

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from lingokids.due import DueNode
 from lingokids.pipelines.staging.nodes import (
     find_earlier_deliveries,
     find_last_activities,
@@ -25,17 +26,19 @@ def create_pipeline() -> Pipeline:
                 outputs="unstaged_loads",
                 name="find_unstaged_loads",
             ),
-            Node(
+            DueNode(
                 func=find_earlier_deliveries,
                 inputs=["bronze_events", "unstaged_loads"],
                 outputs="earlier_deliveries",
                 name="find_earlier_deliveries",
+                due=["unstaged_loads"],
             ),
-            Node(
+            DueNode(
                 func=find_superseded_deliveries,
                 inputs=["bronze_events", "earlier_deliveries", "unstaged_loads"],
                 outputs="superseded_deliveries",
                 name="find_superseded_deliveries",
+                due=["unstaged_loads"],
             ),
             Node(
                 func=stage_events,
@@ -43,35 +46,40 @@ def create_pipeline() -> Pipeline:
                 outputs="stg_events",
                 name="stage_events",
             ),
-            Node(
+            DueNode(
                 func=find_last_users,
                 inputs=["bronze_users", "known_users", "unstaged_loads"],
                 outputs="last_users",
                 name="find_last_users",
+                due=["unstaged_loads"],
             ),
-            Node(
+            DueNode(
                 func=stage_users,
                 inputs=["last_users", "known_users", "unstaged_loads"],
                 outputs=["changed_users", "stg_users"],
                 name="stage_users",
+                due=["last_users"],
             ),
-            Node(
+            DueNode(
                 func=find_last_activities,
                 inputs=["bronze_activities", "known_activities", "unstaged_loads"],
                 outputs="last_activities",
                 name="find_last_activities",
+                due=["unstaged_loads"],
             ),
-            Node(
+            DueNode(
                 func=stage_activities,
                 inputs=["last_activities", "known_activities", "unstaged_loads"],
                 outputs=["changed_activities", "stg_activities"],
                 name="stage_activities",
+                due=["last_activities"],
             ),
-            Node(
+            DueNode(
                 func=record_staged_loads,
                 inputs="unstaged_loads",
                 outputs="staged_loads",
                 name="record_staged_loads",
+                due=["unstaged_loads"],
             ),
         ]
     )

@@ -1,0 +1,101 @@
+"""A node is asked only while something is due."""
+
+from __future__ import annotations
+
+import pytest
+from kedro.pipeline.node import Node
+
+from builders import an_event_record
+from lingokids import due
+from lingokids.contracts import NO_ROWS
+from lingokids.due import DueNode
+
+FIND_WHAT_IS_DUE = {
+    *("find_new_objects", "find_unstaged_loads", "find_unenriched_loads"),
+    *("find_due_days", "find_due_journeys"),
+}
+HAVE_NO_UNITS = {
+    *("stage_events", "publish_bronze", "publish_gold"),
+    *("answer_completion_rate", "answer_price_tier_engagement", "answer_subscription_impact"),
+}
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """The names of the nodes whose functions were called."""
+    names: list[str] = []
+    run = Node.run
+
+    def noting(node: Node, inputs: dict | None = None) -> dict:
+        names.append(node.name)
+        return run(node, inputs)
+
+    monkeypatch.setattr(Node, "run", noting)
+    return names
+
+
+def _add(new: object, window: object) -> object:
+    return new, window
+
+
+def _added_in_batches(new: object, window: object):
+    yield new, window
+
+
+def _node(func=_add) -> DueNode:
+    inputs = ["new", "params:window"]
+    return DueNode(func, inputs, ["a", "b"], name="add", due=inputs)
+
+
+def test_a_run_with_nothing_new_asks_only_what_is_due(small, asked):
+    small.run()
+
+    assert set(asked) == FIND_WHAT_IS_DUE | HAVE_NO_UNITS
+
+
+def test_an_event_of_a_known_user_asks_no_node_of_the_others(small, asked):
+    small.deliver("events", "b", [an_event_record(3)])
+    small.run()
+
+    assert {"stage_users", "stage_activities", "rescue_values", "quarantine_lines"}.isdisjoint(
+        asked
+    )
+    assert {"enrich_events", "build_user_activity", "build_user_journeys"} <= set(asked)
+
+
+def test_a_window_makes_events_due_that_no_load_brought(small, asked):
+    small.run(window={"start": "2021-01-01"})
+
+    assert {"enrich_events", "build_engagement_metrics"} <= set(asked)
+
+
+def test_without_rows_of_what_makes_it_due_a_function_is_not_called():
+    assert _node().run({"new": NO_ROWS, "params:window": NO_ROWS}) == {"a": NO_ROWS, "b": NO_ROWS}
+
+
+def test_one_input_that_makes_it_due_is_enough():
+    assert _node().run({"new": 1, "params:window": NO_ROWS}) == {"a": 1, "b": NO_ROWS}
+
+
+def test_a_function_of_batches_gives_one_batch_without_rows():
+    node = _node(_added_in_batches)
+
+    assert node.run({"new": NO_ROWS, "params:window": NO_ROWS}) == {"a": [NO_ROWS], "b": [NO_ROWS]}
+
+
+def test_only_an_input_can_make_a_node_due():
+    with pytest.raises(ValueError, match="old cannot make it due"):
+        DueNode(_add, ["new", "params:window"], ["a", "b"], name="add", due=["old"])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, False),
+        ("bronze", True),
+        ({"start": None, "end": None, "lookback_days": 0}, False),
+        ({"start": None, "end": "2021-01-05", "lookback_days": 0}, True),
+    ],
+)
+def test_a_parameter_asks_for_something_when_it_or_a_value_in_it_is_set(value, expected):
+    assert due.is_set(value) is expected
