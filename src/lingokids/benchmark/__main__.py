@@ -9,15 +9,26 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import json
 import os
 import platform
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 from lingokids.benchmark import stages
-from lingokids.benchmark.processes import Cost, forget, run_project, run_script, run_trivial
+from lingokids.benchmark.processes import (
+    Cost,
+    forget,
+    run_project,
+    run_script,
+    run_short_script,
+    run_trivial,
+)
 from lingokids.sample import Plan, arrival_day, write_sample
+
+_ONE_EVENT = "one-event.jsonl"
 
 
 @dataclass(frozen=True)
@@ -26,20 +37,28 @@ class Measured:
 
     Attributes:
         start: ``kedro run`` with one trivial node.
-        script: The script's first run.
+        short_script: The script's first run, up to the two marts.
+        script: The script's first run: all tables of gold, published.
         project: The project's first run.
-        next_script: The script's run after one more arrival day.
+        next_short_script: The short script's run after one more arrival day.
+        next_script: The script's.
         next_project: The project's.
         idle_project: The project's run after that, with nothing new.
+        on_time: The project's run after one event more, of the last day.
+        late: The project's run after one event more that is 400 days late.
         size: Bytes of the warehouse, of each raw byte.
     """
 
     start: Cost
+    short_script: Cost
     script: Cost
     project: Cost
+    next_short_script: Cost
     next_script: Cost
     next_project: Cost
     idle_project: Cost
+    on_time: Cost
+    late: Cost
     size: float
 
 
@@ -55,14 +74,7 @@ def main() -> None:
         stages.report(folder)
         return
     measured = compare(folder, plan)
-    start, script, next_script = measured.start, measured.script, measured.next_script
-    print(f"{'':28}{'CPU s':>8}{'wall s':>8}{'GB':>7}   ratio of CPU to the script")
-    _report("kedro run, one trivial node", start)
-    _report("script, first run", script)
-    _report("project, first run", measured.project, script, start)
-    _report("script, one more day", next_script)
-    _report("project, one more day", measured.next_project, next_script, start)
-    _report("project, nothing new", measured.idle_project, None, start)
+    _print_costs(measured)
     print(f"The warehouse has {measured.size:.2f} times the bytes of the raw objects.")
 
 
@@ -85,22 +97,62 @@ def make_data(folder: Path, plan: Plan) -> None:
         write_sample(folder / "raw", plan)
     for dataset, key, _ in arrival_day(plan, plan.days):
         (folder / "raw" / dataset / key).unlink(missing_ok=True)
+    for event in (folder / "raw/events").rglob(_ONE_EVENT):
+        event.unlink()
     compileall.compile_path(quiet=2)  # both sides start from byte code
+
+
+def add_a_day(folder: Path, plan: Plan) -> None:
+    """Deliver one more arrival day."""
+    for dataset, key, content in arrival_day(plan, plan.days):
+        (folder / "raw" / dataset / key).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "raw" / dataset / key).write_bytes(content)
+
+
+def add_an_event(folder: Path, plan: Plan, days_late: int) -> None:
+    """Deliver one event more, on the day after ``add_a_day``'s, in an object of its own."""
+    landed_on = plan.first_day + timedelta(days=plan.days + 1)
+    event = {
+        "event_id": str(uuid4()),
+        "name": "activity_exit",
+        "occurred_at": f"{landed_on - timedelta(days=days_late)} 11:00:00.000",
+        "user_id": str(uuid4()),
+        "data": {"activity_id": "one", "duration": 60, "completed": True},
+    }
+    key = f"{landed_on}/{12 if days_late else 11}/{_ONE_EVENT}"
+    (folder / "raw/events" / key).parent.mkdir(parents=True, exist_ok=True)
+    (folder / "raw/events" / key).write_text(json.dumps(event))
 
 
 def compare(folder: Path, plan: Plan) -> Measured:
     """Run the script and the project side by side: first, after one more day, and once more."""
     start = run_trivial(folder)
     forget(folder)
-    script, project = run_script(folder), run_project(folder)
-    for dataset, key, content in arrival_day(plan, plan.days):
-        (folder / "raw" / dataset / key).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "raw" / dataset / key).write_bytes(content)
-    next_script, next_project = run_script(folder, "--incremental"), run_project(folder)
-    idle_project = run_project(folder)
+    short_script, script = run_short_script(folder), run_script(folder)
+    project = run_project(folder)
+    add_a_day(folder, plan)
+    next_short_script = run_short_script(folder, "--incremental")
+    next_script = run_script(folder, "--incremental")
+    next_project, idle_project = run_project(folder), run_project(folder)
+    add_an_event(folder, plan, days_late=0)
+    on_time = run_project(folder)
+    add_an_event(folder, plan, days_late=400)
+    late = run_project(folder)
     raw = sum(file.stat().st_size for file in (folder / "raw").rglob("*") if file.is_file())
     size = (folder / "lingokids.duckdb").stat().st_size / raw
-    return Measured(start, script, project, next_script, next_project, idle_project, size)
+    return Measured(
+        start=start,
+        short_script=short_script,
+        script=script,
+        project=project,
+        next_short_script=next_short_script,
+        next_script=next_script,
+        next_project=next_project,
+        idle_project=idle_project,
+        on_time=on_time,
+        late=late,
+        size=size,
+    )
 
 
 def _arguments() -> argparse.Namespace:
@@ -122,14 +174,34 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _report(name: str, cost: Cost, script: Cost | None = None, start: Cost | None = None) -> None:
-    line = f"{name:28}{cost.cpu:8.1f}{cost.wall:8.1f}{cost.memory:7.2f}"
-    if script is not None:
-        line += f"   {cost.cpu / script.cpu:.2f}"
-    if start is not None:
-        line += f"   (above start-up: {cost.cpu - start.cpu:.1f} s"
-        line += f", {(cost.cpu - start.cpu) / script.cpu:.2f})" if script else ")"
-    print(line, flush=True)
+def _print_costs(measured: Measured) -> None:
+    first = (measured.short_script, measured.script)
+    following = (measured.next_short_script, measured.next_script)
+    print(_row("", "CPU s", "wall s", "GB", "/ two marts", "/ script", "above start"))
+    _report("kedro run, one trivial node", measured.start)
+    _report("script, two marts", measured.short_script)
+    _report("script", measured.script)
+    _report("project, first run", measured.project, first, measured.start)
+    _report("script, two marts, next day", measured.next_short_script)
+    _report("script, next day", measured.next_script)
+    _report("project, next day", measured.next_project, following, measured.start)
+    _report("project, nothing new", measured.idle_project, (), measured.start)
+    _report("project, one event more", measured.on_time, (), measured.start)
+    _report("project, one 400 days late", measured.late, (), measured.start)
+
+
+def _report(
+    name: str, cost: Cost, scripts: tuple[Cost, ...] = (), start: Cost | None = None
+) -> None:
+    """A line: what it cost, its CPU as a ratio to each script's, its CPU above a trivial run's."""
+    ratios = [f"{cost.cpu / script.cpu:.2f}" for script in scripts] or ["", ""]
+    above = f"{cost.cpu - start.cpu:.1f}" if start is not None else ""
+    measured = (f"{cost.cpu:.1f}", f"{cost.wall:.1f}", f"{cost.memory:.2f}")
+    print(_row(name, *measured, *ratios, above), flush=True)
+
+
+def _row(name: str, *cells: str) -> str:
+    return f"{name:28}" + "".join(f"{cell:>13}" for cell in cells)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """The limit: the project's job as one hand-written script in plain Python and DuckDB SQL.
 
 Reads ``events/``, ``users/`` and ``activities/`` below a folder of JSON Lines objects and brings
-bronze (typed, with quarantine and ledger), the enriched events and both marts up to date, in one
-transaction. Usage: ``python -m lingokids.benchmark.handwritten RAW_DIR DATABASE``; it prints one
-line of JSON: CPU and wall seconds of each stage, counts of rows and peak memory.
+bronze (typed, with quarantine and ledger), the enriched events and gold (``handwritten_gold``) up
+to date, in one transaction, and publishes them. Usage: ``python -m
+lingokids.benchmark.handwritten RAW_DIR DATABASE``; it prints one line of JSON: CPU and wall seconds
+of each stage, counts of rows and peak memory. With ``--two-marts`` it ends with the marts: no
+tables of users, nothing published.
 
 Table names, columns and meanings are those of ``contracts`` and ``quality``, written out again.
 It does less than the project where that is honest for a script: no ``stg_events`` beside the
-enriched events, no window, no contract checks, no record of runs, no published copy. Only local
-objects are read; an object lands at the ``<day>/<hour>/`` in its key, else when last modified.
-Unusable lines are held in memory until their dataset is read.
+enriched events, no keys rescued, no window, no checks, no record of runs. Only local objects are
+read; an object lands at the ``<day>/<hour>/`` in its key, else when last modified. Unusable lines
+are held in memory until their dataset is read.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from lingokids.benchmark import raw_lines, raw_records
+from lingokids.benchmark import handwritten_gold, raw_lines, raw_records
 from lingokids.benchmark.raw_lines import BadLine, LineReader, RawObject
 from lingokids.benchmark.raw_records import FIELDS
 
@@ -207,7 +209,7 @@ def refine_increment(con: duckdb.DuckDBPyConnection, load_id: int) -> None:
         QUALIFY row_number() OVER (PARTITION BY event_id {LATEST}) = 1""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE touched_rows AS
-        SELECT rowid AS place, date FROM intermediate_activity_events_enriched
+        SELECT rowid AS place, date, user_id FROM intermediate_activity_events_enriched
         WHERE event_id IN (SELECT event_id FROM touched_events)""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE fresh_rows AS
@@ -237,53 +239,6 @@ def _enriched(condition: str) -> str:
         LEFT JOIN stg_activities AS a ON a.activity_id = e.activity_id"""
 
 
-# --- silver to gold -----------------------------------------------------------------------
-
-MEASURES = """
-    count(*) AS activities_played, count_if(completed_flag)::BIGINT AS activities_completed,
-    coalesce(sum(duration_seconds), 0)::DECIMAL(18,3) AS total_time_spent"""
-MARTS = {
-    "activity_engagement_metrics": f"""
-        SELECT *, activities_completed / activities_played AS completion_rate
-        FROM (
-            SELECT date, coalesce(country_code, 'unknown') AS country_code,
-                coalesce(os_name, 'unknown') AS os_name,
-                coalesce(os_version, 'unknown') AS os_version,
-                coalesce(app_version, 'unknown') AS app_version, subscription_status,
-                coalesce(activity_type, 'unknown') AS activity_type,
-                coalesce(collection_id, 'none') AS collection_id, {MEASURES}
-            FROM events GROUP BY ALL
-        )""",
-    "activity_popularity_daily": f"""
-        SELECT *, rank() OVER (PARTITION BY date ORDER BY activities_played DESC) AS rank_by_count,
-            rank() OVER (PARTITION BY date ORDER BY total_time_spent DESC) AS rank_by_time
-        FROM (
-            SELECT date, activity_id, max(activity_name) AS activity_name,
-                max(activity_type) AS activity_type, {MEASURES}
-            FROM events GROUP BY date, activity_id
-        )""",
-}
-
-
-def build_marts(con: duckdb.DuckDBPyConnection) -> None:
-    """Make both marts from all enriched events."""
-    for mart, query in MARTS.items():
-        con.execute(f"""
-            CREATE OR REPLACE TABLE {mart} AS
-            WITH events AS (FROM intermediate_activity_events_enriched) {query}""")
-
-
-def rebuild_touched_days(con: duckdb.DuckDBPyConnection) -> None:
-    """Replace the touched days of both marts."""
-    for mart, query in MARTS.items():
-        con.execute(f"DELETE FROM {mart} WHERE date IN (FROM touched_days)")
-        con.execute(f"""
-            INSERT INTO {mart}
-            WITH events AS (
-                FROM intermediate_activity_events_enriched WHERE date IN (FROM touched_days)
-            ) {query}""")
-
-
 # --- the run ------------------------------------------------------------------------------
 
 
@@ -304,8 +259,14 @@ class Stopwatch:
         self._cpu, self._wall = cpu, wall
 
 
-def run(
-    raw_dir: Path, database: Path, *, is_incremental: bool, threads: int, memory_limit: str
+def run(  # noqa: PLR0913
+    raw_dir: Path,
+    database: Path,
+    *,
+    is_incremental: bool,
+    has_two_marts: bool,
+    threads: int,
+    memory_limit: str,
 ) -> dict[str, Any]:
     """Bring every table in ``database`` up to date in one transaction, and report on it."""
     watch = Stopwatch()
@@ -341,15 +302,25 @@ def run(
     if is_incremental:
         refine_increment(con, load_id)
         watch.lap("dedup_and_join")
-        rebuild_touched_days(con)
+        handwritten_gold.rebuild_touched_days(con)
     else:
         refine_everything(con)
         watch.lap("dedup_and_join")
-        build_marts(con)
+        handwritten_gold.build_marts(con)
     watch.lap("marts")
+    if not has_two_marts:
+        if is_incremental:
+            handwritten_gold.rebuild_touched_users(con)
+        else:
+            handwritten_gold.build_users(con)
+        watch.lap("users")
     con.commit()
     con.execute("CHECKPOINT")
     watch.lap("commit")
+    if not has_two_marts:
+        folder = database.with_suffix("")
+        handwritten_gold.publish(con, folder, load_id, is_incremental=is_incremental)
+        watch.lap("publish")
     rows = {
         table: _count(con, table)
         for (table,) in con.execute(
@@ -380,6 +351,7 @@ def main() -> None:
     parser.add_argument("raw_dir", type=Path)
     parser.add_argument("database", type=Path)
     parser.add_argument("--incremental", action="store_true", help="only objects not in the ledger")
+    parser.add_argument("--two-marts", action="store_true", help="end with the marts")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory-limit", default="2GB")
     arguments = parser.parse_args()
@@ -387,6 +359,7 @@ def main() -> None:
         arguments.raw_dir,
         arguments.database,
         is_incremental=arguments.incremental,
+        has_two_marts=arguments.two_marts,
         threads=arguments.threads,
         memory_limit=arguments.memory_limit,
     )

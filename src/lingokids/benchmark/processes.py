@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
+#: What the script makes, below the folder of a measurement.
+SCRIPT = "handwritten.duckdb"
 
 _TRIVIAL_PROJECT = {
     "pyproject.toml": (
@@ -64,9 +66,14 @@ def run_trivial(folder: Path) -> Cost:
 
 def run_script(folder: Path, *options: str) -> Cost:
     """The hand-written script; it prints its stages."""
-    database = str(folder / "handwritten.duckdb")
     command = [sys.executable, "-m", "lingokids.benchmark.handwritten", str(folder / "raw")]
-    return measure([*command, database, *options], cwd=ROOT)
+    return measure([*command, str(folder / SCRIPT), *options], cwd=ROOT)
+
+
+def run_short_script(folder: Path, *options: str) -> Cost:
+    """The script in a file of its own, up to the two marts: nothing of users or publication."""
+    command = [sys.executable, "-m", "lingokids.benchmark.handwritten", str(folder / "raw")]
+    return measure([*command, str(folder / "short.duckdb"), "--two-marts", *options], cwd=ROOT)
 
 
 def run_project(folder: Path, *options: str) -> Cost:
@@ -83,8 +90,8 @@ def forget(folder: Path) -> None:
     """Remove what the script and the project have made of the raw objects."""
     for file in folder.glob("*.duckdb*"):
         file.unlink()
-    for lake in ("02_bronze", "03_gold"):
-        shutil.rmtree(folder / lake, ignore_errors=True)
+    for published in ("02_bronze", "03_gold", Path(SCRIPT).stem):
+        shutil.rmtree(folder / published, ignore_errors=True)
 
 
 def measure(command: list[str], *, cwd: Path, **environment: str) -> Cost:

@@ -18,8 +18,9 @@ from lingokids.benchmark.processes import forget, run_project, run_script, run_t
 _OF_SCRIPT = {
     "ingestion": ("start", "read_and_parse"),
     "staging and enrichment": ("dedup_and_join",),
-    "marts": ("marts",),
+    "marts": ("marts", "users"),
     "commit": ("commit", "close"),
+    "publication": ("publish",),
 }
 _OF_PROJECT = {
     "ingestion": ("ingestion",),
