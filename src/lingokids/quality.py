@@ -32,8 +32,8 @@ PROMISED = {
     "boolean": "true or false",
 }
 
-#: What a line is judged by.
-_JUDGED_BY = ("record", "is_blank", "problem", "line_text")
+#: What a line is judged by, beside its record.
+_JUDGED_BY = ("is_blank", "problem", "line_text")
 
 #: Length of 'YYYY-MM-DD HH:MM:SS.mmm', the usual form of an instant.
 _PLAIN_INSTANT = 23
@@ -54,11 +54,11 @@ def judge(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
         What is known of the line, as it came; the typed fields; is_blank; reason, the first rule
         broken, or NULL; line_text, only where there is a reason, without its line end.
     """
-    known = [name for name in lines.columns if name not in _JUDGED_BY]
+    known = [name for name in lines.columns if name not in {"record", *_JUDGED_BY}]
     values = {field.column: _value(lines, field) for field in fields}
     typed = lines.select(
         *known,
-        *_JUDGED_BY[1:],
+        *_JUDGED_BY,
         **{field.column: _typed(values[field.column], field.type) for field in fields},
         **{f"{field.column}_text": values[field.column] for field in fields if _can_fail(field)},
     )

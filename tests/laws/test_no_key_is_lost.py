@@ -83,8 +83,11 @@ def _read(dataset: str, text: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(config={"memory_limit": "1GB", "threads": 1}) as con:
         con.register("batch", to_arrow([Piece(0, 1, text.encode())]))
         whole, marked = (
-            _records_sql(f"({_with_problems('batch')})", FIELDS[dataset], ("line_number",), look)
-            for look in (with_unknown_keys, with_odd_marked)
+            _records_sql(f"({_with_problems('batch')})", FIELDS[dataset], columns, look)
+            for look, *columns in (
+                (with_unknown_keys, "line_number"),
+                (with_odd_marked, "line_number", "keys_at_most"),
+            )
         )
         return con.execute(
             "SELECT whole.problem, whole.record, unknown_keys, whole.rescued, marked.rescued "

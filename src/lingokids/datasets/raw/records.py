@@ -89,10 +89,10 @@ def judge_texts(
     """
     writer = warehouse.writer
     texts = lines.select(*contracts.DELIVERY, "line_text", *contracts.ARRIVAL).mutate(
-        problem=ibis.null("string"), keys_at_most=ibis.null("int32")
+        problem=ibis.null("string")
     )
     lines = f"({_with_problems(f'({writer.compile(texts)})')})"
-    records = _records_sql(lines, fields, _DELIVERED)
+    records = _records_sql(lines, fields, _DELIVERED, with_unknown_keys)
     writer.con.execute(f"CREATE OR REPLACE TEMP VIEW texts_of_{dataset} AS {records}")
     return judge(_table(writer, f"texts_of_{dataset}", _record_schema(fields, _DELIVERED)))
 
@@ -117,7 +117,7 @@ class RecordReader:
         self._dataset, self._due = dataset, due
         self._batch = self._slot("batch_of", line_cutting.to_arrow([]))
         self._read = self._slot("read", _objects_table(due, []))
-        marked = judge(self._records("records_of", fields, with_odd_marked))
+        marked = judge(self._records("records_of", fields, with_odd_marked, "keys_at_most"))
         whole = judge(self._records("odd_records_of", fields, with_unknown_keys))
         self._judging = functools.cache(lambda: self._writer.compile(marked))
         self._judging_odd = functools.cache(lambda: self._writer.compile(whole))
@@ -151,10 +151,12 @@ class RecordReader:
     def _slot(self, name: str, table: pa.Table) -> _Slot:
         return _Slot(self._con, f"{name}_{self._dataset}", table)
 
-    def _records(self, view: str, fields: tuple[Field, ...], look_at_odd: LookAtOdd) -> ir.Table:
-        """The records of the batch, as a view."""
+    def _records(
+        self, view: str, fields: tuple[Field, ...], look_at_odd: LookAtOdd, *looked_at: str
+    ) -> ir.Table:
+        """The records of the batch, as a view; a line is odd by the columns ``looked_at``."""
         lines = f"({_with_problems(f'batch_of_{self._dataset}')})"
-        records = _records_sql(lines, fields, _PLACE, look_at_odd)
+        records = _records_sql(lines, fields, (*_PLACE, *looked_at), look_at_odd)
         name = f"{view}_{self._dataset}"
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {records}")
         return _table(self._writer, name, _record_schema(fields, _PLACE))
@@ -184,7 +186,7 @@ def _of_objects(lines: pa.Table, objects: pa.Table) -> pa.Table:
     """Lines with the object they are of: what is said of it stands once for all its lines."""
     indexes = objects["object_index"].to_numpy()
     places = pa.array(np.searchsorted(indexes, lines["object_index"].to_numpy()), pa.int32())
-    for name in (*contracts.DELIVERY[:2], *contracts.ARRIVAL):
+    for name in objects.drop_columns("object_index").column_names:
         column = pa.DictionaryArray.from_arrays(places, objects[name].chunk(0))
         lines = lines.append_column(name, column)
     return lines
@@ -213,12 +215,12 @@ def _records_sql(
     lines: str,
     fields: tuple[Field, ...],
     known: tuple[str, ...],
-    look_at_odd: LookAtOdd = with_unknown_keys,
+    look_at_odd: LookAtOdd,
 ) -> str:
     """Each line with what is ``known`` of it, its problem, its record and what that leaves out."""
     shape = _text_leaves(fields)
     parsed = f"""
-        SELECT {", ".join(known)}, line_text, keys_at_most,
+        SELECT {", ".join(known)}, line_text,
             nullif(problem, 'blank') AS problem,
             coalesce(problem = 'blank', false) AS is_blank,
             CASE WHEN problem IS NULL

@@ -80,8 +80,8 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
     Every line is looked at whole, which is for those that ``with_odd_marked`` marks.
 
     Args:
-        lines: A query of lines: ``line_text``, ``problem``, ``is_blank``, ``keys_at_most`` and
-            ``record`` among its columns.
+        lines: A query of lines: ``line_text``, ``problem``, ``is_blank`` and ``record`` among its
+            columns.
         fields: The fields of the record.
         shape: The record's shape.
 
@@ -103,7 +103,7 @@ def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> st
             CASE WHEN is_odd_ THEN json_keys(line_text, {_pointers(it.path for it in containers)})
             END AS keys_,
             CASE WHEN is_odd_ THEN json_type(line_text, {_pointers(paths)}) END AS types_
-        FROM (SELECT * EXCLUDE (keys_at_most), problem IS NULL AND NOT is_blank AS is_odd_
+        FROM (SELECT *, problem IS NULL AND NOT is_blank AS is_odd_
         FROM ({lines})))
     """
     for container in reversed(containers):  # one in the other, lists would take long to plan
