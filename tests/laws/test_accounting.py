@@ -155,6 +155,7 @@ def test_only_days_whose_rows_change_are_rebuilt(project):
     assert project.rows(rebuilt) == [(["2021-01-01", "2021-01-02"],)]
 
 
+@pytest.mark.slow
 def test_of_a_day_only_the_users_whose_rows_change_are_rebuilt(project):
     at_once = {"occurred_at": "2021-01-05 10:00:00.000"}
     users = {number: {"user_id": an_id(number)} for number in (900, 901, 902)}

@@ -15,6 +15,7 @@ from lingokids.errors import LingokidsError
 from lingokids.preconditions import check_parameters
 
 
+@pytest.mark.slow
 def test_objects_of_earlier_arrival_days_wait_for_a_run_that_looks_for_them(project):
     project.deliver("events", "2021-01-01/00/a", [an_event_record(1)])
     project.deliver("events", "2021-01-02/00/b", [an_event_record(2)])

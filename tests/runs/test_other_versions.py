@@ -8,6 +8,8 @@ import pytest
 from builders import a_user_record, an_activity_record, an_event_record
 from lingokids.errors import LingokidsError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def taken_in(project):

@@ -36,6 +36,7 @@ def _lines(*records) -> bytes:
     return b"".join(json.dumps(record).encode() + b"\n" for record in records)
 
 
+@pytest.mark.slow
 def test_a_line_that_is_usable_now_enters_bronze_in_its_place(project, demanding):
     with_child = an_event_record(1, child_id=an_id(5), occurred_at="2021-01-07 10:00:00.000")
     project.deliver("events", "a", [an_event_record(1), an_event_record(2)], "2021-02-02 00:00:00")

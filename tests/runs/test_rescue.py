@@ -85,6 +85,7 @@ def test_data_without_other_keys_writes_nothing(project, caplog):
     assert _warnings(caplog) == []
 
 
+@pytest.mark.slow
 def test_each_object_version_is_rescued_once_and_a_rebuild_gives_the_same(project):
     _deliver(project, plan="gold")
     project.run()
@@ -100,6 +101,7 @@ def test_each_object_version_is_rescued_once_and_a_rebuild_gives_the_same(projec
     assert {name: project.table(name) for name in LEFT_OVER} == before
 
 
+@pytest.mark.slow
 def test_a_rebuild_from_raw_rescues_anew(project):
     _deliver(project, plan="gold")
     project.run()
@@ -110,6 +112,7 @@ def test_a_rebuild_from_raw_rescues_anew(project):
     assert {name: project.table(name) for name in LEFT_OVER} == before
 
 
+@pytest.mark.slow
 def test_a_replayed_line_is_rescued_with_the_load_of_its_replay(project, monkeypatch):
     strict = tuple(
         contracts.Field(field.column, field.path, required=True)
@@ -130,6 +133,7 @@ def test_a_replayed_line_is_rescued_with_the_load_of_its_replay(project, monkeyp
     assert project.rows(counted) == [("plan", 2, 1, 2)]
 
 
+@pytest.mark.slow
 def test_it_comes_back_from_the_published_lake(project):
     _deliver(project, plan="gold")
     project.run()
@@ -171,6 +175,7 @@ def test_an_object_that_is_null_or_has_nothing_is_absent(project, context):
     assert _rescued(project) == []
 
 
+@pytest.mark.slow
 def test_a_replay_finds_the_same_fault_of_shape_and_writes_nothing(project):
     records = [
         an_event_record(1, data="text"),
