@@ -28,6 +28,7 @@ from lingokids.benchmark.processes import (
 )
 from lingokids.sample import Plan, arrival_day, write_sample
 
+_NEXT_DAY = "--incremental"
 _ONE_EVENT = "one-event.jsonl"
 
 
@@ -74,7 +75,6 @@ def main() -> None:
         stages.report(folder)
         return
     measured = compare(folder, plan)
-    _print_costs(measured)
     print(f"The warehouse has {measured.size:.2f} times the bytes of the raw objects.")
 
 
@@ -125,19 +125,27 @@ def add_an_event(folder: Path, plan: Plan, days_late: int) -> None:
 
 
 def compare(folder: Path, plan: Plan) -> Measured:
-    """Run the script and the project side by side: first, after one more day, and once more."""
-    start = run_trivial(folder)
+    """Run the script and the project side by side, and print what each run cost as it ends.
+
+    First, after one more day, with nothing new, and after one event more, on time and late.
+    """
+    print(_row("", "CPU s", "wall s", "GB", "/ two marts", "/ script", "above start"))
+    start = _noted("kedro run, one trivial node", run_trivial(folder))
     forget(folder)
-    short_script, script = run_short_script(folder), run_script(folder)
-    project = run_project(folder)
+    short_script = _noted("script, two marts", run_short_script(folder))
+    script = _noted("script", run_script(folder))
+    both = (short_script, script)
+    project = _noted("project, first run", run_project(folder), both, start)
     add_a_day(folder, plan)
-    next_short_script = run_short_script(folder, "--incremental")
-    next_script = run_script(folder, "--incremental")
-    next_project, idle_project = run_project(folder), run_project(folder)
+    next_short_script = _noted("script, two marts, next day", run_short_script(folder, _NEXT_DAY))
+    next_script = _noted("script, next day", run_script(folder, _NEXT_DAY))
+    both = (next_short_script, next_script)
+    next_project = _noted("project, next day", run_project(folder), both, start)
+    idle_project = _noted("project, nothing new", run_project(folder), (), start)
     add_an_event(folder, plan, days_late=0)
-    on_time = run_project(folder)
+    on_time = _noted("project, one event more", run_project(folder), (), start)
     add_an_event(folder, plan, days_late=400)
-    late = run_project(folder)
+    late = _noted("project, one 400 days late", run_project(folder), (), start)
     raw = sum(file.stat().st_size for file in (folder / "raw").rglob("*") if file.is_file())
     size = (folder / "lingokids.duckdb").stat().st_size / raw
     return Measured(
@@ -174,30 +182,15 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _print_costs(measured: Measured) -> None:
-    first = (measured.short_script, measured.script)
-    following = (measured.next_short_script, measured.next_script)
-    print(_row("", "CPU s", "wall s", "GB", "/ two marts", "/ script", "above start"))
-    _report("kedro run, one trivial node", measured.start)
-    _report("script, two marts", measured.short_script)
-    _report("script", measured.script)
-    _report("project, first run", measured.project, first, measured.start)
-    _report("script, two marts, next day", measured.next_short_script)
-    _report("script, next day", measured.next_script)
-    _report("project, next day", measured.next_project, following, measured.start)
-    _report("project, nothing new", measured.idle_project, (), measured.start)
-    _report("project, one event more", measured.on_time, (), measured.start)
-    _report("project, one 400 days late", measured.late, (), measured.start)
-
-
-def _report(
+def _noted(
     name: str, cost: Cost, scripts: tuple[Cost, ...] = (), start: Cost | None = None
-) -> None:
-    """A line: what it cost, its CPU as a ratio to each script's, its CPU above a trivial run's."""
+) -> Cost:
+    """Print what it cost, its CPU as a ratio to each script's, and above a trivial run's."""
     ratios = [f"{cost.cpu / script.cpu:.2f}" for script in scripts] or ["", ""]
     above = f"{cost.cpu - start.cpu:.1f}" if start is not None else ""
     measured = (f"{cost.cpu:.1f}", f"{cost.wall:.1f}", f"{cost.memory:.2f}")
     print(_row(name, *measured, *ratios, above), flush=True)
+    return cost
 
 
 def _row(name: str, *cells: str) -> str:
