@@ -1,10 +1,10 @@
-"""Nodes that are not asked while nothing is due.
+"""Nodes whose functions are not called while nothing is due.
 
 Here: how a pipeline says what makes a node due. Elsewhere: what is due (``windows``, and the first
 nodes of each pipeline), whether a table has rows (``datasets``), who tells the node (``hooks``).
 
-Making an expression and printing it as SQL is most of what a node costs that finds no row: it was
-three quarters of a run with nothing new.
+A node that finds no row costs mostly the making of its expression and SQL: that was most of a run
+with nothing new.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline.node import Node
 
-from lingokids.contracts import NO_ROWS
+from lingokids.contracts import NOTHING_DUE, NothingDue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class DueNode(Node):
     """A node whose function is not called while no input that makes it due has a row.
 
-    Its outputs are then ``contracts.NO_ROWS``. Where no run tells it so, as in a notebook, and
-    where Kedro copies it (for a tag or a namespace), it is a node like any other.
+    Its outputs are then ``contracts.NOTHING_DUE``. Where no run tells it so, as in a notebook, and
+    where Kedro copies it (for a tag or a namespace), it is a node like any other. An input left
+    out of ``due`` by mistake leaves the outputs behind when it alone has rows.
 
     Args:
         func: A pure function, as of any node.
@@ -50,11 +51,11 @@ class DueNode(Node):
         self.due = due
 
     def run(self, inputs: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The outputs by name: what the function makes, or ``NO_ROWS`` where nothing is due."""
-        if inputs and all(inputs[name] is NO_ROWS for name in self.due):
+        """The outputs by name: what the function makes, or ``NOTHING_DUE`` where nothing is due."""
+        if inputs and all(isinstance(inputs[name], NothingDue) for name in self.due):
             # Kedro saves what a generator gives one batch after another
             is_in_batches = inspect.isgeneratorfunction(self.func)
-            return dict.fromkeys(self.outputs, [NO_ROWS] if is_in_batches else NO_ROWS)
+            return dict.fromkeys(self.outputs, [NOTHING_DUE] if is_in_batches else NOTHING_DUE)
         return super().run(inputs)
 
 

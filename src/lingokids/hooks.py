@@ -20,7 +20,7 @@ from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
 from lingokids import due, preconditions, secrets
-from lingokids.contracts import NO_ROWS
+from lingokids.contracts import NOTHING_DUE
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class RunHooks:
             if isinstance(node, due.DueNode) and not any(
                 self._is_due(name, inputs[name]) for name in node.due
             ):
-                return dict.fromkeys(node.due, NO_ROWS)
+                return dict.fromkeys(node.due, NOTHING_DUE)
         return {}
 
     @hook_impl
@@ -163,6 +163,7 @@ class RunHooks:
         self._fail(run, error)
 
     def _is_due(self, name: str, value: Any) -> bool:
+        """Whether an input asks for something: a table has rows, a parameter is set."""
         table = self._all_tables.get(name)
         return due.is_set(value) if table is None else table.has_rows
 

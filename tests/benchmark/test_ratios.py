@@ -27,7 +27,7 @@ def test_the_ratios_at_a_million_events_are_those_that_were_measured(tmp_path):
 
 
 def _again(folder, plan):
-    make_data(folder, plan)  # without the day that was added
+    make_data(folder, plan)  # without what was added
     return compare(folder, plan)
 
 

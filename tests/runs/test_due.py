@@ -1,4 +1,4 @@
-"""A node is asked only while something is due."""
+"""The function of a node is called only while something is due."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kedro.pipeline.node import Node
 
 from builders import an_event_record
 from lingokids import due
-from lingokids.contracts import NO_ROWS
+from lingokids.contracts import NOTHING_DUE
 from lingokids.due import DueNode
 
 FIND_WHAT_IS_DUE = {
@@ -21,7 +21,7 @@ HAVE_NO_UNITS = {
 
 
 @pytest.fixture
-def asked(monkeypatch) -> list[str]:
+def called(monkeypatch) -> list[str]:
     """The names of the nodes whose functions were called."""
     names: list[str] = []
     run = Node.run
@@ -47,40 +47,56 @@ def _node(func=_add) -> DueNode:
     return DueNode(func, inputs, ["a", "b"], name="add", due=inputs)
 
 
-def test_a_run_with_nothing_new_asks_only_what_is_due(small, asked):
+def test_a_run_with_nothing_new_calls_only_what_finds_out_what_is_due(small, called):
     small.run()
 
-    assert set(asked) == FIND_WHAT_IS_DUE | HAVE_NO_UNITS
+    assert set(called) == FIND_WHAT_IS_DUE | HAVE_NO_UNITS
 
 
-def test_an_event_of_a_known_user_asks_no_node_of_the_others(small, asked):
+def test_an_event_of_a_known_user_calls_no_node_of_the_others(small, called):
     small.deliver("events", "b", [an_event_record(3)])
     small.run()
 
     assert {"stage_users", "stage_activities", "rescue_values", "quarantine_lines"}.isdisjoint(
-        asked
+        called
     )
-    assert {"enrich_events", "build_user_activity", "build_user_journeys"} <= set(asked)
+    assert {"enrich_events", "build_user_activity", "build_user_journeys"} <= set(called)
 
 
-def test_a_window_makes_events_due_that_no_load_brought(small, asked):
+def test_a_window_makes_events_due_that_no_load_brought(small, called):
     small.run(window={"start": "2021-01-01"})
 
-    assert {"enrich_events", "build_engagement_metrics"} <= set(asked)
+    assert {"enrich_events", "build_engagement_metrics"} <= set(called)
+
+
+def test_a_table_that_nothing_makes_due_is_in_the_record_of_the_run(project):
+    project.deliver("events", "a", [an_event_record(1)])
+    project.run()
+
+    steps = project.rows(
+        "SELECT rows_deleted, rows_inserted FROM run_steps WHERE table_name = 'stg_users'"
+    )
+    assert steps == [(0, 0)]
 
 
 def test_without_rows_of_what_makes_it_due_a_function_is_not_called():
-    assert _node().run({"new": NO_ROWS, "params:window": NO_ROWS}) == {"a": NO_ROWS, "b": NO_ROWS}
+    assert _node().run({"new": NOTHING_DUE, "params:window": NOTHING_DUE}) == {
+        "a": NOTHING_DUE,
+        "b": NOTHING_DUE,
+    }
 
 
 def test_one_input_that_makes_it_due_is_enough():
-    assert _node().run({"new": 1, "params:window": NO_ROWS}) == {"a": 1, "b": NO_ROWS}
+    assert _node().run({"new": 1, "params:window": NOTHING_DUE}) == {"a": 1, "b": NOTHING_DUE}
 
 
 def test_a_function_of_batches_gives_one_batch_without_rows():
     node = _node(_added_in_batches)
 
-    assert node.run({"new": NO_ROWS, "params:window": NO_ROWS}) == {"a": [NO_ROWS], "b": [NO_ROWS]}
+    assert node.run({"new": NOTHING_DUE, "params:window": NOTHING_DUE}) == {
+        "a": [NOTHING_DUE],
+        "b": [NOTHING_DUE],
+    }
 
 
 def test_only_an_input_can_make_a_node_due():

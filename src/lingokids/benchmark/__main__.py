@@ -92,7 +92,7 @@ def plan_of(events: int, objects: int, days: int = 30) -> Plan:
 
 
 def make_data(folder: Path, plan: Plan) -> None:
-    """Write the raw objects, unless an earlier measurement has; without the day it added."""
+    """Write the raw objects, unless an earlier measurement has; without what it added."""
     if not (folder / "raw").exists():
         write_sample(folder / "raw", plan)
     for dataset, key, _ in arrival_day(plan, plan.days):
@@ -119,6 +119,7 @@ def add_an_event(folder: Path, plan: Plan, days_late: int) -> None:
         "user_id": str(uuid4()),
         "data": {"activity_id": "one", "duration": 60, "completed": True},
     }
+    # each a key of its own, for the one on time stays
     key = f"{landed_on}/{12 if days_late else 11}/{_ONE_EVENT}"
     (folder / "raw/events" / key).parent.mkdir(parents=True, exist_ok=True)
     (folder / "raw/events" / key).write_text(json.dumps(event))

@@ -264,7 +264,7 @@ def run(  # noqa: PLR0913
     database: Path,
     *,
     is_incremental: bool,
-    has_two_marts: bool,
+    ends_with_marts: bool,
     threads: int,
     memory_limit: str,
 ) -> dict[str, Any]:
@@ -308,7 +308,7 @@ def run(  # noqa: PLR0913
         watch.lap("dedup_and_join")
         handwritten_gold.build_marts(con)
     watch.lap("marts")
-    if not has_two_marts:
+    if not ends_with_marts:
         if is_incremental:
             handwritten_gold.rebuild_touched_users(con)
         else:
@@ -317,7 +317,7 @@ def run(  # noqa: PLR0913
     con.commit()
     con.execute("CHECKPOINT")
     watch.lap("commit")
-    if not has_two_marts:
+    if not ends_with_marts:
         folder = database.with_suffix("")
         handwritten_gold.publish(con, folder, load_id, is_incremental=is_incremental)
         watch.lap("publish")
@@ -359,7 +359,7 @@ def main() -> None:
         arguments.raw_dir,
         arguments.database,
         is_incremental=arguments.incremental,
-        has_two_marts=arguments.two_marts,
+        ends_with_marts=arguments.two_marts,
         threads=arguments.threads,
         memory_limit=arguments.memory_limit,
     )

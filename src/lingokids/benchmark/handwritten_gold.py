@@ -86,7 +86,7 @@ USER_JOURNEYS = """
     LEFT JOIN systems AS s ON s.user_id = u.user_id"""
 ENRICHED = "intermediate_activity_events_enriched"
 
-#: The tables readers get, and what names the rows that an increment replaced.
+#: The tables of events and users that readers get, and where an increment replaced their rows.
 PUBLISHED = {
     **dict.fromkeys(MARTS, "date IN (FROM touched_days)"),
     "user_activity_daily": "(date, user_id) IN (FROM touched_user_days)",
@@ -131,11 +131,11 @@ def rebuild_touched_users(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("""
         CREATE OR REPLACE TEMP TABLE touched_users AS
         SELECT user_id FROM touched_user_days UNION SELECT user_id FROM last_users""")
-    is_touched = PUBLISHED["user_activity_daily"]
-    con.execute(f"DELETE FROM user_activity_daily WHERE {is_touched}")
+    where_touched = PUBLISHED["user_activity_daily"]
+    con.execute(f"DELETE FROM user_activity_daily WHERE {where_touched}")
     con.execute(f"""
         INSERT INTO user_activity_daily
-        WITH events AS (FROM {ENRICHED} WHERE {is_touched}) {USER_ACTIVITY}""")
+        WITH events AS (FROM {ENRICHED} WHERE {where_touched}) {USER_ACTIVITY}""")
     con.execute(f"DELETE FROM user_journeys WHERE {PUBLISHED['user_journeys']}")
     con.execute(f"""
         INSERT INTO user_journeys
@@ -151,10 +151,10 @@ def publish(
     if is_incremental:
         shutil.copyfile(copy, aside)
     con.execute(f"ATTACH '{aside}' AS copy")
-    for table, is_touched in PUBLISHED.items():
+    for table, where_touched in PUBLISHED.items():
         if is_incremental:
-            con.execute(f"DELETE FROM copy.{table} WHERE {is_touched}")
-            con.execute(f"INSERT INTO copy.{table} FROM {table} WHERE {is_touched}")
+            con.execute(f"DELETE FROM copy.{table} WHERE {where_touched}")
+            con.execute(f"INSERT INTO copy.{table} FROM {table} WHERE {where_touched}")
         else:
             con.execute(f"CREATE OR REPLACE TABLE copy.{table} AS FROM {table}")
     con.execute("DETACH copy")

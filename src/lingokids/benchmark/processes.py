@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-#: What the script makes, below the folder of a measurement.
+#: What the script makes, in all or up to the two marts, below the folder of a measurement.
 SCRIPT = "handwritten.duckdb"
+SHORT_SCRIPT = "handwritten-two-marts.duckdb"
 
 _TRIVIAL_PROJECT = {
     "pyproject.toml": (
@@ -66,14 +67,17 @@ def run_trivial(folder: Path) -> Cost:
 
 def run_script(folder: Path, *options: str) -> Cost:
     """The hand-written script; it prints its stages."""
-    command = [sys.executable, "-m", "lingokids.benchmark.handwritten", str(folder / "raw")]
-    return measure([*command, str(folder / SCRIPT), *options], cwd=ROOT)
+    return _run_script(folder, SCRIPT, *options)
 
 
 def run_short_script(folder: Path, *options: str) -> Cost:
     """The script in a file of its own, up to the two marts: nothing of users or publication."""
+    return _run_script(folder, SHORT_SCRIPT, "--two-marts", *options)
+
+
+def _run_script(folder: Path, database: str, *options: str) -> Cost:
     command = [sys.executable, "-m", "lingokids.benchmark.handwritten", str(folder / "raw")]
-    return measure([*command, str(folder / "short.duckdb"), "--two-marts", *options], cwd=ROOT)
+    return measure([*command, str(folder / database), *options], cwd=ROOT)
 
 
 def run_project(folder: Path, *options: str) -> Cost:

@@ -81,6 +81,7 @@ def _listed(entry: os.DirEntry[str], key_start: int) -> RawObject:
         landed_at = datetime.fromisoformat(f"{arrival[1]}T{arrival[2]}:00:00")
     else:
         landed_at = datetime.fromtimestamp(stat.st_mtime, UTC).replace(tzinfo=None)
+    # as the project's store has it, to whose ledger this one is compared
     etag = f"{round(stat.st_mtime * 1e6):x}-{stat.st_size:x}"
     return RawObject(key, etag, stat.st_size, landed_at, entry.path)
 

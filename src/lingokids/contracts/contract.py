@@ -1,4 +1,7 @@
-"""What a contract is: the promise of one table, and how a table is held to it."""
+"""What a contract is: the promise of one table, and how a table is held to it.
+
+And what stands for a table where nothing is due.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-class NoRows:
+class NothingDue:
     """What a node gives in place of a table where nothing is due: no row is made or replaced."""
 
+    def __repr__(self) -> str:
+        return "NOTHING_DUE"
 
-NO_ROWS = NoRows()
+
+NOTHING_DUE = NothingDue()
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,15 @@ class Contract:
         """
         return nullable(self.schema)
 
-    def validate(self, data: ir.Table | NoRows) -> ir.Table | NoRows:
-        """Return ``data`` unchanged if it has the columns and types promised, or no rows.
+    def validate(self, data: ir.Table | NothingDue) -> ir.Table | NothingDue:
+        """Return ``data`` unchanged if it has the columns and types promised, or stands for none.
 
         Kedro calls it when the table is loaded and saved (``validator:`` in the catalog).
 
         Raises:
             LingokidsError: A column is missing, unexpected, or of another type.
         """
-        if isinstance(data, NoRows):
+        if isinstance(data, NothingDue):
             return data
         found, promised = nullable(data.schema()), self.nullable_schema
         faults = [

@@ -18,7 +18,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from lingokids import contracts
-from lingokids.contracts import NoRows
+from lingokids.contracts import NothingDue
 from lingokids.datasets.gold_copy import missing_in_copy
 from lingokids.datasets.previews import preview_of
 from lingokids.datasets.slices import slices_of
@@ -114,13 +114,14 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             raise LingokidsError(f"{self.table_name} exists during a run only.")
         return self._read_table()
 
-    def save(self, data: ir.Table | NoRows) -> None:
-        """Replace units of the table by the rows of ``data``; of ``NO_ROWS`` none are due."""
-        if isinstance(data, NoRows):
-            self.ensure()
-            return
+    def save(self, data: ir.Table | NothingDue) -> None:
+        """Replace units of the table by the rows of ``data``; if nothing is due, none."""
         started = time.perf_counter()
-        deleted, inserted = getattr(self, f"_save_{self.mode}")(data)
+        if isinstance(data, NothingDue):
+            self.ensure()
+            deleted = inserted = 0
+        else:
+            deleted, inserted = getattr(self, f"_save_{self.mode}")(data)
         self._note(deleted, inserted, time.perf_counter() - started)
 
     def clear(self) -> None:

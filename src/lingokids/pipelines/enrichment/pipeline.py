@@ -78,6 +78,7 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs="changed_user_days",
                 name="mark_changed_user_days",
+                # a window's days are made as a whole, so none of its users is noted
                 due=["outdated_events", "unenriched_loads"],
             ),
             DueNode(

@@ -163,7 +163,7 @@ def build_user_journeys(
     Args:
         stg_users: The users. One without registration_at has no week of registration, and so no
             active_weeks.
-        user_activity_daily: All days: the one look at the whole of it, by the due users.
+        user_activity_daily: All days, of which those of the due users are looked up.
         due_journeys: The users to build.
         subscription_impact: ``days`` before and after the day of subscription that are compared;
             the day itself is in neither.
@@ -180,22 +180,22 @@ def build_user_journeys(
     )
     played = user_activity_daily.semi_join(due_journeys, "user_id")
     # by day first: counting different days and weeks among all rows took half as long again
-    days = (
+    user_days = (
         played.group_by("user_id", "date")
         .aggregate(completed=_.activities_completed.sum())
         .inner_join(
             users.select("user_id", "registration_date", "subscription_start_date"), "user_id"
         )
     )
-    days_after = days["date"].epoch_days() - days.subscription_start_date.epoch_days()
-    weeks_after = metrics.weeks_between(days.registration_date, days["date"])
-    activity = days.group_by("user_id").aggregate(
-        active_days=days.count(),
+    days_after = user_days["date"].epoch_days() - user_days.subscription_start_date.epoch_days()
+    weeks_after = metrics.weeks_between(user_days.registration_date, user_days["date"])
+    activity = user_days.group_by("user_id").aggregate(
+        active_days=user_days.count(),
         active_weeks=weeks_after.collect(where=weeks_after >= 0, distinct=True),
-        completed_before=_completed(days, days_after.between(-compared_days, -1)),
-        completed_after=_completed(days, days_after.between(1, compared_days)),
-        first_active_date=days["date"].min(),
-        last_active_date=days["date"].max(),
+        completed_before=_completed(user_days, days_after.between(-compared_days, -1)),
+        completed_after=_completed(user_days, days_after.between(1, compared_days)),
+        first_active_date=user_days["date"].min(),
+        last_active_date=user_days["date"].max(),
     )
     journeys = users.left_join(activity, "user_id").left_join(
         _main_systems(played), "user_id", rname="{name}_of_system"
@@ -258,8 +258,8 @@ def _sliced(events: ir.Table, os_names: dict[str, str]) -> ir.Table:
     )
 
 
-def _completed(days: ir.Table, in_days: ir.BooleanValue) -> ir.IntegerValue:
-    return days.completed.sum(where=in_days).cast("int64")
+def _completed(user_days: ir.Table, in_days: ir.BooleanValue) -> ir.IntegerValue:
+    return user_days.completed.sum(where=in_days).cast("int64")
 
 
 def _main_systems(played: ir.Table) -> ir.Table:
