@@ -117,11 +117,14 @@ class RecordReader:
         self._dataset, self._due = dataset, due
         self._batch = self._slot("batch_of", line_cutting.to_arrow([]))
         self._read = self._slot("read", _objects_table(due, []))
-        marked = judge(self._records("records_of", fields, with_odd_marked, "keys_at_most"))
-        whole = judge(self._records("odd_records_of", fields, with_unknown_keys))
-        self._judging = functools.cache(lambda: self._writer.compile(marked))
-        self._judging_odd = functools.cache(lambda: self._writer.compile(whole))
-        nothing = self._worked_out(no_rows(marked.schema()))
+        marked = self._records("records_of", fields, with_odd_marked, "keys_at_most")
+        whole = self._records("odd_records_of", fields, with_unknown_keys)
+        judged = judge(marked)
+        self._judging = functools.cache(lambda: self._writer.compile(judged))
+        # both have the same columns: Ibis need not print the same query for the other name
+        names = tuple(f'"{table.get_name()}"' for table in (marked, whole))
+        self._judging_odd = functools.cache(lambda: self._judging().replace(*names))
+        nothing = self._worked_out(no_rows(judged.schema()))
         self._nothing = _of_objects(nothing, self._read.table)
         self._judged = self._slot("judged_of", self._nothing)
         self._judged_whole = self._slot("judged_whole_of", self._nothing)
@@ -130,9 +133,9 @@ class RecordReader:
             f"FROM judged_of_{dataset} WHERE rescued IS DISTINCT FROM '' "
             f"UNION ALL FROM judged_whole_of_{dataset}"
         )
-        judged = marked.schema() | ibis.schema(_OBJECT_COLUMNS)
+        schema = judged.schema() | ibis.schema(_OBJECT_COLUMNS)
         self._tables = (
-            _table(self._writer, f"judged_{dataset}", judged),
+            _table(self._writer, f"judged_{dataset}", schema),
             _table(self._writer, f"read_{dataset}", ibis.schema(_OBJECT_COLUMNS)),
         )
 
