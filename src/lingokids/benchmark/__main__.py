@@ -67,7 +67,7 @@ def main() -> None:
     """Make the data, run both, print the table."""
     arguments = _arguments()
     plan = plan_of(arguments.events, arguments.objects, arguments.days)
-    folder: Path = arguments.folder
+    folder: Path = arguments.folder.resolve()  # what is measured runs in the project's folder
     make_data(folder, plan)
     print(f"{_processor()}, {os.cpu_count()} cores")
     print(f"{plan.events:,} events in {plan.event_objects:,} objects; one more day: 1/{plan.days}")
