@@ -105,8 +105,7 @@ def make_data(folder: Path, plan: Plan) -> None:
 def add_a_day(folder: Path, plan: Plan) -> None:
     """Deliver one more arrival day."""
     for dataset, key, content in arrival_day(plan, plan.days):
-        (folder / "raw" / dataset / key).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "raw" / dataset / key).write_bytes(content)
+        _deliver(folder, f"{dataset}/{key}", content)
 
 
 def add_an_event(folder: Path, plan: Plan, days_late: int) -> None:
@@ -121,8 +120,13 @@ def add_an_event(folder: Path, plan: Plan, days_late: int) -> None:
     }
     # each a key of its own, for the one on time stays
     key = f"{landed_on}/{12 if days_late else 11}/{_ONE_EVENT}"
-    (folder / "raw/events" / key).parent.mkdir(parents=True, exist_ok=True)
-    (folder / "raw/events" / key).write_text(json.dumps(event))
+    _deliver(folder, f"events/{key}", json.dumps(event).encode())
+
+
+def _deliver(folder: Path, name: str, content: bytes) -> None:
+    file = folder / "raw" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
 
 
 def compare(folder: Path, plan: Plan) -> Measured:
