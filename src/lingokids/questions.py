@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING, Any
 import ibis
 from ibis import _
 
-from lingokids import metrics
 from lingokids.datasets.gold_copy import missing_in_copy, open_copy
 from lingokids.errors import LingokidsError, did_you_mean
 from lingokids.metrics import Question
-from lingokids.metrics.answer import choose_rows
+from lingokids.metrics.answer import cells_of, choose_rows, has_small_groups, judge
 from lingokids.metrics.question import parse_where
 from lingokids.parameters import parse_day, parse_smallest_group
 
@@ -110,7 +109,10 @@ def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
         LingokidsError: There is no copy, or it cannot be read.
     """
     table = _open(copy, question.subject.table_name)
-    groups = metrics.work_out(table, question, smallest_group).cache()
+    cells = cells_of(table, question).cache()
+    has_small = has_small_groups(cells, question, smallest_group).to_pyarrow().as_py()
+    # judging is the longest part of most queries, and most answers have nothing to hide
+    groups = judge(cells, table, question, smallest_group if has_small else 1).cache()
     rows = choose_rows(groups, question).to_pyarrow()
     hidden = int(groups.is_hidden.sum().fill_null(0).to_pyarrow().as_py())
     notes = []

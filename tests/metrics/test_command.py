@@ -8,11 +8,12 @@ import subprocess
 import sys
 
 import duckdb
+import ibis
 import pytest
 
 from builders import a_user_record, an_event_record, an_id
 from conftest import ROOT
-from lingokids import contracts, questions
+from lingokids import contracts, metrics, questions
 from lingokids.errors import LingokidsError
 from lingokids.metrics import DIMENSIONS, METRICS, SUBJECTS, Question
 from lingokids.metrics.glossary import glossary
@@ -147,6 +148,29 @@ def test_small_groups_are_in_no_format(played, written):
 def test_a_filter_hides_what_a_split_hides(played):
     for country in ("es", "fr"):
         assert ask(played, where=(f"country_code={country}",)).rows.num_rows == 0
+
+
+@pytest.mark.parametrize("smallest_group", [2, 5, 60])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"metric": ("active_users", "completion_rate"), "by": ("country_code",), "grain": "week"},
+        {"metric": ("new_users",), "by": ("country_code", "os_name")},
+        {"where": ("country_code=us", "country_code=es", "os_name=iOS"), "grain": "day"},
+        {"metric": ("trial_conversion_rate",), "by": ("main_os_name",)},
+        {"metric": ("sessions", "new_users"), "grain": "week"},
+    ],
+)
+def test_an_answer_in_two_steps_is_that_of_one_query(sample_project, asked, smallest_group):
+    copy, question = sample_project.folder / "lingokids-gold.duckdb", parse(**asked)
+    table = ibis.duckdb.connect(copy, read_only=True).table(question.subject.table_name)
+
+    asked_for = questions.ask(copy, smallest_group, question)
+
+    at_once = metrics.answer(table, question, smallest_group=smallest_group).to_pyarrow()
+    assert asked_for.rows.to_pylist() == at_once.to_pylist()
+    worked_out = metrics.work_out(table, question, smallest_group).to_pyarrow().to_pylist()
+    assert asked_for.hidden == sum(group["is_hidden"] for group in worked_out)
 
 
 def test_a_value_that_does_not_occur_is_noted(played):

@@ -45,33 +45,74 @@ def answer(table: ir.Table, question: Question, *, smallest_group: int) -> ir.Ta
 def work_out(table: ir.Table, question: Question, smallest_group: int) -> ir.Table:
     """Work out every group that the question names, hidden ones too.
 
-    A dimension that is filtered is worked out for all its values first, so that a group is hidden
-    in ``where`` if and only if it is hidden in ``by``. Several values together are hidden where
-    those of them that are hidden alone could be worked out.
-
     Grain: one row per period and combination of the dimensions asked for.
 
     Returns:
         The period, the dimensions, the metrics (NULL where hidden), ``is_hidden``.
     """
-    keys = (*question.period, *question.by)
-    filtered = tuple(name for name in question.where if name not in question.by)
+    return judge(cells_of(table, question), table, question, smallest_group)
+
+
+def cells_of(table: ir.Table, question: Question) -> ir.Table:
+    """The finest groups that decide what is hidden, none of them judged.
+
+    A dimension that is filtered is worked out for all its values, so that a group is hidden in
+    ``where`` if and only if it is hidden in ``by``.
+
+    Grain: one row per period and combination of the dimensions asked for or filtered.
+    """
     parts = parts_of(question.metrics)
-    rows = _rows_that_count(table, question, parts)
-    cells = measure(rows, (*keys, *filtered), parts)
-    head_counts = tuple(name for name, part in parts.items() if isinstance(part, HeadCount))
+    keys = (*question.period, *question.by, *_filtered(question))
+    return measure(_rows_that_count(table, question, parts), keys, parts)
+
+
+def has_small_groups(cells: ir.Table, question: Question, smallest_group: int) -> ir.BooleanScalar:
+    """Whether any of the cells is too small to be shown. Where none is, none is hidden."""
+    too_few = (is_small(cells[name], smallest_group) for name in ("users", *_head_counts(question)))
+    return ibis.or_(*too_few).any()
+
+
+def judge(cells: ir.Table, table: ir.Table, question: Question, smallest_group: int) -> ir.Table:
+    """Say which of the groups that the question names are hidden.
+
+    Several values together are hidden where those of them that are hidden alone could be worked
+    out.
+
+    Args:
+        cells: ``cells_of`` the table.
+        table: The gold table.
+        question: What is asked.
+        smallest_group: Groups of fewer users are not shown.
+
+    Returns:
+        As ``work_out``.
+    """
+    keys = (*question.period, *question.by)
+    filtered, head_counts = _filtered(question), _head_counts(question)
     judged = hide_small_groups(
         cells, naming(*keys, *filtered), smallest_group, head_counts=head_counts
     )
     judged = _named(judged, question)
     if any(len(question.where[name]) > 1 for name in filtered):
-        together = measure(_named(rows, question), keys, parts)
+        parts = parts_of(question.metrics)
+        rows = _named(_rows_that_count(table, question, parts), question)
+        together = measure(rows, keys, parts)
         judged = _judge_together(together, judged, keys, head_counts, smallest_group)
     return judged.select(
         *keys,
         **{name: ibis.cases((~judged.is_hidden, judged[name])) for name in question.metrics},
         is_hidden=judged.is_hidden,
     )
+
+
+def _filtered(question: Question) -> tuple[str, ...]:
+    """The dimensions that are filtered without being asked for."""
+    return tuple(name for name in question.where if name not in question.by)
+
+
+def _head_counts(question: Question) -> tuple[str, ...]:
+    parts = parts_of(question.metrics)
+    return tuple(name for name, part in parts.items() if isinstance(part, HeadCount))
 
 
 def naming(*keys: str) -> tuple[str, ...]:
