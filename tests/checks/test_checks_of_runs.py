@@ -93,6 +93,7 @@ def test_a_key_that_stood_in_the_table_before_is_found(small):
         small.run()
 
 
+@pytest.mark.slow
 def test_an_unusual_value_is_a_warning_unless_the_operator_says_otherwise(small, caplog):
     small.deliver("users", "v", [a_user_record(901, country_code="ES")])
 
@@ -108,6 +109,7 @@ def test_an_unusual_value_is_a_warning_unless_the_operator_says_otherwise(small,
     ) == [("v", 1)]
 
 
+@pytest.mark.slow
 def test_a_rule_can_be_turned_off(small):
     small.deliver("users", "v", [a_user_record(901, country_code="ES")])
     small.run(checks={"severities": {"stg_users": {"country_code_matches": "off"}}})
@@ -126,6 +128,7 @@ def test_the_rows_a_run_inserted_are_those_it_checks(small):
     ) == [(2,), (3,)]
 
 
+@pytest.mark.slow
 def test_the_committed_sample_raises_no_alarm_but_for_a_key_that_no_field_reads(sample_project):
     in_an_experiment = [("unknown_keys", "keys_known", "warn", "warned", 1, 1)]
     assert sample_project.rows(RESULTS) == in_an_experiment
@@ -188,6 +191,7 @@ def test_what_is_only_unusual_is_a_warning_on_demand(small, table, statement, ru
     assert [(row[1], row[3]) for row in small.rows(RESULTS)] == [(rule, "warned")]
 
 
+@pytest.mark.slow
 def test_checks_on_demand_end_with_exit_code_1_and_a_sentence(small):
     _tamper(small, "UPDATE activity_engagement_metrics SET completion_rate = 2")
     tables = small.snapshot()

@@ -98,6 +98,7 @@ def test_the_order_of_delivery_does_not_matter(new_project):
         assert _without_versions(snapshot) == _without_versions(snapshots[0])
 
 
+@pytest.mark.slow
 def test_a_user_who_arrives_late_makes_his_past_days_right(begun_project):
     project = begun_project
     status = "SELECT subscription_status, country_code FROM activity_engagement_metrics"
@@ -109,6 +110,7 @@ def test_a_user_who_arrives_late_makes_his_past_days_right(begun_project):
     assert project.rows(status) == [("free", "es")]
 
 
+@pytest.mark.slow
 def test_an_event_that_moves_or_vanishes_leaves_no_trace(begun_project):
     project = begun_project
     days = "SELECT date::VARCHAR, activities_played FROM activity_engagement_metrics"
@@ -126,6 +128,7 @@ def test_an_event_that_moves_or_vanishes_leaves_no_trace(begun_project):
     assert project.rows("SELECT * FROM activity_popularity_daily") == []
 
 
+@pytest.mark.slow
 def test_only_days_whose_rows_change_are_rebuilt(project):
     project.deliver(
         "events",
@@ -179,6 +182,7 @@ def test_of_a_day_only_the_users_whose_rows_change_are_rebuilt(project):
     assert sorted(project.rows(played)) == [(an_id(900), 1), (an_id(902), 3)]
 
 
+@pytest.mark.slow
 def test_what_is_worked_out_in_slices_is_the_same(project, monkeypatch):
     days = [(day, user) for day in range(1, 8) for user in (900, 901)]
     project.deliver(

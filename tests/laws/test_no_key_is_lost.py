@@ -155,7 +155,13 @@ def _parsed(held: dict[str, Any], record: dict[str, Any], shape: dict[str, Any])
     return parsed
 
 
-@pytest.mark.parametrize("dataset", FIELDS)
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) for name in FIELDS if name != "activities"),
+        "activities",
+    ],
+)
 @settings(deadline=None, max_examples=60, derandomize=True, database=None)
 @given(data=st.data())
 def test_fields_and_rescued_values_give_back_the_line(dataset, data):

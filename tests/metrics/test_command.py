@@ -18,6 +18,8 @@ from lingokids.errors import LingokidsError
 from lingokids.metrics import DIMENSIONS, METRICS, SUBJECTS, Question
 from lingokids.metrics.glossary import glossary
 
+SLOW = pytest.mark.slow
+
 
 def parse(**asked):
     nothing = {"metric": ("activities_played",), "by": (), "grain": None, "where": ()}
@@ -150,7 +152,7 @@ def test_a_filter_hides_what_a_split_hides(played):
         assert ask(played, where=(f"country_code={country}",)).rows.num_rows == 0
 
 
-@pytest.mark.parametrize("smallest_group", [2, 5, 60])
+@pytest.mark.parametrize("smallest_group", [*(pytest.param(k, marks=SLOW) for k in (2, 60)), 5])
 @pytest.mark.parametrize(
     "asked",
     [

@@ -66,6 +66,7 @@ def shown_of(*plays):
     return answers, ibis.duckdb.connect().to_pyarrow(name_activities(days, answers.shown))
 
 
+@pytest.mark.slow
 def test_only_the_last_weeks_are_shown():
     plays = [
         a_play(user, date=day)

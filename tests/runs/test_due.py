@@ -53,6 +53,7 @@ def test_a_run_with_nothing_new_calls_only_what_finds_out_what_is_due(small, cal
     assert set(called) == FIND_WHAT_IS_DUE | HAVE_NO_UNITS
 
 
+@pytest.mark.slow
 def test_an_event_of_a_known_user_calls_no_node_of_the_others(small, called):
     small.deliver("events", "b", [an_event_record(3)])
     small.run()
