@@ -178,7 +178,7 @@ class RecordReader:
         """The judged lines as Arrow: a table would keep its memory until the run's commit."""
         self._con.execute("SET arrow_lossless_conversion = true")  # uuids stay 16 bytes
         try:
-            judged = self._con.execute(query).to_arrow_table()
+            judged = self._con.sql(query).to_arrow_table()
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise LingokidsError(f"The raw {self._dataset}: {out_of_room(error)}") from error
         self._con.execute("RESET arrow_lossless_conversion")
