@@ -221,12 +221,21 @@ def measure(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> 
     Returns:
         The keys, the metrics, and ``users``, those of the group.
     """
+    return take_rates(add_up(rows, keys, parts), parts)
+
+
+def add_up(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> ir.Table:
+    """``measure`` without the rates."""
     added_up = {
         name: metric.of_rows for name, metric in parts.items() if not isinstance(metric, Rate)
     }
     grouped = rows.group_by(keys) if keys else rows
     # without keys there is one row even where there is nothing
-    groups = grouped.aggregate(users=_.user_id.nunique(), **added_up).filter(_.users > 0)
+    return grouped.aggregate(users=_.user_id.nunique(), **added_up).filter(_.users > 0)
+
+
+def take_rates(groups: ir.Table, parts: dict[str, Metric]) -> ir.Table:
+    """The groups with those of ``parts`` that are rates of others."""
     for metric in parts.values():
         if isinstance(metric, Rate):
             groups = groups.mutate(**{metric.name: metric.of_parts})

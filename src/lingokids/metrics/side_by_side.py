@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 
-from lingokids.metrics.answer import measure
+from lingokids.metrics.answer import add_up, take_rates
 from lingokids.metrics.definitions import METRICS, parts_of
 from lingokids.metrics.dimensions import GRAINS
-from lingokids.metrics.kinds import Count
+from lingokids.metrics.kinds import Count, Rate
 from lingokids.metrics.small_groups import hide_small_groups, is_betrayed
 from lingokids.metrics.subjects import ACTIVITY, UNKNOWN
 
@@ -49,6 +49,7 @@ SHOWN = tuple(
     and not any(isinstance(part, Count) and part.needs for part in parts_of([name]).values())
 )
 
+_PARTS = parts_of(SHOWN)
 _NAMES = tuple(f"name_{place}" for place in range(1, MOST_NAMES + 1))
 _VALUES = tuple(f"value_{place}" for place in range(1, MOST_NAMES + 1))
 _COLUMNS = tuple(column for pair in zip(_NAMES, _VALUES, strict=True) for column in pair)
@@ -77,8 +78,10 @@ def measure_side_by_side(
     for split in splits:
         by_length[len(split)].append(_groups_of(user_activity_daily, tuple(sorted(split))))
     judged = [
-        # one judgement for all answers of as many names: the query is a tenth as long
-        hide_small_groups(ibis.union(*groups), _VALUES[:length], smallest_group, within=_NAMES)
+        # rates and judgement once for all answers of as many names: the query is far shorter
+        hide_small_groups(
+            take_rates(ibis.union(*groups), _PARTS), _VALUES[:length], smallest_group, within=_NAMES
+        )
         for length, groups in by_length.items()
     ]
     return ibis.union(*judged).select(*_COLUMNS, *SHOWN, "is_hidden")
@@ -93,7 +96,7 @@ def _groups_of(user_activity_daily: ir.Table, split: tuple[str, ...]) -> ir.Tabl
     }
     named = dict(zip(_NAMES, split, strict=False))
     values = dict(zip(_VALUES, split, strict=False))
-    groups = measure(user_activity_daily.mutate(**keys), split, parts_of(SHOWN))
+    groups = add_up(user_activity_daily.mutate(**keys), split, _PARTS)
     return groups.select(
         **{
             column: ibis.literal(named.get(column), type="string")
@@ -101,7 +104,7 @@ def _groups_of(user_activity_daily: ir.Table, split: tuple[str, ...]) -> ir.Tabl
             else (groups[values[column]] if column in values else ibis.null()).cast("string")
             for column in _COLUMNS
         },
-        **{name: groups[name] for name in SHOWN},
+        **{name: groups[name] for name, part in _PARTS.items() if not isinstance(part, Rate)},
         users=groups.users,
     )
 
