@@ -24,8 +24,9 @@ from ibis import _
 from lingokids.datasets.gold_copy import missing_in_copy, open_copy
 from lingokids.errors import LingokidsError, did_you_mean
 from lingokids.metrics import Question
-from lingokids.metrics.answer import cells_of, choose_rows, has_small_groups, judge
+from lingokids.metrics.answer import cells_of, choose_rows, head_counts_of, judge
 from lingokids.metrics.question import parse_where
+from lingokids.metrics.small_groups import SHOW_ALL, has_small
 from lingokids.parameters import parse_day, parse_smallest_group
 
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
     """
     table = _open(copy, question.subject.table_name)
     cells = cells_of(table, question).cache()
-    has_small = has_small_groups(cells, question, smallest_group).to_pyarrow().as_py()
-    # judging is the longest part of most queries, and most answers have nothing to hide
-    groups = judge(cells, table, question, smallest_group if has_small else 1).cache()
+    # judging takes longer than counting, and where no cell is small it hides nothing
+    is_any_small = has_small(cells, smallest_group, head_counts_of(question)).to_pyarrow().as_py()
+    groups = judge(cells, table, question, smallest_group if is_any_small else SHOW_ALL).cache()
     rows = choose_rows(groups, question).to_pyarrow()
     hidden = int(groups.is_hidden.sum().fill_null(0).to_pyarrow().as_py())
     notes = []

@@ -16,7 +16,9 @@ from conftest import ROOT
 from lingokids import contracts, metrics, questions
 from lingokids.errors import LingokidsError
 from lingokids.metrics import DIMENSIONS, METRICS, SUBJECTS, Question
+from lingokids.metrics.answer import cells_of, head_counts_of
 from lingokids.metrics.glossary import glossary
+from lingokids.metrics.small_groups import has_small
 
 SLOW = pytest.mark.slow
 
@@ -152,20 +154,42 @@ def test_a_filter_hides_what_a_split_hides(played):
         assert ask(played, where=(f"country_code={country}",)).rows.num_rows == 0
 
 
-@pytest.mark.parametrize("smallest_group", [*(pytest.param(k, marks=SLOW) for k in (2, 60)), 5])
+BY_COUNTRY = {"metric": ("active_users", "completion_rate"), "by": ("country_code",)}
+TWO_SYSTEMS = {"where": ("os_name=iOS", "os_name=Android")}
+THREE_VALUES = {"where": ("country_code=us", "country_code=es", "os_name=iOS"), "grain": "day"}
+CONVERTED = {"metric": ("trial_conversion_rate",), "by": ("main_os_name",)}
+
+
 @pytest.mark.parametrize(
-    "asked",
+    ("asked", "smallest_group", "is_any_small"),
     [
-        {"metric": ("active_users", "completion_rate"), "by": ("country_code",), "grain": "week"},
-        {"metric": ("new_users",), "by": ("country_code", "os_name")},
-        {"where": ("country_code=us", "country_code=es", "os_name=iOS"), "grain": "day"},
-        {"metric": ("trial_conversion_rate",), "by": ("main_os_name",)},
-        {"metric": ("sessions", "new_users"), "grain": "week"},
+        (BY_COUNTRY | {"grain": "week"}, 5, True),
+        (TWO_SYSTEMS, 5, False),
+        # too few are in a country that is not named, which hides the smallest of the others
+        ({"where": ("country_code=pl", "country_code=us")}, 5, True),
+        ({"metric": ("sessions", "new_users"), "grain": "week"}, 5, False),
+        *(
+            pytest.param(*case, marks=SLOW)
+            for case in [
+                (BY_COUNTRY, 2, False),
+                (BY_COUNTRY, 60, True),
+                (TWO_SYSTEMS, 60, True),
+                (THREE_VALUES, 2, True),
+                (THREE_VALUES, 5, True),
+                ({"metric": ("new_users",), "by": ("country_code", "os_name")}, 5, True),
+                (CONVERTED, 2, False),
+                (CONVERTED, 60, True),
+            ]
+        ),
     ],
 )
-def test_an_answer_in_two_steps_is_that_of_one_query(sample_project, asked, smallest_group):
+def test_an_answer_in_two_steps_is_that_of_one_query(
+    sample_project, asked, smallest_group, is_any_small
+):
     copy, question = sample_project.folder / "lingokids-gold.duckdb", parse(**asked)
     table = ibis.duckdb.connect(copy, read_only=True).table(question.subject.table_name)
+    judged = has_small(cells_of(table, question), smallest_group, head_counts_of(question))
+    assert judged.to_pyarrow().as_py() == is_any_small
 
     asked_for = questions.ask(copy, smallest_group, question)
 

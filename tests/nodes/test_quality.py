@@ -79,12 +79,14 @@ def test_an_unusable_user_is_quarantined(project):
         ({"children_ids": ["x"]}, "children_ids is not a list of uuids"),
         ({"trial_start_at": "soon"}, "trial_start_at is not an instant"),
     ]
-    project.deliver("users", "a.jsonl", [a_user_record(**values) for values, _ in faults])
+    records = [a_user_record(**values) for values, _ in faults]
+    project.deliver("users", "a.jsonl", [*records, a_user_record()])
 
     project.run("ingestion")
 
-    reasons = project.rows("SELECT reason FROM quarantined_lines ORDER BY line_number")
-    assert reasons == [(reason,) for _, reason in faults]
+    reasons = project.rows("SELECT line_number, reason FROM quarantined_lines ORDER BY ALL")
+    assert reasons == list(enumerate((reason for _, reason in faults), start=1))
+    assert len(project.table("bronze_users")) == 1
 
 
 def test_an_activity_without_id_is_quarantined(project):

@@ -162,8 +162,8 @@ def test_a_field_of_another_shape_is_an_error(project):
 
     project.run("ingestion")
 
-    reasons = project.rows("SELECT reason FROM quarantined_lines ORDER BY line_number")
-    assert reasons == [(reason,) for _, reason in faults]
+    reasons = project.rows("SELECT line_number, reason FROM quarantined_lines ORDER BY ALL")
+    assert reasons == list(enumerate((reason for _, reason in faults), start=1))
 
 
 def test_an_object_that_is_null_or_has_nothing_is_absent(project):
@@ -172,6 +172,7 @@ def test_an_object_that_is_null_or_has_nothing_is_absent(project):
 
     project.run("ingestion")
 
+    assert len(project.table("bronze_events")) == 6
     assert project.table("quarantined_lines") == []
     assert _rescued(project) == []
 

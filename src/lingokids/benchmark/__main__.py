@@ -12,7 +12,8 @@ import compileall
 import json
 import os
 import platform
-from dataclasses import dataclass, replace
+import sys
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -34,14 +35,14 @@ _ONE_EVENT = "one-event.jsonl"
 
 @dataclass(frozen=True)
 class Measured:
-    """What a comparison found, of that which must not grow; the rest is printed.
+    """What a test holds against figures of before; everything measured is printed.
 
     Attributes:
         start: ``kedro run`` with one trivial node.
         script: The script's first run: all tables of gold, published.
         project: The project's first run.
         next_project: The project's run after one more arrival day.
-        size: Bytes of the warehouse, of each raw byte.
+        size: Bytes of the warehouse for each byte of raw lines, unzipped.
     """
 
     start: Cost
@@ -54,7 +55,8 @@ class Measured:
 def main() -> None:
     """Make the data, run both, print the table."""
     arguments = _arguments()
-    plan = plan_of(arguments.events, arguments.objects, arguments.days, is_gzipped=arguments.gzip)
+    gzip_share = 1.0 if arguments.gzip else Plan.gzip_share
+    plan = plan_of(arguments.events, arguments.objects, arguments.days, gzip_share)
     folder: Path = arguments.folder.resolve()  # what is measured runs in the project's folder
     make_data(folder, plan)
     print(f"{_processor()}, {os.cpu_count()} cores")
@@ -66,9 +68,9 @@ def main() -> None:
     print(f"The warehouse has {measured.size:.2f} times the bytes of the raw lines.")
 
 
-def plan_of(events: int, objects: int, days: int = 30, *, is_gzipped: bool = False) -> Plan:
+def plan_of(events: int, objects: int, days: int = 30, gzip_share: float = Plan.gzip_share) -> Plan:
     """The deliveries of so many events."""
-    plan = Plan(
+    return Plan(
         seed=1,
         first_day=date(2021, 1, 1),
         days=days,
@@ -76,14 +78,22 @@ def plan_of(events: int, objects: int, days: int = 30, *, is_gzipped: bool = Fal
         event_objects=objects,
         users=max(100, events // 50),
         activities=1_500,
+        gzip_share=gzip_share,
     )
-    return replace(plan, gzip_share=1.0) if is_gzipped else plan
 
 
 def make_data(folder: Path, plan: Plan) -> None:
-    """Write the raw objects, unless an earlier measurement has; without what it added."""
+    """Write the raw objects, unless an earlier measurement has; without what it added.
+
+    Raises:
+        SystemExit: The folder has those of another plan.
+    """
+    note = folder / "plan.txt"
     if not (folder / "raw").exists():
         write_sample(folder / "raw", plan)
+        note.write_text(repr(plan))
+    if not note.exists() or note.read_text() != repr(plan):
+        sys.exit(f"{folder} has the data of another plan: give another --folder, or delete it.")
     for dataset, key, _ in arrival_day(plan, plan.days):
         (folder / "raw" / dataset / key).unlink(missing_ok=True)
     for event in (folder / "raw/events").rglob(_ONE_EVENT):
@@ -140,16 +150,17 @@ def compare(folder: Path, plan: Plan) -> Measured:
     _noted("project, one event more", run_project(folder), (), start)
     add_an_event(folder, plan, days_late=400)
     _noted("project, one 400 days late", run_project(folder), (), start)
-    raw = sum(_unzipped_bytes(file) for file in (folder / "raw").rglob("*") if file.is_file())
+    raw = sum(unzipped_bytes(file) for file in (folder / "raw").rglob("*") if file.is_file())
     size = (folder / "lingokids.duckdb").stat().st_size / raw
     return Measured(start, script, project, next_project, size)
 
 
-def _unzipped_bytes(file: Path) -> int:
+def unzipped_bytes(file: Path) -> int:
+    """The bytes of a raw object of the sample, as they are without gzip."""
     if file.suffix != ".gz":
         return file.stat().st_size
     with file.open("rb") as content:
-        content.seek(-4, os.SEEK_END)  # where gzip has the length of what it holds
+        content.seek(-4, os.SEEK_END)  # its length modulo 2^32: the sample's have one member
         return int.from_bytes(content.read(), "little")
 
 
@@ -158,7 +169,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--objects", type=int, default=2_000)
     parser.add_argument("--days", type=int, default=30, help="ten times as many: the same day")
-    parser.add_argument("--gzip", action="store_true", help="objects of a quarter of the size")
+    parser.add_argument(
+        "--gzip", action="store_true", help="event objects at a quarter of the size"
+    )
     parser.add_argument("--folder", type=Path, default=Path("data/benchmark"))
     parser.add_argument("--stages", action="store_true", help="where a first run's time goes")
     return parser.parse_args()

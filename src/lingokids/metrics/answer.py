@@ -18,7 +18,12 @@ from ibis import _
 from lingokids.metrics.definitions import parts_of
 from lingokids.metrics.dimensions import GRAINS
 from lingokids.metrics.kinds import Count, HeadCount, Metric, Rate
-from lingokids.metrics.small_groups import hide_small_groups, is_betrayed, is_small
+from lingokids.metrics.small_groups import (
+    are_too_few,
+    hide_small_groups,
+    is_betrayed,
+    is_small,
+)
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -66,21 +71,17 @@ def cells_of(table: ir.Table, question: Question) -> ir.Table:
     return measure(_rows_that_count(table, question, parts), keys, parts)
 
 
-def has_small_groups(cells: ir.Table, question: Question, smallest_group: int) -> ir.BooleanScalar:
-    """Whether any of the cells is too small to be shown. Where none is, none is hidden."""
-    too_few = (is_small(cells[name], smallest_group) for name in ("users", *_head_counts(question)))
-    return ibis.or_(*too_few).any()
-
-
 def judge(cells: ir.Table, table: ir.Table, question: Question, smallest_group: int) -> ir.Table:
     """Say which of the groups that the question names are hidden.
 
     Several values together are hidden where those of them that are hidden alone could be worked
     out.
 
+    Grain: one row per period and combination of the dimensions asked for.
+
     Args:
         cells: ``cells_of`` the table.
-        table: The gold table.
+        table: The gold table: several values together are added up from it.
         question: What is asked.
         smallest_group: Groups of fewer users are not shown.
 
@@ -88,7 +89,7 @@ def judge(cells: ir.Table, table: ir.Table, question: Question, smallest_group: 
         As ``work_out``.
     """
     keys = (*question.period, *question.by)
-    filtered, head_counts = _filtered(question), _head_counts(question)
+    filtered, head_counts = _filtered(question), head_counts_of(question)
     judged = hide_small_groups(
         cells, naming(*keys, *filtered), smallest_group, head_counts=head_counts
     )
@@ -110,7 +111,8 @@ def _filtered(question: Question) -> tuple[str, ...]:
     return tuple(name for name in question.where if name not in question.by)
 
 
-def _head_counts(question: Question) -> tuple[str, ...]:
+def head_counts_of(question: Question) -> tuple[str, ...]:
+    """The columns of ``cells_of`` that count some of a group's users."""
     parts = parts_of(question.metrics)
     return tuple(name for name, part in parts.items() if isinstance(part, HeadCount))
 
@@ -148,8 +150,8 @@ def _judge_together(
         betrayed = betrayed | is_small(hidden, smallest_group)
     parts = (judged.group_by(keys) if keys else judged).aggregate(is_betrayed=betrayed)
     both = groups.inner_join(parts, keys) if keys else groups.cross_join(parts)
-    too_few = (is_small(both[name], smallest_group) for name in head_counts)
-    return both.mutate(is_hidden=ibis.or_(both.is_betrayed, both.users < smallest_group, *too_few))
+    too_few = are_too_few(both, ("users", *head_counts), smallest_group)
+    return both.mutate(is_hidden=both.is_betrayed | too_few)
 
 
 def choose_rows(groups: ir.Table, question: Question) -> ir.Table:

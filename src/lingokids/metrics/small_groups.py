@@ -32,6 +32,9 @@ STEPS = 12
 #: The same for head counts: each two steps more double what the engine takes to answer.
 HEAD_COUNT_STEPS = 4
 
+#: The ``smallest_group`` by which every group is shown.
+SHOW_ALL = 1
+
 
 def hide_small_groups(
     groups: ir.Table,
@@ -60,7 +63,7 @@ def hide_small_groups(
     """
     keys = tuple(sorted(keys))  # the same groups, however the question orders them
     judged = groups.mutate(is_hidden=_.users < smallest_group)
-    if smallest_group == 1:  # no group is small
+    if smallest_group == SHOW_ALL:
         return judged
     lines = [(*within, *(other for other in keys if other != key)) for key in keys]
     steps = max(STEPS, len(lines)) if len(lines) > 1 else len(lines)
@@ -69,11 +72,27 @@ def hide_small_groups(
         judged = _hide_one_more(judged, line, keys, smallest_group)
     if not head_counts:
         return judged
-    too_few = (is_small(judged[name], smallest_group) for name in head_counts)
-    judged = judged.mutate(is_hidden=ibis.or_(judged.is_hidden, *too_few))
+    judged = judged.mutate(is_hidden=_.is_hidden | are_too_few(judged, head_counts, smallest_group))
     for line in in_turn[:HEAD_COUNT_STEPS]:
         judged = _hide_head_counts(head_counts, judged, line, keys, smallest_group)
     return judged
+
+
+def has_small(
+    groups: ir.Table, smallest_group: int, head_counts: tuple[str, ...] = ()
+) -> ir.BooleanScalar:
+    """Whether any group is too small to be shown, by its users or by some of them.
+
+    Where none is, none is hidden, and no union of groups is too small either: of each count it has
+    none, or as many as its greatest group.
+    """
+    too_few = are_too_few(groups, ("users", *head_counts), smallest_group)
+    return too_few.any().fill_null(False)
+
+
+def are_too_few(groups: ir.Table, counts: tuple[str, ...], smallest_group: int) -> ir.BooleanColumn:
+    """Whether any of a group's counts of users is too small to be shown."""
+    return ibis.or_(*(is_small(groups[name], smallest_group) for name in counts))
 
 
 def is_small(count: ir.IntegerValue, smallest_group: int) -> ir.BooleanValue:
