@@ -199,12 +199,14 @@ class Offer:
         if not cells:
             return ""
         if len(cells[0]) == 1:
-            days = ", ".join(f"DATE '{day}'" for day, *_ in cells)
-            return f"WHERE {self.dataset.day} IN ({days})"
+            listed = ", ".join(f"DATE '{day}'" for day, *_ in cells)
+            return f"WHERE {self.dataset.day} IN ({listed})"
         pairs = ", ".join(f"(DATE '{day}', {unit})" for day, unit in cells)
-        loads = sorted({unit for _, unit in cells})
+        days, loads = (sorted(names) for names in zip(*cells, strict=True))
         return (
             f"WHERE ({self.dataset.day}, load_id) IN (VALUES {pairs}) "
+            # ranges, by which the engine passes over most of a large table
+            f"AND {self.dataset.day} BETWEEN DATE '{days[0]}' AND DATE '{days[-1]}' "
             f"AND load_id BETWEEN {loads[0]} AND {loads[-1]}"
         )
 
