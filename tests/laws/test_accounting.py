@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from builders import a_user_record, an_activity_record, an_event_record, an_id
-from lingokids.datasets import slices
+from lingokids.datasets import tables
+from lingokids.datasets.slices import slices_of
 
 ACCOUNT = """
 SELECT object.lines,
@@ -193,16 +194,26 @@ def test_what_is_worked_out_in_slices_is_the_same(project, monkeypatch):
             for number, (day, user) in enumerate(days, start=1)
         ],
     )
+    project.deliver("users", "u", [a_user_record(user) for user in (900, 901, 902)])
     project.run()
-    made_at_once = project.table("user_activity_daily")
-    assert len(made_at_once) == len(days)
+    made_at_once = [project.table(name) for name in ("user_activity_daily", "user_journeys")]
+    assert list(map(len, made_at_once)) == [len(days), 3]
 
-    monkeypatch.setattr(slices, "_UNITS_A_SLICE", 3)
+    sliced = []
+
+    def slice_by_three(con, units, column, _) -> list[str]:
+        sliced.append(slices_of(con, units, column, 3 if column == "date" else 1))
+        return sliced[-1]
+
+    monkeypatch.setattr(tables, "slices_of", slice_by_three)
     project.run("marts", window={"start": "2021-01-01", "end": "2021-01-08"})
 
-    assert project.table("user_activity_daily") == made_at_once
+    assert list(map(len, sliced)) == [5, 2]
+    made_in_slices = [project.table(name) for name in ("user_activity_daily", "user_journeys")]
+    assert made_in_slices == made_at_once
     replaced = "SELECT rows_deleted, rows_inserted FROM run_steps WHERE table_name = {!r}"
     assert project.rows(replaced.format("user_activity_daily")) == [(0, 14), (14, 14)]
+    assert project.rows(replaced.format("user_journeys")) == [(0, 3), (2, 2)]
 
 
 def test_a_run_with_nothing_new_writes_nothing(begun_project, caplog):

@@ -10,27 +10,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-#: Units that are worked out together: days of users, with some million events.
-_UNITS_A_SLICE = 300_000
 
-
-def slices_of(connection: duckdb.DuckDBPyConnection, units: str, column: str) -> list[str]:
+def slices_of(
+    connection: duckdb.DuckDBPyConnection, units: str, column: str, units_a_slice: int
+) -> list[str]:
     """Conditions on a column, each true for some of the units due: for each unit, one is.
 
     Args:
         connection: The run's.
         units: The table that names the units due.
         column: One of the columns that name a unit, by which the rows are told apart.
+        units_a_slice: About how many units a slice has; those of one value stay together.
     """
-    counted = connection.execute(
-        f'SELECT "{column}"::VARCHAR, count(*) FROM "{units}" GROUP BY ALL ORDER BY ALL'
+    spans = connection.execute(
+        f"""
+        SELECT min(value)::VARCHAR, max(value)::VARCHAR
+        FROM (
+            SELECT value, (sum(held) OVER (ORDER BY value) - held) // {units_a_slice} AS slice
+            FROM (SELECT "{column}" AS value, count(*) AS held FROM "{units}" GROUP BY ALL)
+        )
+        GROUP BY slice ORDER BY slice
+        """
     ).fetchall()
-    spans: list[list[str]] = []
-    held = _UNITS_A_SLICE
-    for value, count in counted:
-        if held >= _UNITS_A_SLICE:
-            spans.append([])
-            held = 0
-        spans[-1].append(value)
-        held += count
-    return [f"\"{column}\" BETWEEN '{span[0]}' AND '{span[-1]}'" for span in spans]
+    return [f"\"{column}\" BETWEEN '{first}' AND '{last}'" for first, last in spans]

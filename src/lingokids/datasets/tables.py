@@ -62,6 +62,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         replaces: The table (of mode ``run``) that names the units to delete, which may
             have no new rows.
         slice_by: A column of the unit, by which many due units are worked out a slice at a time.
+        units_a_slice: About how many: what a node holds of so many should fit into memory.
         contract: Name of the contract, where it is not the table's.
         survives_rebuild: A rebuild on purpose does not empty it.
         metadata: For plugins, such as kedro-viz.
@@ -78,6 +79,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         unit: list[str] | None = None,
         replaces: str | None = None,
         slice_by: str | None = None,
+        units_a_slice: int = 100_000,
         contract: str | None = None,
         survives_rebuild: bool = False,
         metadata: dict[str, Any] | None = None,
@@ -93,6 +95,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self._unit = unit or []
         self._replaces = replaces
         self._slice_by = slice_by
+        self._units_a_slice = units_a_slice
         self._compiled: tuple[ir.Table, str] | None = None
 
     def load(self) -> ir.Table:
@@ -298,7 +301,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         if self._replaces is None or self._slice_by is None:
             return self._insert(data)
         con, query = self.warehouse.writer.con, self._compile(data)
-        slices = slices_of(con, self._replaces, self._slice_by)
+        slices = slices_of(con, self._replaces, self._slice_by, self._units_a_slice)
         return sum(self._insert_from(f"(FROM ({query}) WHERE {slice_})") for slice_ in slices)
 
     def _compile(self, data: ir.Table) -> str:
