@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from builders import an_event_record
+from builders import an_activity_record, an_event_record
 from lingokids.datasets.lake.lake import Lake
 from lingokids.datasets.lake.manifest import Manifest
+from lingokids.datasets.lake.parquet import ParquetDataset
 from lingokids.errors import LingokidsError
 from published import (
     BRONZE,
@@ -24,6 +25,8 @@ from published import (
 )
 
 pytestmark = pytest.mark.slow
+
+_ROWS_OF_A_GROUP = 122_880  # DuckDB looks at a file's size after so many
 
 
 def _publish_a_day(project):
@@ -141,6 +144,47 @@ def test_many_small_files_of_a_month_are_put_together(project, monkeypatch):
         "bronze_events/2021-02/2021-02-01_2021-02-04-load-1_4",
         "bronze_events/2021-02/2021-02-05-load-5",
     ]
+
+
+@pytest.fixture
+def split(project, monkeypatch):
+    """A project whose activities of one day are more than go into a file."""
+    monkeypatch.setattr("lingokids.datasets.lake.parquet._FILE_BYTES", 1)
+    _deliver_activities(project, range(_ROWS_OF_A_GROUP + 10_000), "2021-02-05 00:00:00")
+    project.run()
+    assert_published(project)
+    assert len(_files_of_activities(project)) == 2
+    return project
+
+
+def _deliver_activities(project, numbers, landed_at):
+    records = [an_activity_record(activity_id=f"activity-{n}") for n in numbers]
+    project.deliver("activities", f"{landed_at[:10]}.jsonl", records, landed_at)
+
+
+def _files_of_activities(project):
+    return the_files(project.folder / "02_bronze", "bronze_activities")
+
+
+def test_the_files_of_one_day_are_replaced_together(split):
+    Path(min(_files_of_activities(split), key=lambda file: Path(file).stat().st_size)).unlink()
+    deliver_a_day(split, 6)
+    split.run()
+
+    published = the_rows(split.folder / "02_bronze", "bronze_activities")
+    assert published == split.table("bronze_activities")
+
+
+def test_a_full_day_of_several_files_is_left_alone(split, monkeypatch):
+    monkeypatch.setattr("lingokids.datasets.lake.publication._UNFULL_FILES", 1)
+    defaults = ParquetDataset.__init__.__wrapped__.__kwdefaults__
+    monkeypatch.setitem(defaults, "rows_a_file", _ROWS_OF_A_GROUP)
+    before = _files_of_activities(split)
+    _deliver_activities(split, [1], "2021-02-06 00:00:00")
+    split.run()
+
+    assert_published(split)
+    assert set(before) < set(_files_of_activities(split))
 
 
 def test_a_superseded_file_stays_for_the_grace_and_goes_after_it(published):

@@ -160,13 +160,13 @@ class Publication:
 
     def _write(self, offer: Offer, owed: set[str], workspace: Path) -> Iterator[PublishedFile]:
         """Write a table's files that are owed; the others stay as they are."""
-        before = self._before.of(offer.dataset.table)
         is_new = self._is_new(offer)
         stale: list[PublishedFile] = []
         kept: list[PublishedFile] = []
-        for file in before:
-            is_stale = is_new or file in self._missing or (bool(owed) and _has_any(file, owed))
-            (stale if is_stale else kept).append(file)
+        for files in _by_cells(self._before.of(offer.dataset.table)):
+            is_missing = any(file in self._missing for file in files)
+            is_owed = bool(owed) and _has_any(files[0], owed)
+            (stale if is_new or is_missing or is_owed else kept).extend(files)
         cells: dict[Cell, int] = {}
         if offer.dataset.unit is not None:
             cells = self._cells_of(offer, owed, stale)
@@ -239,14 +239,28 @@ def _has_any(file: PublishedFile, units: set[str]) -> bool:
     return not file.cells or any(str(cell[-1]) in units for cell in file.cells)
 
 
+def _by_cells(files: list[PublishedFile]) -> list[list[PublishedFile]]:
+    """The files, those together that one write cut by size: which has a row is not known."""
+    together: dict[tuple[Cell, ...], list[PublishedFile]] = {}
+    for file in files:
+        together.setdefault(tuple(_cells(file)), []).append(file)
+    return list(together.values())
+
+
 def _too_many_unfull(
     kept: list[PublishedFile], written: Iterable[Any], rows_a_file: int
 ) -> list[PublishedFile]:
     """The files that are not full, of months that are written to and have too many of them."""
     months = {cell[0][:7] for cell in written}
-    unfull: dict[str, list[PublishedFile]] = {}
-    for file in kept:
-        month = file.cells[0][0][:7]
-        if month in months and file.rows < rows_a_file:
-            unfull.setdefault(month, []).append(file)
-    return [file for files in unfull.values() if len(files) >= _UNFULL_FILES for file in files]
+    unfull: dict[str, list[list[PublishedFile]]] = {}
+    for files in _by_cells(kept):
+        month = files[0].cells[0][0][:7]
+        if month in months and sum(file.rows for file in files) < rows_a_file:
+            unfull.setdefault(month, []).append(files)
+    return [
+        file
+        for groups in unfull.values()
+        if len(groups) >= _UNFULL_FILES
+        for files in groups
+        for file in files
+    ]
