@@ -118,9 +118,14 @@ class PublishedCopy:
         copy = f"{_COPY}.main.{name}"
         self._con.execute(f"CREATE TABLE IF NOT EXISTS {copy} AS FROM main.{name} LIMIT 0")
         if due in run_tables:
-            is_due = f"({unit}) IN (SELECT ({unit}) FROM temp.main.{due})"
-            self._con.execute(f"DELETE FROM {copy} WHERE {is_due}")
-            self._con.execute(f"INSERT INTO {copy} FROM main.{name} WHERE {is_due}")
+            # joins by column: the engine passes over what lies beyond the least and greatest unit
+            same_unit = " AND ".join(f"old.{column} = due.{column}" for column in unit.split(", "))
+            units = f"SELECT DISTINCT {unit} FROM temp.main.{due}"
+            self._con.execute(f"DELETE FROM {copy} AS old USING ({units}) AS due WHERE {same_unit}")
+            self._con.execute(
+                f"INSERT INTO {copy} BY NAME FROM main.{name} "
+                f"SEMI JOIN temp.main.{due} USING ({unit})"
+            )
 
 
 def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
