@@ -45,7 +45,6 @@ class RunHooks:
     def __init__(self) -> None:
         self._run: Run | None = None
         self._read: Warehouse | None = None
-        self._statistics: str | None = None
         self._inspection: Inspection | None = None
         self._all_tables: dict[str, TableDataset] = {}
         self._project_path = Path()
@@ -81,7 +80,6 @@ class RunHooks:
         is_reading = _writes_no_table(catalog, pipeline)
         preconditions.refuse_reporting_beside_others(pipeline, is_reading=is_reading)
         if is_reading:
-            self._statistics = _read_if_there(self._statistics_file)
             warehouse.begin_reading()
             self._read = warehouse
             return
@@ -129,7 +127,8 @@ class RunHooks:
         """Check what was changed, commit, say what was done, and publish it."""
         if self._read is not None:
             _log_files(self._read, catalog, pipeline)
-            self._end_reading(self._read)
+            self._read.close()
+            self._read = None
         if self._run is None or self._inspection is None:
             return
         run, self._run = self._run, None
@@ -146,7 +145,8 @@ class RunHooks:
             warehouse.commit()
             self._write_page(run, "The run was kept.")
             warehouse.publish()
-            self._write_statistics()
+            if warehouse.has_changed or not self._statistics_file.exists():
+                self._write_statistics()
             _log_outcome(warehouse)
             _publish_to_lakes(warehouse, run.run_id)
         finally:
@@ -156,7 +156,8 @@ class RunHooks:
     def on_pipeline_error(self, error: Exception) -> None:
         """Roll back, and record why."""
         if self._read is not None:
-            self._end_reading(self._read)
+            self._read.close()
+            self._read = None
         if self._run is None:
             return
         run, self._run = self._run, None
@@ -212,10 +213,7 @@ class RunHooks:
         evidence.write_page(run.warehouse, run.run_id, about, self._inspection.results)
 
     def _write_statistics(self) -> None:
-        """Give kedro-viz the row counts, which it can only count itself for pandas.
-
-        After every run: kedro-viz's own hook has just emptied the file.
-        """
+        """Give kedro-viz the row counts, which it can only count itself for pandas."""
         statistics = {
             name: {"columns": len(table.columns)}
             # counting a view is working it out
@@ -223,25 +221,15 @@ class RunHooks:
             for name, table in self._all_tables.items()
             if table.mode != "run" and table.table_name in table.warehouse.tables
         }
-        self._keep_statistics(json.dumps(statistics))
-
-    def _keep_statistics(self, text: str) -> None:
         try:
             self._statistics_file.parent.mkdir(exist_ok=True)
-            self._statistics_file.write_text(text)
+            self._statistics_file.write_text(json.dumps(statistics))
         except OSError as error:  # a picture's numbers are no reason to fail a run
             LOGGER.warning("kedro-viz will show no row counts: %s", error)
 
     @property
     def _statistics_file(self) -> Path:
         return self._project_path / ".viz" / "stats.json"
-
-    def _end_reading(self, read: Warehouse) -> None:
-        """Let the copy go, and give kedro-viz its row counts back: no table has changed."""
-        self._read = None
-        read.close()
-        if self._statistics is not None:
-            self._keep_statistics(self._statistics)
 
 
 def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
@@ -283,13 +271,6 @@ def _writes_no_table(catalog: DataCatalog, pipeline: Pipeline) -> bool:
 
     outputs = (catalog.get(name) for name in pipeline.all_outputs() if name in catalog)
     return not any(isinstance(data, TableDataset | ParquetDataset) for data in outputs)
-
-
-def _read_if_there(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except OSError:
-        return None
 
 
 def _empty(rebuild: str, outputs: Iterable[TableDataset]) -> None:

@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lingokids import contracts
+from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
     from lingokids.datasets.tables import TableDataset
     from lingokids.datasets.warehouse import Change, Warehouse
 
@@ -90,50 +89,82 @@ class Run:
         self._write("failed", failure, [])
 
     def _write(self, status: str, failure: str | None, steps: list[tuple[str, Change]]) -> None:
-        con = self.warehouse.writer.con
         for contract in RECORDS:
             kept_table(self.warehouse, contract).ensure()
         kept = [(name, change) for name, change in steps if change.is_kept]
-        con.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                self.run_id,
-                self.environment,
-                self.pipelines,
-                json.dumps(self.parameters, default=str),
-                status,
-                failure,
-                self.started_at,
-                time.perf_counter() - self._started,
-                sum(change.rows_deleted for _, change in kept),
-                sum(change.rows_inserted for _, change in kept),
-            ],
-        )
-        for step, (node_name, change) in enumerate(_totals(kept), start=1):
-            con.execute(
-                "INSERT INTO run_steps VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    *(self.run_id, step, node_name, change.table_name),
-                    *(change.rows_deleted, change.rows_inserted, change.seconds),
-                ],
-            )
-        self._write_units(con)
+        run = {
+            "run_id": self.run_id,
+            "environment": self.environment,
+            "pipelines": self.pipelines,
+            "parameters": json.dumps(self.parameters, default=str),
+            "status": status,
+            "failure": failure,
+            "started_at": self.started_at,
+            "run_seconds": time.perf_counter() - self._started,
+            "rows_deleted": sum(change.rows_deleted for _, change in kept),
+            "rows_inserted": sum(change.rows_inserted for _, change in kept),
+        }
+        insert_records(self.warehouse, contracts.RUNS, [run])
+        steps_made = [
+            {
+                "run_id": self.run_id,
+                "step": step,
+                "node_name": node_name,
+                "table_name": change.table_name,
+                "rows_deleted": change.rows_deleted,
+                "rows_inserted": change.rows_inserted,
+                "run_seconds": change.seconds,
+            }
+            for step, (node_name, change) in enumerate(_totals(kept), start=1)
+        ]
+        insert_records(self.warehouse, contracts.RUN_STEPS, steps_made)
+        self._write_units()
 
-    def _write_units(self, con: DuckDBPyConnection) -> None:
+    def _write_units(self) -> None:
         """Note the days that the run rebuilt, and the loads that it took in or restored."""
         for record, unit, run_table in _UNITS:
             if run_table in self.warehouse.run_tables:
-                con.execute(
-                    f"INSERT INTO {record} SELECT DISTINCT ?, {unit} FROM temp.main.{run_table}",
-                    [self.run_id],
+                self.warehouse.writer.con.execute(
+                    f"INSERT INTO {record} "
+                    f"SELECT DISTINCT '{self.run_id}', {unit} FROM temp.main.{run_table}"
                 )
         restored = self.warehouse.restored_loads
         taken_in = restored.get("load_id", {})
-        for load_id, run_id in taken_in.items():
-            con.execute("INSERT INTO run_loads VALUES (?, ?)", [run_id, int(load_id)])
-        for load_id, run_id in restored.get("run_replays", {}).items():
-            if run_id != taken_in.get(load_id):
-                con.execute("INSERT INTO run_replays VALUES (?, ?)", [run_id, int(load_id)])
+        replayed = {
+            load_id: run_id
+            for load_id, run_id in restored.get("run_replays", {}).items()
+            if run_id != taken_in.get(load_id)
+        }
+        for contract, loads in (contracts.RUN_LOADS, taken_in), (contracts.RUN_REPLAYS, replayed):
+            rows = [{"run_id": run_id, "load_id": int(load)} for load, run_id in loads.items()]
+            insert_records(self.warehouse, contract, rows)
+
+
+def insert_records(
+    warehouse: Warehouse, contract: contracts.Contract, rows: list[dict[str, Any]]
+) -> None:
+    """Add rows to a table of records, which is made if it is not there.
+
+    Raises:
+        LingokidsError: The table takes no such rows, as after it was changed by hand.
+    """
+    kept_table(warehouse, contract).ensure()
+    if not rows:
+        return
+    import duckdb
+    import pyarrow as pa
+
+    con = warehouse.writer.con
+    con.register("records_", pa.Table.from_pylist(rows, contract.schema.to_pyarrow()))
+    try:
+        con.execute(f"INSERT INTO {contract.table_name} BY NAME FROM records_")
+    except duckdb.Error as error:
+        raise LingokidsError(
+            f"The records of a run cannot be kept in {contract.table_name}: "
+            f"{str(error).splitlines()[0]}. If the table was changed by hand, drop it: the next "
+            "run makes it anew."
+        ) from error
+    con.unregister("records_")
 
 
 def kept_table(warehouse: Warehouse, contract: contracts.Contract) -> TableDataset:

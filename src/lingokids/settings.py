@@ -4,6 +4,8 @@ Here: hooks, configuration patterns and resolvers. Elsewhere: places (``conf/bas
 tables (``catalog.yml``), what an operator may tune (``parameters.yml``).
 """
 
+from kedro_viz.integrations.kedro.run_hooks import PipelineRunStatusHook
+
 from lingokids import environment
 from lingokids.hooks import RunHooks
 
@@ -13,7 +15,10 @@ def _in_project(path: str) -> str:
     return (environment.PROJECT / path).as_posix()
 
 
-HOOKS = (RunHooks(),)
+# Of kedro-viz's two hooks only the one that notes how each node ended: the other counts rows of
+# pandas frames, and empties the file of row counts that RunHooks writes.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)
+HOOKS = (RunHooks(), PipelineRunStatusHook())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

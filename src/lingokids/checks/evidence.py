@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from lingokids import contracts
 from lingokids.checks.results import FAILED, MOST_EXAMPLES, WARNED, Result
-from lingokids.errors import LingokidsError
-from lingokids.runs import kept_table
+from lingokids.runs import insert_records
 
 if TYPE_CHECKING:
-    from lingokids.contracts import Contract
     from lingokids.datasets.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
@@ -30,7 +26,7 @@ RUNS_OF_A_TREND = 30
 
 def record(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
     """Keep what was found, in the transaction in hand."""
-    _insert(
+    insert_records(
         warehouse,
         contracts.CHECK_RESULTS,
         [
@@ -47,7 +43,7 @@ def record(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
             for result in results
         ],
     )
-    _insert(
+    insert_records(
         warehouse,
         contracts.CHECK_FAILURES,
         [
@@ -101,22 +97,3 @@ def _trends(warehouse: Warehouse) -> dict[tuple[str, str], list[int]]:
         [RUNS_OF_A_TREND],
     ).fetchall()
     return {(table_name, rule): failed for table_name, rule, failed in rows}
-
-
-def _insert(warehouse: Warehouse, contract: Contract, rows: list[dict[str, Any]]) -> None:
-    import pyarrow as pa
-
-    kept_table(warehouse, contract).ensure()
-    if not rows:
-        return
-    con = warehouse.writer.con
-    con.register("found_", pa.Table.from_pylist(rows, contract.schema.to_pyarrow()))
-    try:
-        con.execute(f"INSERT INTO {contract.table_name} BY NAME FROM found_")
-    except duckdb.Error as error:
-        raise LingokidsError(
-            f"What checks found cannot be kept in {contract.table_name}: "
-            f"{str(error).splitlines()[0]}. If the table was changed by hand, drop it: the next "
-            "run makes it anew."
-        ) from error
-    con.unregister("found_")
