@@ -84,6 +84,7 @@ def test_a_rule_of_severity_error_rolls_the_run_back_and_leaves_evidence(small, 
     assert (source, line) == ("b", 1)
 
 
+@pytest.mark.slow
 def test_a_key_that_stood_in_the_table_before_is_found(small):
     renamed = f"SET event_id = '{an_id(3)}' WHERE event_id = '{an_id(1)}'"
     _tamper(small, f"UPDATE {ENRICHED} {renamed}")

@@ -179,7 +179,8 @@ def test_what_a_subscription_changes_is_what_the_raw_lines_say(ask, people):
         assert rows == expected, (period, names)
 
 
-@pytest.mark.parametrize("grain", [pytest.param(None, marks=SLOW), "week"])
+@pytest.mark.slow
+@pytest.mark.parametrize("grain", [None, "week"])
 def test_no_head_count_of_fewer_users_is_shown(ask, grain):
     questions = [
         (("new_users",), ("country_code",)),

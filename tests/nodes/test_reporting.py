@@ -170,6 +170,7 @@ def test_the_weekly_rates_are_drawn_and_a_hidden_one_is_a_gap():
     assert [list(line) for line in drawn.text] == [["", "100%"], ["50%", "75%"]]
 
 
+@pytest.mark.slow
 def test_values_are_escaped_in_labels_and_cannot_end_the_script():
     plays = [a_play(user, activity_name=EVIL, country_code=EVIL) for user in range(4)]
     found, names = shown_of(*plays)

@@ -70,6 +70,7 @@ def test_a_window_makes_events_due_that_no_load_brought(small, called):
     assert {"enrich_events", "build_engagement_metrics"} <= set(called)
 
 
+@pytest.mark.slow
 def test_a_table_that_nothing_makes_due_is_in_the_record_of_the_run(project):
     project.deliver("events", "a", [an_event_record(1)])
     project.run()

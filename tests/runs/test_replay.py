@@ -64,6 +64,7 @@ def test_a_line_that_is_usable_now_enters_bronze_in_its_place(project, demanding
     assert project.rows(LOADS)[-1] == ("c", 1, 3)
 
 
+@pytest.mark.slow
 def test_a_replay_that_changes_no_verdict_writes_nothing(project, caplog):
     project.deliver("events", "a", b"{\n\xff\n")
     project.run()

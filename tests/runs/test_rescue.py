@@ -31,6 +31,7 @@ def _warnings(caplog) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_keys_of_every_dataset_are_kept_and_told_in_one_warning(project, caplog):
     _deliver(project, locale={"language": "es"}, data={"activity_id": "fish", "speed": None})
     project.deliver("users", "users.jsonl", [a_user_record(), a_user_record(901, vip=True)])
