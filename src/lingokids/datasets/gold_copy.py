@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from lingokids.datasets.units import deletion
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 #: Tables that change by units: the columns that name one, and the run's table of those due.
 BY_UNIT = {
-    "activity_engagement_metrics": ("date", "due_days"),
-    "activity_popularity_daily": ("date", "due_days"),
-    "user_activity_daily": ("date, user_id", "due_user_days"),
-    "user_journeys": ("user_id", "due_journeys"),
+    "activity_engagement_metrics": (("date",), "due_days"),
+    "activity_popularity_daily": (("date",), "due_days"),
+    "user_activity_daily": (("date", "user_id"), "due_user_days"),
+    "user_journeys": (("user_id",), "due_journeys"),
 }
 WHOLE = ("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact", "runs")
 
@@ -118,13 +119,10 @@ class PublishedCopy:
         copy = f"{_COPY}.main.{name}"
         self._con.execute(f"CREATE TABLE IF NOT EXISTS {copy} AS FROM main.{name} LIMIT 0")
         if due in run_tables:
-            # joins by column: the engine passes over what lies beyond the least and greatest unit
-            same_unit = " AND ".join(f"old.{column} = due.{column}" for column in unit.split(", "))
-            units = f"SELECT DISTINCT {unit} FROM temp.main.{due}"
-            self._con.execute(f"DELETE FROM {copy} AS old USING ({units}) AS due WHERE {same_unit}")
+            self._con.execute(deletion(copy, unit, f"temp.main.{due}"))
             self._con.execute(
                 f"INSERT INTO {copy} BY NAME FROM main.{name} "
-                f"SEMI JOIN temp.main.{due} USING ({unit})"
+                f"SEMI JOIN temp.main.{due} USING ({', '.join(unit)})"
             )
 
 

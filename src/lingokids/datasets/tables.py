@@ -22,6 +22,7 @@ from lingokids.contracts import NothingDue
 from lingokids.datasets.gold_copy import missing_in_copy
 from lingokids.datasets.previews import preview_of
 from lingokids.datasets.slices import slices_of
+from lingokids.datasets.units import deletion
 from lingokids.datasets.warehouse import Change, Warehouse, out_of_room
 from lingokids.errors import LingokidsError
 
@@ -321,12 +322,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         return self._run(f"INSERT INTO {self._name} ({columns}) SELECT {columns} FROM {rows}")
 
     def _delete_units_of(self, units: str) -> int:
-        same_unit = " AND ".join(f'old."{name}" = due."{name}"' for name in self._unit)
-        names = ", ".join(f'"{name}"' for name in self._unit)
-        return self._run(
-            f"DELETE FROM {self._name} AS old USING (SELECT DISTINCT {names} FROM {units}) AS due "
-            f"WHERE {same_unit}"
-        )
+        return self._run(deletion(self._name, self._unit, units))
 
     def ensure(self) -> None:
         """Make the table, empty, if it is not there; a view for the run only."""
