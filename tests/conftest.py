@@ -179,7 +179,7 @@ def new_project(tmp_path_factory, monkeypatch):
     class Switching(Project):
         def switch_to(self) -> None:
             monkeypatch.setenv("LINGOKIDS_TEST_FOLDER", str(self.folder))
-            monkeypatch.chdir(self.folder)  # kedro-viz's own hooks write below it
+            monkeypatch.chdir(self.folder)  # kedro-viz's own hook writes below it
 
         def run(self, pipeline: str | None = None, **parameters: Any) -> None:
             self.switch_to()

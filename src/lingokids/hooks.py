@@ -2,7 +2,7 @@
 
 Here: the order of these. Elsewhere: the transaction itself (``datasets.warehouse``), what is
 recorded (``runs``), what must hold before it (``preconditions``), what is checked
-(``checks.inspection``).
+(``checks.inspection``), what kedro-viz shows of it (``viz``).
 
 One run is one transaction. Whatever ends a run before its commit (an error, Ctrl-C, a kill)
 leaves every table as it was; running again is the cure.
@@ -11,7 +11,6 @@ leaves every table as it was; running again is the cure.
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from kedro.framework.hooks import hook_impl
 from lingokids import due, preconditions, secrets
 from lingokids.contracts import NOTHING_DUE
 from lingokids.errors import LingokidsError
+from lingokids.viz import keep_row_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,13 +47,13 @@ class RunHooks:
         self._read: Warehouse | None = None
         self._inspection: Inspection | None = None
         self._all_tables: dict[str, TableDataset] = {}
-        self._project_path = Path()
+        self._statistics = Path()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Keep credentials out of the log, and refuse parameters that do not exist."""
         secrets.hide_in_logs(_credentials(context))
-        self._project_path = context.project_path
+        self._statistics = context.project_path / ".viz" / "stats.json"
         if given := context._runtime_params:
             preconditions.refuse_unknown_parameters(given, _declared_parameters(context))
 
@@ -145,8 +145,7 @@ class RunHooks:
             warehouse.commit()
             self._write_page(run, "The run was kept.")
             warehouse.publish()
-            if warehouse.has_changed or not self._statistics_file.exists():
-                self._write_statistics()
+            keep_row_counts(self._statistics, warehouse, self._all_tables)
             _log_outcome(warehouse)
             _publish_to_lakes(warehouse, run.run_id)
         finally:
@@ -211,25 +210,6 @@ class RunHooks:
             return
         about = f"{self._inspection.about} {outcome} Pipelines: {run.pipelines}."
         evidence.write_page(run.warehouse, run.run_id, about, self._inspection.results)
-
-    def _write_statistics(self) -> None:
-        """Give kedro-viz the row counts, which it can only count itself for pandas."""
-        statistics = {
-            name: {"columns": len(table.columns)}
-            # counting a view is working it out
-            | ({} if table.mode == "view" else {"rows": table.count_in_run()})
-            for name, table in self._all_tables.items()
-            if table.mode != "run" and table.table_name in table.warehouse.tables
-        }
-        try:
-            self._statistics_file.parent.mkdir(exist_ok=True)
-            self._statistics_file.write_text(json.dumps(statistics))
-        except OSError as error:  # a picture's numbers are no reason to fail a run
-            LOGGER.warning("kedro-viz will show no row counts: %s", error)
-
-    @property
-    def _statistics_file(self) -> Path:
-        return self._project_path / ".viz" / "stats.json"
 
 
 def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:

@@ -30,11 +30,11 @@ RECORDS = (
 
 # The units that runs note: where to, and which tables of the run name them.
 _UNITS = (
-    ("run_days", "date", "due_days"),
-    ("run_loads", "load_id", "new_objects"),
-    ("run_loads", "load_id", "replay_load"),
-    ("run_replays", "load_id", "changed_lines"),
-    ("run_replays", "load_id", "backfilled_loads"),
+    (contracts.RUN_DAYS, "date", "due_days"),
+    (contracts.RUN_LOADS, "load_id", "new_objects"),
+    (contracts.RUN_LOADS, "load_id", "replay_load"),
+    (contracts.RUN_REPLAYS, "load_id", "changed_lines"),
+    (contracts.RUN_REPLAYS, "load_id", "backfilled_loads"),
 )
 
 
@@ -86,11 +86,10 @@ class Run:
     def record_failure(self, error: BaseException) -> None:
         """Write why a run failed, in a transaction of its own after the run's was rolled back."""
         failure = f"{self._node_name}: {error}" if self._node_name else str(error)
-        self._write("failed", failure, [])
+        # a name that is no UTF-8 stands in an error as half a surrogate pair
+        self._write("failed", failure.encode(errors="replace").decode(), [])
 
     def _write(self, status: str, failure: str | None, steps: list[tuple[str, Change]]) -> None:
-        for contract in RECORDS:
-            kept_table(self.warehouse, contract).ensure()
         kept = [(name, change) for name, change in steps if change.is_kept]
         run = {
             "run_id": self.run_id,
@@ -123,10 +122,12 @@ class Run:
     def _write_units(self) -> None:
         """Note the days that the run rebuilt, and the loads that it took in or restored."""
         for record, unit, run_table in _UNITS:
+            kept_table(self.warehouse, record).ensure()
             if run_table in self.warehouse.run_tables:
                 self.warehouse.writer.con.execute(
-                    f"INSERT INTO {record} "
-                    f"SELECT DISTINCT '{self.run_id}', {unit} FROM temp.main.{run_table}"
+                    f"INSERT INTO {record.table_name} "
+                    f"SELECT DISTINCT ?, {unit} FROM temp.main.{run_table}",
+                    [self.run_id],
                 )
         restored = self.warehouse.restored_loads
         taken_in = restored.get("load_id", {})

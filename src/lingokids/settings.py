@@ -4,10 +4,9 @@ Here: hooks, configuration patterns and resolvers. Elsewhere: places (``conf/bas
 tables (``catalog.yml``), what an operator may tune (``parameters.yml``).
 """
 
-from kedro_viz.integrations.kedro.run_hooks import PipelineRunStatusHook
-
 from lingokids import environment
 from lingokids.hooks import RunHooks
+from lingokids.viz import RunStatus
 
 
 def _in_project(path: str) -> str:
@@ -15,10 +14,10 @@ def _in_project(path: str) -> str:
     return (environment.PROJECT / path).as_posix()
 
 
-# Of kedro-viz's two hooks only the one that notes how each node ended: the other counts rows of
-# pandas frames, and empties the file of row counts that RunHooks writes.
+# Of kedro-viz's hooks one counts rows of pandas frames only, and would empty the file of row counts
+# that RunHooks writes; RunStatus is the other.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)
-HOOKS = (RunHooks(), PipelineRunStatusHook())
+HOOKS = (RunHooks(), RunStatus())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

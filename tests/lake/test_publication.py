@@ -179,12 +179,13 @@ def test_a_full_day_of_several_files_is_left_alone(split, monkeypatch):
     monkeypatch.setattr("lingokids.datasets.lake.publication._UNFULL_FILES", 1)
     defaults = ParquetDataset.__init__.__wrapped__.__kwdefaults__
     monkeypatch.setitem(defaults, "rows_a_file", _ROWS_OF_A_GROUP)
-    before = _files_of_activities(split)
+    before = {file: Path(file).stat().st_mtime_ns for file in _files_of_activities(split)}
     _deliver_activities(split, [1], "2021-02-06 00:00:00")
     split.run()
 
     assert_published(split)
     assert set(before) < set(_files_of_activities(split))
+    assert {file: Path(file).stat().st_mtime_ns for file in before} == before
 
 
 def test_a_superseded_file_stays_for_the_grace_and_goes_after_it(published):

@@ -199,15 +199,17 @@ def test_what_is_worked_out_in_slices_is_the_same(project, monkeypatch):
     made_at_once = [project.table(name) for name in ("user_activity_daily", "user_journeys")]
     assert list(map(len, made_at_once)) == [len(days), 3]
 
-    sliced = []
+    asked, sliced = {}, []
 
-    def slice_by_three(con, units, column, _) -> list[str]:
-        sliced.append(slices_of(con, units, column, 3 if column == "date" else 1))
+    def slice_by_few(con, units, column, units_a_slice) -> list[str]:
+        asked[column] = units_a_slice
+        sliced.append(slices_of(con, units, column, {"date": 3, "user_id": 1}[column]))
         return sliced[-1]
 
-    monkeypatch.setattr(tables, "slices_of", slice_by_three)
+    monkeypatch.setattr(tables, "slices_of", slice_by_few)
     project.run("marts", window={"start": "2021-01-01", "end": "2021-01-08"})
 
+    assert asked == {"date": 300_000, "user_id": 100_000}  # as catalog.yml has it
     assert list(map(len, sliced)) == [5, 2]
     made_in_slices = [project.table(name) for name in ("user_activity_daily", "user_journeys")]
     assert made_in_slices == made_at_once

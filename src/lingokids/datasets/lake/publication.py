@@ -240,7 +240,7 @@ def _has_any(file: PublishedFile, units: set[str]) -> bool:
 
 
 def _by_cells(files: list[PublishedFile]) -> list[list[PublishedFile]]:
-    """The files, those together that one write cut by size: which has a row is not known."""
+    """The files in groups of the same cells: one write cut them, and any may have a cell's row."""
     together: dict[tuple[Cell, ...], list[PublishedFile]] = {}
     for file in files:
         together.setdefault(tuple(_cells(file)), []).append(file)
