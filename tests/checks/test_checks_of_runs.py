@@ -118,6 +118,7 @@ def test_a_rule_can_be_turned_off(small):
     assert "stg_users" not in {row[0] for row in small.rows(RESULTS)}
 
 
+@pytest.mark.slow
 def test_the_rows_a_run_inserted_are_those_it_checks(small):
     """The engine numbers uncommitted rows apart: what tells changed rows from others."""
     small.deliver("events", "b", [an_event_record(number) for number in range(2, 5)])

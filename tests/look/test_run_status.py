@@ -11,6 +11,8 @@ from builders import an_event_record
 from lingokids.errors import LingokidsError
 from lingokids.pipelines.enrichment import nodes as enrichment
 
+pytestmark = pytest.mark.slow
+
 
 def _row_counts(project) -> dict[str, int]:
     stats = json.loads((project.folder / ".viz" / "stats.json").read_text())
