@@ -119,6 +119,11 @@ class Project:
         left_out = f"EXCLUDE ({', '.join(without)})" if without else ""
         return self.rows(f'SELECT * {left_out} FROM main."{name}" ORDER BY ALL')
 
+    def row_counts(self) -> dict[str, int | None]:
+        """How many rows of each table kedro-viz shows."""
+        stats = json.loads((self.folder / ".viz" / "stats.json").read_text())
+        return {name: of.get("rows") for name, of in stats.items()}
+
     def snapshot(self, *, without_loads: bool = False) -> dict[str, list[tuple[Any, ...]]]:
         """Every table that is a function of what was delivered."""
         with_load = {"ingested_objects", "quarantined_lines", "stg_events", "stg_users"}

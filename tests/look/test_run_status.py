@@ -14,11 +14,6 @@ from lingokids.pipelines.enrichment import nodes as enrichment
 pytestmark = pytest.mark.slow
 
 
-def _row_counts(project) -> dict[str, int]:
-    stats = json.loads((project.folder / ".viz" / "stats.json").read_text())
-    return {name: of.get("rows") for name, of in stats.items()}
-
-
 def _events(project) -> list[dict[str, str]]:
     return json.loads((project.folder / ".viz" / "kedro_pipeline_events.json").read_text())
 
@@ -28,12 +23,12 @@ def _deliver_another(project) -> None:
 
 
 def test_row_counts_follow_what_runs_change(begun_project):
-    assert _row_counts(begun_project)["bronze_events"] == 1
+    assert begun_project.row_counts()["bronze_events"] == 1
 
     _deliver_another(begun_project)
     begun_project.run()
 
-    assert _row_counts(begun_project)["bronze_events"] == 2
+    assert begun_project.row_counts()["bronze_events"] == 2
 
 
 def test_row_counts_that_a_run_could_not_write_are_written_by_the_next(begun_project):
@@ -43,23 +38,23 @@ def test_row_counts_that_a_run_could_not_write_are_written_by_the_next(begun_pro
     _deliver_another(begun_project)
     with pytest.raises(LingokidsError, match="The run is committed"):
         begun_project.run()
-    assert _row_counts(begun_project)["bronze_events"] == 1
+    assert begun_project.row_counts()["bronze_events"] == 1
 
     copy.rmdir()
     begun_project.run()
 
-    assert _row_counts(begun_project)["bronze_events"] == 2
+    assert begun_project.row_counts()["bronze_events"] == 2
 
 
 def test_row_counts_are_of_the_warehouse_of_the_last_run(begun_project, new_project):
     other = new_project()
     (other.folder / ".viz").symlink_to(begun_project.folder / ".viz")
     other.run()
-    assert _row_counts(begun_project)["bronze_events"] == 0
+    assert begun_project.row_counts()["bronze_events"] == 0
 
     begun_project.run()
 
-    assert _row_counts(begun_project)["bronze_events"] == 1
+    assert begun_project.row_counts()["bronze_events"] == 1
 
 
 def test_each_whole_run_is_noted_anew_and_a_part_leaves_it(begun_project):
