@@ -13,7 +13,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from lingokids.contracts import Contract
+from lingokids.schema import Contract
 
 EXERCISE_FILES = {
     "activities.csv": (

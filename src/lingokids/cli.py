@@ -5,7 +5,7 @@
 
 Here: what the command line adds. Elsewhere: what a run does (``hooks``), what the sample is
 (``sample``), what a server needs (``minio_setup``), how a question about metrics is answered
-(``questions``, ``metrics``), what a table promises (``contracts``).
+(``questions``, ``metrics``), what a table promises (``schema``).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _StoppableRun(click.Command):
         received: list[int] = []
 
         def stop(signal_number: int, _frame: FrameType | None) -> None:
-            from lingokids.datasets.warehouse import Warehouse
+            from lingokids.storage.warehouse import Warehouse
 
             if Warehouse.is_committing:
                 click.echo("The run is committed; it ends in a moment.", err=True)
@@ -129,7 +129,8 @@ def init_lake(metadata: ProjectMetadata, /, without_sample: bool, wait: float) -
 
     The server and the credentials are those of the environment, or of the file .env.
     """
-    from lingokids import environment, minio_setup
+    from lingokids import minio_setup
+    from lingokids.runtime import environment
 
     sample = None if without_sample else metadata.project_path / "data" / "01_raw"
     try:
@@ -164,11 +165,11 @@ def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
 
         click.echo(glossary(), nl=False)
         return
-    from lingokids import questions
+    from lingokids.query import command
 
-    written = questions.parse_format(asked["format_name"])
-    question = questions.parse_question(asked)
-    answer = questions.ask(*questions.find_copy(metadata.project_path, asked["env"]), question)
+    written = command.parse_format(asked["format_name"])
+    question = command.parse_question(asked)
+    answer = command.ask(*command.find_copy(metadata.project_path, asked["env"]), question)
     click.echo(written(answer))
     if asked["format_name"] != "table":  # a program reads that; a person reads this
         for note in answer.notes:
@@ -182,11 +183,11 @@ def contracts_group() -> None:
 
 @contracts_group.command(name="dictionary")
 def print_dictionary() -> None:
-    """Print the data dictionary, in Markdown: src/lingokids/contracts/README.md."""
-    from lingokids import contracts
-    from lingokids.contracts.dictionary import dictionary
+    """Print the data dictionary, in Markdown: src/lingokids/schema/README.md."""
+    from lingokids import schema
+    from lingokids.schema.dictionary import dictionary
 
-    click.echo(dictionary(contracts.STORED.values()), nl=False)
+    click.echo(dictionary(schema.STORED.values()), nl=False)
 
 
 @contracts_group.command(name="export")
@@ -196,9 +197,9 @@ def print_dictionary() -> None:
 @click.pass_obj
 def export_contracts(metadata: ProjectMetadata, /, folder: Path | None) -> None:
     """Write the contracts as Open Data Contract Standard, a YAML file a table."""
-    from lingokids import contracts
-    from lingokids.contracts.odcs import export
+    from lingokids import schema
+    from lingokids.schema.odcs import export
 
     target = folder or metadata.project_path / "data" / "08_reporting" / "contracts"
-    files = export(contracts.STORED.values(), target)
+    files = export(schema.STORED.values(), target)
     click.echo(f"Wrote the contracts of {len(files):,} tables into {target}.")

@@ -4,9 +4,9 @@ Here: hooks, configuration patterns and resolvers. Elsewhere: places (``conf/bas
 tables (``catalog.yml``), what an operator may tune (``parameters.yml``).
 """
 
-from lingokids import environment
-from lingokids.hooks import RunHooks
-from lingokids.viz import RunStatus
+from lingokids.runtime import environment
+from lingokids.runtime.hooks import RunHooks
+from lingokids.runtime.viz import RunStatus
 
 
 def _in_project(path: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from browser import browse, lines_of_png
 from lingokids.checks import Example, Result
 from lingokids.checks.report import page
-from lingokids.contracts import CONTRACTS, NotNull
+from lingokids.schema import CONTRACTS, NotNull
 
 RULES = {rule.name: rule for rule in CONTRACTS["stg_users"].rules}
 MATCHES, UNIQUE = RULES["country_code_matches"], RULES["user_id_unique"]

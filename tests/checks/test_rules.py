@@ -8,7 +8,7 @@ import pytest
 from lingokids.checks import conditions
 from lingokids.checks.conditions import Scope
 from lingokids.checks.results import FAILED, HELD, SKIPPED, WARNED, Result
-from lingokids.contracts import (
+from lingokids.schema import (
     WARN,
     Accepted,
     AddsUp,

@@ -11,8 +11,8 @@ import yaml
 from click.testing import CliRunner
 
 from conftest import ROOT
-from lingokids import contracts
-from lingokids.contracts import (
+from lingokids import schema
+from lingokids.schema import (
     Accepted,
     AddsUp,
     Fresh,
@@ -23,17 +23,17 @@ from lingokids.contracts import (
     Refers,
     Unique,
 )
-from lingokids.contracts.dictionary import dictionary
-from lingokids.contracts.odcs import document, export
+from lingokids.schema.dictionary import dictionary
+from lingokids.schema.odcs import document, export
 
 SCHEMA = json.loads((files("open_data_contract_standard") / "schema.json").read_text())
 CATALOG = yaml.safe_load((ROOT / "conf/base/catalog.yml").read_text())
-DICTIONARY = ROOT / "src/lingokids/contracts/README.md"
+DICTIONARY = ROOT / "src/lingokids/schema/README.md"
 
 
 def test_the_dictionary_is_what_the_contracts_make():
-    assert DICTIONARY.read_text() == dictionary(contracts.STORED.values()), (
-        "print it anew: uv run kedro contracts dictionary > src/lingokids/contracts/README.md"
+    assert DICTIONARY.read_text() == dictionary(schema.STORED.values()), (
+        "print it anew: uv run kedro contracts dictionary > src/lingokids/schema/README.md"
     )
 
 
@@ -46,10 +46,10 @@ def test_every_table_that_is_stored_is_in_the_dictionary_and_no_other():
     of_runs = {"runs", "run_steps", "run_days", "run_loads", "run_replays"}
     of_runs |= {"check_results", "check_failures"}
 
-    assert set(contracts.STORED) == kept | of_runs
+    assert set(schema.STORED) == kept | of_runs
 
 
-@pytest.mark.parametrize("contract", contracts.CONTRACTS.values(), ids=list(contracts.CONTRACTS))
+@pytest.mark.parametrize("contract", schema.CONTRACTS.values(), ids=list(schema.CONTRACTS))
 def test_rules_name_what_there_is_and_no_two_have_one_name(contract):
     names = [rule.name for rule in contract.rules]
 
@@ -61,13 +61,13 @@ def test_rules_name_what_there_is_and_no_two_have_one_name(contract):
         elif isinstance(rule, Unique):
             assert set(rule.columns) <= set(contract.columns)
         elif isinstance(rule, Refers):
-            other = contracts.CONTRACTS[rule.table]
+            other = schema.CONTRACTS[rule.table]
             assert set(rule.columns) <= set(contract.columns) & set(other.columns)
             if rule.among:
                 assert rule.among[0] in contract.columns
-                assert rule.among[0] in contracts.CONTRACTS[rule.among[1]].columns
+                assert rule.among[0] in schema.CONTRACTS[rule.among[1]].columns
         elif isinstance(rule, AddsUp | Recounted):
-            other = contracts.CONTRACTS[rule.table]
+            other = schema.CONTRACTS[rule.table]
             assert {rule.column, *rule.by} <= set(contract.columns)
             assert set(rule.by) <= set(other.columns)
             if isinstance(rule, AddsUp):
@@ -77,25 +77,25 @@ def test_rules_name_what_there_is_and_no_two_have_one_name(contract):
             assert {rule.column, rule.by} <= set(contract.columns)
 
 
-@pytest.mark.parametrize("contract", contracts.STORED.values(), ids=list(contracts.STORED))
+@pytest.mark.parametrize("contract", schema.STORED.values(), ids=list(schema.STORED))
 def test_the_export_is_valid_by_the_published_schema(contract):
     jsonschema.Draft201909Validator(SCHEMA).validate(document(contract))
 
 
 def test_the_schema_refuses_what_is_no_contract():
-    broken = document(contracts.STG_USERS) | {"kind": "Something"}
+    broken = document(schema.STG_USERS) | {"kind": "Something"}
 
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft201909Validator(SCHEMA).validate(broken)
 
 
 def test_the_export_says_all_that_the_contract_says(tmp_path):
-    export([contracts.STG_USERS, contracts.INGESTED_OBJECTS], tmp_path)
+    export([schema.STG_USERS, schema.INGESTED_OBJECTS], tmp_path)
 
     users = yaml.safe_load((tmp_path / "stg_users.odcs.yaml").read_text())
     (table,) = users["schema"]
     columns = {column["name"]: column for column in table["properties"]}
-    assert list(columns) == list(contracts.STG_USERS.columns)
+    assert list(columns) == list(schema.STG_USERS.columns)
     assert columns["user_id"]["unique"]
     assert columns["user_id"]["required"]
     assert columns["children_ids"]["items"] == {"logicalType": "string"}
@@ -103,7 +103,7 @@ def test_the_export_says_all_that_the_contract_says(tmp_path):
         *table["quality"],
         *(check for column in columns.values() for check in column.get("quality", [])),
     ]
-    assert {rule["name"] for rule in rules} == {rule.name for rule in contracts.STG_USERS.rules}
+    assert {rule["name"] for rule in rules} == {rule.name for rule in schema.STG_USERS.rules}
 
     ledger = yaml.safe_load((tmp_path / "ingested_objects.odcs.yaml").read_text())
     assert [limit["value"] for limit in ledger["slaProperties"]] == [36, 36]
@@ -116,5 +116,5 @@ def test_the_commands_print_and_write(tmp_path):
     assert printed.output == DICTIONARY.read_text()
 
     written = CliRunner().invoke(cli, ["contracts", "export", "--folder", str(tmp_path / "out")])
-    assert f"Wrote the contracts of {len(contracts.STORED)} tables" in written.output
-    assert len(list((tmp_path / "out").iterdir())) == len(contracts.STORED)
+    assert f"Wrote the contracts of {len(schema.STORED)} tables" in written.output
+    assert len(list((tmp_path / "out").iterdir())) == len(schema.STORED)

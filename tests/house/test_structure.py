@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from lingokids import contracts
-from lingokids.due import DueNode
+from lingokids import schema
+from lingokids.incremental.due import DueNode
 from lingokids.pipeline_registry import register_pipelines
 
 CATALOG = {
@@ -39,7 +39,7 @@ def test_every_table_has_the_contract_of_its_name():
     for name, entry in CATALOG.items():
         if "table_name" not in entry:
             continue
-        contract = getattr(contracts, entry["validator"].rpartition(".")[2])
+        contract = getattr(schema, entry["validator"].rpartition(".")[2])
         assert contract.table_name == entry.get("contract", entry["table_name"]), name
 
 
@@ -67,12 +67,12 @@ def test_every_pipeline_has_a_readme():
 def test_every_column_of_a_contract_is_defined_and_every_definition_used():
     used = {
         column
-        for contract in vars(contracts).values()
-        if isinstance(contract, contracts.Contract)
+        for contract in vars(schema).values()
+        if isinstance(contract, schema.Contract)
         for column in contract.columns
     }
 
-    assert used == set(contracts.COLUMNS)
+    assert used == set(schema.COLUMNS)
 
 
 def test_imports_flow_one_way():

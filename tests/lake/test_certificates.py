@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lingokids.datasets.raw.stores import Store, open_store
 from lingokids.errors import LingokidsError
+from lingokids.storage.raw.stores import Store, open_store
 from minio_server import Server, start_server
 
 pytestmark = pytest.mark.minio

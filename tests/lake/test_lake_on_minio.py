@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from builders import an_event_record
-from lingokids.datasets.lake.lake import Lake
-from lingokids.datasets.lake.manifest import Manifest
 from lingokids.errors import LingokidsError
+from lingokids.storage.lake.lake import Lake
+from lingokids.storage.lake.manifest import Manifest
 from published import BRONZE, GOLD, deliver_a_day, the_manifest, the_rows
 
 pytestmark = pytest.mark.minio

@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 
 from builders import an_event_record
-from lingokids.datasets.raw.stores import open_store
 from lingokids.errors import LingokidsError
+from lingokids.storage.raw.stores import open_store
 
 pytestmark = pytest.mark.minio
 

@@ -95,7 +95,7 @@ def test_a_run_killed_between_commit_and_manifest_is_made_up_for_by_an_idle_one(
         raise Killed
 
     with monkeypatch.context() as killed:
-        killed.setattr("lingokids.datasets.lake.storage.Folder.replace", die)
+        killed.setattr("lingokids.storage.lake.storage.Folder.replace", die)
         with pytest.raises(Killed):
             project.run()
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from builders import an_activity_record, an_event_record
-from lingokids.datasets.lake.lake import Lake
-from lingokids.datasets.lake.manifest import Manifest
-from lingokids.datasets.lake.parquet import ParquetDataset
 from lingokids.errors import LingokidsError
+from lingokids.storage.lake.lake import Lake
+from lingokids.storage.lake.manifest import Manifest
+from lingokids.storage.lake.parquet import ParquetDataset
 from published import (
     BRONZE,
     GOLD,
@@ -133,7 +133,7 @@ def test_a_rebuild_replaces_the_publication(project, rebuild):
 
 
 def test_many_small_files_of_a_month_are_put_together(project, monkeypatch):
-    monkeypatch.setattr("lingokids.datasets.lake.publication._UNFULL_FILES", 3)
+    monkeypatch.setattr("lingokids.storage.lake.publication._UNFULL_FILES", 3)
     for day in range(1, 6):
         deliver_a_day(project, day)
         project.run()
@@ -149,7 +149,7 @@ def test_many_small_files_of_a_month_are_put_together(project, monkeypatch):
 @pytest.fixture
 def split(project, monkeypatch):
     """A project whose activities of one day are more than go into a file."""
-    monkeypatch.setattr("lingokids.datasets.lake.parquet._FILE_BYTES", 1)
+    monkeypatch.setattr("lingokids.storage.lake.parquet._FILE_BYTES", 1)
     _deliver_activities(project, range(_ROWS_OF_A_GROUP + 10_000), "2021-02-05 00:00:00")
     project.run()
     assert_published(project)
@@ -176,7 +176,7 @@ def test_the_files_of_one_day_are_replaced_together(split):
 
 
 def test_a_full_day_of_several_files_is_left_alone(split, monkeypatch):
-    monkeypatch.setattr("lingokids.datasets.lake.publication._UNFULL_FILES", 1)
+    monkeypatch.setattr("lingokids.storage.lake.publication._UNFULL_FILES", 1)
     defaults = ParquetDataset.__init__.__wrapped__.__kwdefaults__
     monkeypatch.setitem(defaults, "rows_a_file", _ROWS_OF_A_GROUP)
     before = {file: Path(file).stat().st_mtime_ns for file in _files_of_activities(split)}

@@ -6,8 +6,8 @@ import pytest
 from dotenv import dotenv_values
 
 from conftest import ROOT
-from lingokids import environment
 from lingokids.minio_setup import VARIABLES, SetupError, Target
+from lingokids.runtime import environment
 
 GOOD = {
     "MINIO_ENDPOINT": "https://s3.example.org",

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from builders import a_user_record, an_activity_record, an_event_record, an_id
-from lingokids.datasets import tables
-from lingokids.datasets.slices import slices_of
+from lingokids.storage import tables
+from lingokids.storage.slices import slices_of
 
 ACCOUNT = """
 SELECT object.lines,

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 
 from builders import a_user_record, an_activity_record, an_event_record
-from lingokids import contracts
-from lingokids.datasets.raw.lines import Piece, to_arrow
-from lingokids.datasets.raw.records import _records_sql, _with_problems
-from lingokids.datasets.raw.unknown_keys import with_odd_marked, with_unknown_keys
+from lingokids import schema
+from lingokids.storage.raw.lines import Piece, to_arrow
+from lingokids.storage.raw.records import _records_sql, _with_problems
+from lingokids.storage.raw.unknown_keys import with_odd_marked, with_unknown_keys
 
 FIELDS = {
-    "events": contracts.EVENT_FIELDS,
-    "users": contracts.USER_FIELDS,
-    "activities": contracts.ACTIVITY_FIELDS,
+    "events": schema.EVENT_FIELDS,
+    "users": schema.USER_FIELDS,
+    "activities": schema.ACTIVITY_FIELDS,
 }
 RECORDS = {"events": an_event_record, "users": a_user_record, "activities": an_activity_record}
 ODD = st.sampled_from(["", "a:n", ":null", '"name":null', "x.y", "1:2", '\\":', "[", "{}"])

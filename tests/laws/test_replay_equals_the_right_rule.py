@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from builders import a_user_record, an_activity_record, an_event_record, an_id
 from conftest import A_LAW
-from lingokids import contracts, quality
-from lingokids.datasets.raw import lines as line_cutting
+from lingokids import schema
+from lingokids.storage.raw import lines as line_cutting
+from lingokids.validation import quality
 
 hours = st.integers(0, 96)
 
@@ -82,9 +83,9 @@ def too_strict(rule: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if rule == "fields":
             for name, fields, demanded in (
-                ("judge_events", contracts.EVENT_FIELDS, "source"),
-                ("judge_users", contracts.USER_FIELDS, "country_code"),
-                ("judge_activities", contracts.ACTIVITY_FIELDS, "activity_type"),
+                ("judge_events", schema.EVENT_FIELDS, "source"),
+                ("judge_users", schema.USER_FIELDS, "country_code"),
+                ("judge_activities", schema.ACTIVITY_FIELDS, "activity_type"),
             ):
                 strict = tuple(
                     replace(field, required=field.required or field.column == demanded)
@@ -96,9 +97,7 @@ def too_strict(rule: str) -> Iterator[None]:
             patch.setattr(
                 quality,
                 "_instant",
-                lambda text: (
-                    (text.length() <= plain).ifelse(text, None).try_cast(contracts.INSTANT)
-                ),
+                lambda text: (text.length() <= plain).ifelse(text, None).try_cast(schema.INSTANT),
             )
         elif rule == "length":
             patch.setattr(line_cutting, "LONGEST_LINE", 500)

@@ -17,7 +17,7 @@ from ibis import _
 from browser import browse, lines_of_png
 from builders import an_event_record
 from conftest import take_in_sample
-from lingokids.metrics import SHOWN
+from lingokids.query import SHOWN
 
 pytestmark = pytest.mark.slow
 

@@ -13,19 +13,20 @@ import pytest
 
 from builders import a_user_record, an_event_record, an_id
 from conftest import ROOT
-from lingokids import contracts, metrics, questions
+from lingokids import query, schema
 from lingokids.errors import LingokidsError
-from lingokids.metrics import DIMENSIONS, METRICS, SUBJECTS, Question
-from lingokids.metrics.answer import cells_of, head_counts_of
+from lingokids.metrics import DIMENSIONS, METRICS, SUBJECTS
 from lingokids.metrics.glossary import glossary
-from lingokids.metrics.small_groups import has_small
+from lingokids.query import Question, command
+from lingokids.query.answer import cells_of, head_counts_of
+from lingokids.query.small_groups import has_small
 
 SLOW = pytest.mark.slow
 
 
 def parse(**asked):
     nothing = {"metric": ("activities_played",), "by": (), "grain": None, "where": ()}
-    return questions.parse_question(
+    return command.parse_question(
         nothing | {"since": None, "until": None, "top": None, "per": ()} | asked
     )
 
@@ -86,7 +87,7 @@ def test_a_title_may_have_a_comma():
 
 def test_a_format_that_is_none_is_refused():
     with pytest.raises(LingokidsError, match=r"no format jsn\. Did you mean json\?"):
-        questions.parse_format("jsn")
+        command.parse_format("jsn")
 
 
 def _play(project):
@@ -112,7 +113,7 @@ def played(project_after):
 
 def ask(project, smallest_group=5, **asked):
     copy = project.folder / "lingokids-gold.duckdb"
-    return questions.ask(copy, smallest_group, parse(**asked))
+    return command.ask(copy, smallest_group, parse(**asked))
 
 
 def test_an_answer_is_printed_as_table_csv_and_json(played):
@@ -123,24 +124,24 @@ def test_an_answer_is_printed_as_table_csv_and_json(played):
         where=("os_name=iOS",),
     )
 
-    assert questions.as_table(answer).splitlines() == [
+    assert command.as_table(answer).splitlines() == [
         "week        total_time_spent  completion_rate",
         "----------  ----------------  ---------------",
         "2021-01-04             0.800           0.8750",
     ]
-    (row,) = csv.DictReader(questions.as_csv(answer).splitlines())
+    (row,) = csv.DictReader(command.as_csv(answer).splitlines())
     assert row == {"week": "2021-01-04", "total_time_spent": "0.800", "completion_rate": "0.875"}
-    assert json.loads(questions.as_json(answer)) == {
+    assert json.loads(command.as_json(answer)) == {
         "rows": [{"week": "2021-01-04", "total_time_spent": 0.8, "completion_rate": 0.875}],
         "groups_not_shown": 0,
     }
 
 
-@pytest.mark.parametrize("written", questions.FORMATS)
+@pytest.mark.parametrize("written", command.FORMATS)
 def test_small_groups_are_in_no_format(played, written):
     answer = ask(played, by=("country_code",), smallest_group=3)
 
-    printed = questions.FORMATS[written](answer)
+    printed = command.FORMATS[written](answer)
 
     # two users in France; and Spain, or the total would tell
     assert "fr" not in printed.replace("from", "")
@@ -191,11 +192,11 @@ def test_an_answer_in_two_steps_is_that_of_one_query(
     judged = has_small(cells_of(table, question), smallest_group, head_counts_of(question))
     assert judged.to_pyarrow().as_py() == is_any_small
 
-    asked_for = questions.ask(copy, smallest_group, question)
+    asked_for = command.ask(copy, smallest_group, question)
 
-    at_once = metrics.answer(table, question, smallest_group=smallest_group).to_pyarrow()
+    at_once = query.answer(table, question, smallest_group=smallest_group).to_pyarrow()
     assert asked_for.rows.to_pylist() == at_once.to_pylist()
-    worked_out = metrics.work_out(table, question, smallest_group).to_pyarrow().to_pylist()
+    worked_out = query.work_out(table, question, smallest_group).to_pyarrow().to_pylist()
     assert asked_for.hidden == sum(group["is_hidden"] for group in worked_out)
 
 
@@ -215,16 +216,16 @@ def test_days_without_activity_are_noted(played):
 def test_a_copy_that_is_not_there_or_not_ours_is_said_to_be_so(tmp_path):
     copy = tmp_path / "gold.duckdb"
     with pytest.raises(LingokidsError, match=r"gold.duckdb is not there yet: uv run kedro run"):
-        questions.ask(copy, 5, parse())
+        command.ask(copy, 5, parse())
     copy.write_bytes(b"nonsense" * 1000)
     with pytest.raises(LingokidsError, match=r"gold.duckdb cannot be read"):
-        questions.ask(copy, 5, parse())
+        command.ask(copy, 5, parse())
     copy.unlink()
     duckdb.connect(str(copy)).close()
     with pytest.raises(LingokidsError, match=r"has no user_activity_daily yet"):
-        questions.ask(copy, 5, parse())
+        command.ask(copy, 5, parse())
     with pytest.raises(LingokidsError, match=r"has no user_journeys yet"):
-        questions.ask(copy, 5, parse(metric=("trial_rate",)))
+        command.ask(copy, 5, parse(metric=("trial_rate",)))
 
 
 @pytest.mark.slow
@@ -270,8 +271,8 @@ def test_the_page_of_the_glossary_is_what_the_command_prints():
 
 def test_a_metric_that_is_a_column_has_its_unit():
     for name, metric in METRICS.items():
-        if name in contracts.COLUMNS and contracts.COLUMNS[name].unit:
-            assert metric.unit == contracts.COLUMNS[name].unit
+        if name in schema.COLUMNS and schema.COLUMNS[name].unit:
+            assert metric.unit == schema.COLUMNS[name].unit
 
 
 def test_a_metric_says_all_that_a_reader_needs():

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lingokids.metrics import (
+from lingokids.query import (
     SHOWN,
     Question,
     hide_side_by_side,

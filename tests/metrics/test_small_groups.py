@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lingokids import parameters
 from lingokids.errors import LingokidsError
-from lingokids.metrics import hide_small_groups
+from lingokids.query import hide_small_groups
+from lingokids.schema import parameters
 
 FEWEST = 5
 

@@ -11,7 +11,8 @@ import ibis
 import pytest
 
 from conftest import ROOT
-from lingokids.metrics import GRAINS, Question, answer
+from lingokids.metrics import GRAINS
+from lingokids.query import Question, answer
 from plain_truth import first_day_of, group, openers_of_sessions, people_of, plays_of
 
 SLOW = pytest.mark.slow

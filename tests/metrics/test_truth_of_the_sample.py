@@ -10,8 +10,9 @@ import ibis
 import pytest
 
 from conftest import ROOT
-from lingokids.metrics import GRAINS, Question, answer
+from lingokids.metrics import GRAINS
 from lingokids.metrics.subjects import ACTIVITY
+from lingokids.query import Question, answer
 from plain_truth import group, plays_of
 
 MEASURED = ("activities_played", "activities_completed", "total_time_spent", "active_users")

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from builders import table_of
-from lingokids import contracts
+from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.pipelines.analytics.nodes import (
     answer_completion_rate,
@@ -31,11 +31,11 @@ def an_exit(event_id, user_id="1", activity_id="a1", **values):
 
 
 def events(*rows):
-    return table_of(contracts.EXERCISE_EVENTS, *rows)
+    return table_of(schema.EXERCISE_EVENTS, *rows)
 
 
 ACTIVITIES = table_of(
-    contracts.EXERCISE_ACTIVITIES,
+    schema.EXERCISE_ACTIVITIES,
     {"activity_id": "a1", "theme": "Math", "price_tier": "free"},
     {"activity_id": "a2", "theme": "Art", "price_tier": "premium"},
     {"activity_id": "a3", "theme": "Math", "price_tier": "premium"},
@@ -78,7 +78,7 @@ def test_engagement_by_price_tier(rows):
 
 def test_subscription_impact_by_platform(rows):
     subscriptions = table_of(
-        contracts.EXERCISE_SUBSCRIPTIONS,
+        schema.EXERCISE_SUBSCRIPTIONS,
         {"user_id": "1", "subscription_date": "2025-01-10", "platform": "apple"},
         {"user_id": "2", "subscription_date": "2025-01-31", "platform": "apple"},
         {"user_id": "3", "subscription_date": "2025-01-01", "platform": "google"},
@@ -113,7 +113,7 @@ def impact(subscribed, *played, month="2025-01", days=7, **values):
     exits = [an_exit(f"e{n}", created_at=at, **values) for n, at in enumerate(played)]
     return answer_subscription_impact(
         events(*exits),
-        table_of(contracts.EXERCISE_SUBSCRIPTIONS, subscription),
+        table_of(schema.EXERCISE_SUBSCRIPTIONS, subscription),
         {"month": month, "days": days},
     )
 
@@ -186,7 +186,7 @@ def test_an_enter_does_not_count(rows):
 
 def test_a_subscriber_without_activity_lowers_the_average_of_his_platform(rows):
     subscriptions = table_of(
-        contracts.EXERCISE_SUBSCRIPTIONS,
+        schema.EXERCISE_SUBSCRIPTIONS,
         *(
             {"user_id": user, "subscription_date": "2025-01-15", "platform": "apple"}
             for user in ("1", "idle", "also idle")
@@ -205,5 +205,5 @@ def test_a_subscriber_without_activity_lowers_the_average_of_his_platform(rows):
 def test_a_month_written_otherwise_is_refused():
     with pytest.raises(LingokidsError, match="write a month as YYYY-MM"):
         answer_subscription_impact(
-            events(), table_of(contracts.EXERCISE_SUBSCRIPTIONS), {"month": "January", "days": 7}
+            events(), table_of(schema.EXERCISE_SUBSCRIPTIONS), {"month": "January", "days": 7}
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from builders import an_id, table_of
-from lingokids import contracts
+from lingokids import schema
 from lingokids.pipelines.enrichment.nodes import mark_changed_user_days, mark_enriched_days
 
 NO_WINDOW = {"start": None, "end": None, "lookback_days": 0}
 NEW, OLD, LEFT = "2021-01-05", "2021-01-06", "2021-01-07"
-LOADS = table_of(contracts.ENRICHED_LOADS, {"load_id": 2})
+LOADS = table_of(schema.ENRICHED_LOADS, {"load_id": 2})
 STAGED = (
     {"event_id": an_id(1), "user_id": an_id(901), "date": NEW, "load_id": 2},
     {"event_id": an_id(2), "user_id": an_id(902), "date": OLD, "load_id": 2},
@@ -28,10 +28,10 @@ KNOWN = tuple(
 def marked(rows, window, rebuild=None):
     """Revision and whole revision of each day that changes."""
     days = mark_enriched_days(
-        table_of(contracts.STG_EVENTS, *STAGED),
-        table_of(contracts.OUTDATED_EVENTS, *OUTDATED),
+        table_of(schema.STG_EVENTS, *STAGED),
+        table_of(schema.OUTDATED_EVENTS, *OUTDATED),
         LOADS,
-        table_of(contracts.ENRICHED_DAYS, *KNOWN),
+        table_of(schema.ENRICHED_DAYS, *KNOWN),
         window,
         rebuild,
     )
@@ -58,14 +58,14 @@ def test_a_day_is_made_as_a_whole_if_it_is_new_or_rebuilt_on_purpose(
 
 def test_users_who_gain_or_lose_a_row_on_a_day_made_in_part_are_noted(rows):
     days = table_of(
-        contracts.ENRICHED_DAYS,
+        schema.ENRICHED_DAYS,
         {"date": NEW, "revision": 1, "whole_revision": 1},
         *({"date": day, "revision": 5, "whole_revision": 3} for day in (OLD, LEFT, "2021-01-08")),
     )
 
     changed = mark_changed_user_days(
-        table_of(contracts.STG_EVENTS, *STAGED),
-        table_of(contracts.OUTDATED_EVENTS, *OUTDATED),
+        table_of(schema.STG_EVENTS, *STAGED),
+        table_of(schema.OUTDATED_EVENTS, *OUTDATED),
         LOADS,
         days,
         NO_WINDOW,

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from builders import an_id, table_of
-from lingokids import contracts, windows
+from lingokids import schema
+from lingokids.incremental import windows
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
     build_user_activity,
@@ -34,22 +35,22 @@ def an_event(number=1, **values):
 
 def due(*days):
     return table_of(
-        contracts.DUE_DAYS, *({"date": day, "revision": 1, "rules": RULES} for day in days)
+        schema.DUE_DAYS, *({"date": day, "revision": 1, "rules": RULES} for day in days)
     )
 
 
 def user_activity(events, *, os_names=None, **rules):
     """What ``build_user_activity`` makes of everyone's events of 2021-01-05."""
     given = {"duration_cap_seconds": 3600, "session_gap_minutes": 30} | rules
-    nobody = table_of(contracts.USER_ACTIVITY_DAILY)
-    changed = table_of(contracts.CHANGED_USER_DAYS)
+    nobody = table_of(schema.USER_ACTIVITY_DAILY)
+    changed = table_of(schema.CHANGED_USER_DAYS)
     everyone = find_due_user_days(due("2021-01-05"), changed, events, nobody)
     return build_user_activity(events, everyone, os_names or {}, **given)
 
 
 def test_measures_are_added_up_and_the_rate_is_their_quotient(rows):
     events = table_of(
-        contracts.ENRICHED_EVENTS,
+        schema.ENRICHED_EVENTS,
         an_event(1, duration_seconds="0.100"),
         an_event(2, duration_seconds="0.200", completed_flag=False),
         an_event(3, duration_seconds=None, completed_flag=None),
@@ -63,7 +64,7 @@ def test_measures_are_added_up_and_the_rate_is_their_quotient(rows):
 
 
 def test_no_grain_column_is_null(rows):
-    events = table_of(contracts.ENRICHED_EVENTS, an_event())
+    events = table_of(schema.ENRICHED_EVENTS, an_event())
 
     (row,) = rows(build_engagement_metrics(events, due("2021-01-05"), {}))
 
@@ -74,7 +75,7 @@ def test_no_grain_column_is_null(rows):
 
 def test_spellings_of_the_operating_system_are_counted_together_on_request(rows):
     events = table_of(
-        contracts.ENRICHED_EVENTS, an_event(1, os_name="iPhone OS"), an_event(2, os_name="iOS")
+        schema.ENRICHED_EVENTS, an_event(1, os_name="iPhone OS"), an_event(2, os_name="iOS")
     )
 
     def names(spellings):
@@ -87,7 +88,7 @@ def test_spellings_of_the_operating_system_are_counted_together_on_request(rows)
 
 def test_each_user_and_activity_has_a_row_of_its_own_in_a_slice(rows):
     events = table_of(
-        contracts.ENRICHED_EVENTS,
+        schema.ENRICHED_EVENTS,
         an_event(1, user_id=an_id(901), os_name="iPhone OS", duration_seconds="1"),
         an_event(2, user_id=an_id(901), os_name="iOS", duration_seconds="2", completed_flag=None),
         an_event(3, user_id=an_id(902), os_name="iOS", activity_name="Paint a Fish"),
@@ -111,7 +112,7 @@ def test_each_user_and_activity_has_a_row_of_its_own_in_a_slice(rows):
 
 
 def test_only_due_days_are_built(rows):
-    events = table_of(contracts.ENRICHED_EVENTS, an_event(1), an_event(2, date="2021-01-06"))
+    events = table_of(schema.ENRICHED_EVENTS, an_event(1), an_event(2, date="2021-01-06"))
 
     built = rows(build_engagement_metrics(events, due("2021-01-06"), {}))
 
@@ -120,7 +121,7 @@ def test_only_due_days_are_built(rows):
 
 def test_activities_are_ranked_within_their_day_and_equals_share_a_rank(rows):
     events = table_of(
-        contracts.ENRICHED_EVENTS,
+        schema.ENRICHED_EVENTS,
         an_event(1, activity_id="often", duration_seconds="1"),
         an_event(2, activity_id="often", duration_seconds="1"),
         an_event(3, activity_id="long", duration_seconds="100"),
@@ -151,11 +152,11 @@ def test_activities_are_ranked_within_their_day_and_equals_share_a_rank(rows):
 def test_days_newer_than_gold_are_due_and_those_asked_for(rows, window, expected):
     days = [f"2021-01-0{day}" for day in range(1, 7)]
     current = table_of(
-        contracts.ENRICHED_DAYS,
+        schema.ENRICHED_DAYS,
         *({"date": day, "revision": 2, "whole_revision": 1} for day in days),
     )
     reflected = table_of(
-        contracts.GOLD_DAYS,
+        schema.GOLD_DAYS,
         *({"date": day, "revision": 1 if day.endswith("5") else 2, "rules": RULES} for day in days),
     )
 
@@ -166,11 +167,9 @@ def test_days_newer_than_gold_are_due_and_those_asked_for(rows, window, expected
 
 def test_days_counted_by_other_rules_are_due(rows):
     days = [{"date": "2021-01-05", "revision": 2}, {"date": "2021-01-06", "revision": 2}]
-    current = table_of(contracts.ENRICHED_DAYS, *(day | {"whole_revision": 1} for day in days))
+    current = table_of(schema.ENRICHED_DAYS, *(day | {"whole_revision": 1} for day in days))
     others = windows.rules_of_gold({"iPhone OS": "iOS"}, 3600, 30)
-    reflected = table_of(
-        contracts.GOLD_DAYS, days[0] | {"rules": RULES}, days[1] | {"rules": others}
-    )
+    reflected = table_of(schema.GOLD_DAYS, days[0] | {"rules": RULES}, days[1] | {"rules": others})
 
     (found,) = rows(find_due_days(current, reflected, NO_WINDOW, *AS_USUAL))
 
@@ -191,8 +190,8 @@ def test_days_counted_by_other_rules_are_due(rows):
 )
 def test_a_day_is_due_in_part_if_gold_saw_it_as_a_whole(rows, reflected, window, from_revision):
     day = {"date": "2021-01-05"}
-    current = table_of(contracts.ENRICHED_DAYS, day | {"revision": 4, "whole_revision": 2})
-    gold = table_of(contracts.GOLD_DAYS, day | {"rules": RULES} | reflected)
+    current = table_of(schema.ENRICHED_DAYS, day | {"revision": 4, "whole_revision": 2})
+    gold = table_of(schema.GOLD_DAYS, day | {"rules": RULES} | reflected)
 
     (found,) = rows(find_due_days(current, gold, window, *AS_USUAL))
 
@@ -202,25 +201,25 @@ def test_a_day_is_due_in_part_if_gold_saw_it_as_a_whole(rows, reflected, window,
 def test_of_a_day_due_in_part_those_who_changed_since_are_due_of_another_all(rows):
     whole, part = "2021-01-05", "2021-01-06"
     due_days = table_of(
-        contracts.DUE_DAYS,
+        schema.DUE_DAYS,
         {"date": whole, "revision": 4, "rules": RULES},
         {"date": part, "revision": 4, "rules": RULES, "reflected_revision": 2},
     )
     changed = table_of(
-        contracts.CHANGED_USER_DAYS,
+        schema.CHANGED_USER_DAYS,
         {"date": whole, "user_id": an_id(901), "revision": 2},
         {"date": part, "user_id": an_id(902), "revision": 2},
         {"date": part, "user_id": an_id(903), "revision": 3},
         {"date": "2021-01-07", "user_id": an_id(903), "revision": 3},
     )
     events = table_of(
-        contracts.ENRICHED_EVENTS,
+        schema.ENRICHED_EVENTS,
         an_event(1, user_id=an_id(904)),
         an_event(2, user_id=an_id(904)),
         an_event(3, user_id=an_id(905), date=part),
     )
     known = table_of(
-        contracts.USER_ACTIVITY_DAILY,
+        schema.USER_ACTIVITY_DAILY,
         {"date": whole, "user_id": an_id(906)},
         {"date": part, "user_id": an_id(907)},
     )
@@ -240,7 +239,7 @@ def sessions(rows, *events, **rules):
     """The sessions that begin with each activity that is named, and the time that counts."""
     at_once = {"user_id": an_id(900), "duration_seconds": "0"}
     exits = [an_event(number, **at_once | event) for number, event in enumerate(events, start=1)]
-    activity = user_activity(table_of(contracts.ENRICHED_EVENTS, *exits), **rules)
+    activity = user_activity(table_of(schema.ENRICHED_EVENTS, *exits), **rules)
     return {
         row["activity_id"]: (row["sessions"], row["capped_time_spent"]) for row in rows(activity)
     }
@@ -294,7 +293,7 @@ def test_events_of_one_instant_are_one_session_and_begin_with_the_first_id(rows)
 
 def test_a_session_is_of_one_user_and_ends_at_midnight(rows):
     events = table_of(
-        contracts.ENRICHED_EVENTS,
+        schema.ENRICHED_EVENTS,
         an_event(1, user_id=an_id(900), date="2021-01-04", occurred_at="2021-01-04 23:59:00"),
         an_event(2, user_id=an_id(900), occurred_at="2021-01-05 00:01:00"),
         an_event(3, user_id=an_id(901), occurred_at="2021-01-05 00:02:00"),

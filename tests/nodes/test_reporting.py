@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from builders import an_id, table_of
-from lingokids import contracts, parameters
+from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.metrics import METRICS
 from lingokids.pipelines.reporting import charts
@@ -23,6 +23,7 @@ from lingokids.pipelines.reporting.nodes import (
     show_price_tier_engagement,
     show_subscription_impact,
 )
+from lingokids.schema import parameters
 
 FEWEST = 3
 REPORTING = {"weeks": 2, "dimensions": ["country_code", "os_name"]}
@@ -50,19 +51,19 @@ def a_play(user=1, **values):
 
 def measured(*plays):
     backend = ibis.duckdb.connect()
-    backend.create_table("days", table_of(contracts.USER_ACTIVITY_DAILY, *plays))
+    backend.create_table("days", table_of(schema.USER_ACTIVITY_DAILY, *plays))
     return backend.con.execute(_query()).to_arrow_table()
 
 
 @cache  # seconds, for so many splits
 def _query():
-    days = ibis.table(contracts.USER_ACTIVITY_DAILY.schema, name="days")
+    days = ibis.table(schema.USER_ACTIVITY_DAILY.schema, name="days")
     return ibis.to_sql(measure_groups(days, REPORTING, FEWEST), dialect="duckdb")
 
 
 def shown_of(*plays):
     answers = hide_groups(measured(*plays), FEWEST)
-    days = table_of(contracts.USER_ACTIVITY_DAILY, *plays)
+    days = table_of(schema.USER_ACTIVITY_DAILY, *plays)
     return answers, ibis.duckdb.connect().to_pyarrow(name_activities(days, answers.shown))
 
 
@@ -94,7 +95,7 @@ def test_every_filter_and_split_of_the_page_is_an_answer():
 
 def test_a_theme_that_too_few_users_played_is_left_out_with_the_next_smallest(rows):
     answers = table_of(
-        contracts.Q1_COMPLETION_RATE,
+        schema.Q1_COMPLETION_RATE,
         *(
             {"theme": theme, "activities_played": 9, "activities_completed": 3}
             for theme in ("few", "some", "many")
@@ -118,24 +119,24 @@ def test_a_theme_that_too_few_users_played_is_left_out_with_the_next_smallest(ro
     found = rows(
         show_completion_rate(
             answers,
-            table_of(contracts.EXERCISE_EVENTS, *events),
-            table_of(contracts.EXERCISE_ACTIVITIES, *activities),
+            table_of(schema.EXERCISE_EVENTS, *events),
+            table_of(schema.EXERCISE_ACTIVITIES, *activities),
             FEWEST,
         )
     )
 
     assert [row["theme"] for row in found] == ["many"]
-    assert list(found[0]) == list(contracts.Q1_COMPLETION_RATE.columns)
+    assert list(found[0]) == list(schema.Q1_COMPLETION_RATE.columns)
 
 
 def test_price_tiers_and_platforms_are_left_out_by_their_users(rows):
     tiers = table_of(
-        contracts.Q2_PRICE_TIER_ENGAGEMENT,
+        schema.Q2_PRICE_TIER_ENGAGEMENT,
         {"price_tier": "basic", "users": 3},
         {"price_tier": "plus", "users": 4},
     )
     platforms = table_of(
-        contracts.Q3_SUBSCRIPTION_IMPACT,
+        schema.Q3_SUBSCRIPTION_IMPACT,
         {"platform": "web", "subscribers": 2},
         {"platform": "droid", "subscribers": 4},
         {"platform": "ios", "subscribers": 5},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from builders import an_id, table_of
-from lingokids import contracts
+from lingokids import schema
 from lingokids.pipelines.staging.nodes import (
     find_earlier_deliveries,
     find_last_activities,
@@ -45,7 +45,7 @@ def a_user(**values):
 
 
 def loads(*numbers):
-    return table_of(contracts.STAGED_LOADS, *({"load_id": number} for number in numbers))
+    return table_of(schema.STAGED_LOADS, *({"load_id": number} for number in numbers))
 
 
 def superseded_in(bronze, new_loads):
@@ -58,7 +58,7 @@ def staged(rows):
     """Stage deliveries of load 1 and later, all of them new."""
 
     def stage(*deliveries):
-        bronze = table_of(contracts.BRONZE_EVENTS, *deliveries)
+        bronze = table_of(schema.BRONZE_EVENTS, *deliveries)
         all_loads = loads(*{delivery["load_id"] for delivery in deliveries})
         return rows(stage_events(bronze, superseded_in(bronze, all_loads), all_loads))
 
@@ -97,7 +97,7 @@ def test_the_day_is_that_of_the_event_and_not_of_its_arrival(staged):
 
 def test_a_delivery_that_landed_before_the_staged_one_changes_nothing(rows):
     bronze = table_of(
-        contracts.BRONZE_EVENTS,
+        schema.BRONZE_EVENTS,
         a_bronze_event(load_id=1, landed_at="2021-01-05 00:00:00"),
         a_bronze_event(load_id=2, landed_at="2021-01-04 00:00:00", object_key="late.jsonl"),
     )
@@ -111,7 +111,7 @@ def test_a_delivery_that_landed_before_the_staged_one_changes_nothing(rows):
 
 def test_a_load_that_is_not_staged_yet_is_left_out(rows):
     first, second = a_bronze_event(), a_bronze_event(event_id=an_id(2), load_id=2)
-    bronze = table_of(contracts.BRONZE_EVENTS, first, second)
+    bronze = table_of(schema.BRONZE_EVENTS, first, second)
 
     events = rows(stage_events(bronze, superseded_in(bronze, loads(1)), loads(1)))
 
@@ -120,7 +120,7 @@ def test_a_load_that_is_not_staged_yet_is_left_out(rows):
 
 def test_a_delivery_is_superseded_once(rows):
     bronze = table_of(
-        contracts.BRONZE_EVENTS,
+        schema.BRONZE_EVENTS,
         *(
             a_bronze_event(load_id=load, landed_at=f"2021-01-0{load} 00:00:00", etag=f"v{load}")
             for load in (1, 2, 3)
@@ -139,7 +139,7 @@ def test_a_delivery_is_superseded_once(rows):
 def test_the_load_that_superseded_a_delivery_is_the_same_whichever_run_staged_it(rows):
     at_noon, at_one, at_two = (f"2021-01-05 {hour}:00:00" for hour in (12, 13, 14))
     bronze = table_of(
-        contracts.BRONZE_EVENTS,
+        schema.BRONZE_EVENTS,
         a_bronze_event(load_id=1, landed_at=at_noon, etag="first"),
         a_bronze_event(load_id=2, landed_at=at_two, etag="last"),
         a_bronze_event(load_id=3, landed_at=at_one, etag="between"),
@@ -163,9 +163,9 @@ def changes(rows):
     """What ``stage_users`` says of a user whose record goes from ``old`` to ``new``."""
 
     def stage(old, new):
-        known = table_of(contracts.STG_USERS, *([a_user(**old)] if old is not None else []))
+        known = table_of(schema.STG_USERS, *([a_user(**old)] if old is not None else []))
         bronze = table_of(
-            contracts.BRONZE_USERS,
+            schema.BRONZE_USERS,
             a_user(landed_at="2021-01-09 00:00:00", load_id=2, etag="v2", **new),
         )
         last = find_last_users(bronze, known, loads(2))
@@ -230,10 +230,10 @@ def test_an_activity_described_otherwise_is_noted(rows):
         "load_id": 1,
     }
     again = record | {"etag": "v2", "landed_at": "2021-01-02 00:00:00", "load_id": 2}
-    known = table_of(contracts.STG_ACTIVITIES, record)
+    known = table_of(schema.STG_ACTIVITIES, record)
 
     def changed_by(delivery):
-        bronze = table_of(contracts.BRONZE_ACTIVITIES, delivery)
+        bronze = table_of(schema.BRONZE_ACTIVITIES, delivery)
         last = find_last_activities(bronze, known, loads(2))
         return len(rows(stage_activities(last, known, loads(2))[0]))
 
@@ -243,10 +243,10 @@ def test_an_activity_described_otherwise_is_noted(rows):
 
 def test_a_record_that_arrived_before_the_known_one_is_not_the_last(rows):
     known = table_of(
-        contracts.STG_USERS, a_user(landed_at="2021-01-09 00:00:00", load_id=1, etag="v2")
+        schema.STG_USERS, a_user(landed_at="2021-01-09 00:00:00", load_id=1, etag="v2")
     )
     bronze = table_of(
-        contracts.BRONZE_USERS, a_user(landed_at="2021-01-08 00:00:00", load_id=2, etag="v1")
+        schema.BRONZE_USERS, a_user(landed_at="2021-01-08 00:00:00", load_id=2, etag="v1")
     )
 
     assert rows(find_last_users(bronze, known, loads(2))) == []

@@ -6,8 +6,8 @@ import ibis
 import pytest
 
 from builders import table_of
-from lingokids import contracts
-from lingokids.rescue import count_unknown_keys
+from lingokids import schema
+from lingokids.validation.drift import count_unknown_keys
 
 
 def _unread(line: int, load: int = 1, key: str = "a.jsonl", **keys: str) -> dict:
@@ -27,7 +27,7 @@ def _counted(rows, *unread):
     usable = ibis.memtable(
         {"dataset": ["events"] * 2, "load_id": [1, 2], "usable_lines": [8, 5]}
     ).cast({"load_id": "int32"})
-    lines = table_of(contracts.UNREAD_LINES, *unread)
+    lines = table_of(schema.UNREAD_LINES, *unread)
     counted = rows(count_unknown_keys(lines, usable))
     return sorted(
         (
@@ -62,5 +62,5 @@ def test_types_and_loads_of_a_key_are_told_apart(rows):
 
 @pytest.mark.parametrize("column", ["unknown_keys", "rescued"])
 def test_the_contracts_of_lines_have_what_is_left_over(column):
-    assert column in contracts.UNREAD_LINES.columns
-    assert column in contracts.REJUDGED_EVENTS.columns
+    assert column in schema.UNREAD_LINES.columns
+    assert column in schema.REJUDGED_EVENTS.columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from builders import an_id, table_of
-from lingokids import contracts
+from lingokids import schema
 from lingokids.pipelines.marts.nodes import build_user_journeys, find_due_journeys
 
 
@@ -34,13 +34,13 @@ def test_those_with_a_due_day_or_a_journey_older_than_their_record_have_a_due_jo
     found = rows(
         find_due_journeys(
             table_of(
-                contracts.DUE_USER_DAYS,
+                schema.DUE_USER_DAYS,
                 {"date": "2021-01-05", "user_id": an_id(901)},
                 {"date": "2021-01-06", "user_id": an_id(901)},
             ),
-            table_of(contracts.STG_USERS, a_user(1), a_user(2, load_id=2), a_user(3), a_user(4)),
+            table_of(schema.STG_USERS, a_user(1), a_user(2, load_id=2), a_user(3), a_user(4)),
             table_of(
-                contracts.USER_JOURNEYS,
+                schema.USER_JOURNEYS,
                 journey | {"user_id": an_id(1)},
                 journey | {"user_id": an_id(2)},
                 journey | {"user_id": an_id(3), "compared_days": 14},
@@ -56,9 +56,9 @@ def journey(rows, user, *activity, days=7):
     """The journey of one user."""
     (built,) = rows(
         build_user_journeys(
-            table_of(contracts.STG_USERS, user),
-            table_of(contracts.USER_ACTIVITY_DAILY, *activity),
-            table_of(contracts.DUE_JOURNEYS, {"user_id": user["user_id"]}),
+            table_of(schema.STG_USERS, user),
+            table_of(schema.USER_ACTIVITY_DAILY, *activity),
+            table_of(schema.DUE_JOURNEYS, {"user_id": user["user_id"]}),
             {"month": "2021-01", "days": days},
         )
     )
@@ -127,9 +127,9 @@ def test_the_main_system_has_most_exits_and_of_equals_is_the_first_by_name(rows,
 
 def test_a_user_without_a_record_has_no_journey(rows):
     built = build_user_journeys(
-        table_of(contracts.STG_USERS),
-        table_of(contracts.USER_ACTIVITY_DAILY, played("2021-01-05")),
-        table_of(contracts.DUE_JOURNEYS, {"user_id": an_id(900)}),
+        table_of(schema.STG_USERS),
+        table_of(schema.USER_ACTIVITY_DAILY, played("2021-01-05")),
+        table_of(schema.DUE_JOURNEYS, {"user_id": an_id(900)}),
         {"month": "2021-01", "days": 7},
     )
 

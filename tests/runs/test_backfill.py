@@ -16,15 +16,15 @@ from builders import an_event_record
 
 NO_ARMS = ((1, None), (2, ""))
 ADDITIONS = {
-    "contracts/columns.py": (
+    "schema/columns.py": (
         '    "device_id": Column(',
         '    "experiment_arm": Column("string", "arm of the experiment"),\n',
     ),
-    "contracts/raw.py": (
+    "schema/raw.py": (
         '    Field("device_id",',
         '    Field("experiment_arm", "experiment.arm"),\n',
     ),
-    "contracts/silver.py": (
+    "schema/silver.py": (
         '        *("device_id", "device_brand", "device_model"),',
         '        "experiment_arm",\n',
     ),

@@ -6,9 +6,9 @@ import pytest
 from kedro.pipeline.node import Node
 
 from builders import an_event_record
-from lingokids import due
-from lingokids.contracts import NOTHING_DUE
-from lingokids.due import DueNode
+from lingokids.incremental import due
+from lingokids.incremental.due import DueNode
+from lingokids.schema import NOTHING_DUE
 
 FIND_WHAT_IS_DUE = {
     *("find_new_objects", "find_unstaged_loads", "find_unenriched_loads"),

@@ -10,9 +10,9 @@ import yaml
 
 from builders import an_event_record
 from conftest import ROOT
-from lingokids.datasets.raw.stores import FolderStore
 from lingokids.errors import LingokidsError
-from lingokids.preconditions import check_parameters
+from lingokids.runtime.preconditions import check_parameters
+from lingokids.storage.raw.stores import FolderStore
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ import duckdb
 import pytest
 
 from builders import an_event_record
-from lingokids.datasets.raw import memory
 from lingokids.errors import LingokidsError
+from lingokids.storage.raw import memory
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_tables_are_written_by_runs_only(begun_project):
 
 
 def test_an_unknown_arrival_is_refused():
-    from lingokids.datasets import ObjectsDataset
+    from lingokids.storage import ObjectsDataset
 
     with pytest.raises(LingokidsError, match="write modified or key"):
         ObjectsDataset(path="x", dataset="events", fields="EVENT_FIELDS", warehouse={}, arrival="x")

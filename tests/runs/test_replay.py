@@ -12,8 +12,9 @@ import pytest
 
 from builders import an_event_record, an_id
 from conftest import wait_for
-from lingokids import contracts, quality
-from lingokids.datasets.raw import lines as line_cutting
+from lingokids import schema
+from lingokids.storage.raw import lines as line_cutting
+from lingokids.validation import quality
 from published import assert_published, paths
 
 REASONS = "SELECT object_key, line_number, reason FROM quarantined_lines ORDER BY ALL"
@@ -25,7 +26,7 @@ def demanding():
     """A rule that is too strict: an event must name the child."""
     fields = tuple(
         replace(field, required=field.required or field.column == "child_id")
-        for field in contracts.EVENT_FIELDS
+        for field in schema.EVENT_FIELDS
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quality, "judge_events", partial(quality.judge, fields=fields))

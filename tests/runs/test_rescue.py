@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from builders import a_user_record, an_activity_record, an_event_record
-from lingokids import contracts, quality
+from lingokids import schema
+from lingokids.validation import quality
 
 LEFT_OVER = ("rescued_values", "unknown_keys")
 
@@ -118,10 +119,8 @@ def test_a_rebuild_from_raw_rescues_anew(project):
 @pytest.mark.slow
 def test_a_replayed_line_is_rescued_with_the_load_of_its_replay(project, monkeypatch):
     strict = tuple(
-        contracts.Field(field.column, field.path, required=True)
-        if field.column == "source"
-        else field
-        for field in contracts.EVENT_FIELDS
+        schema.Field(field.column, field.path, required=True) if field.column == "source" else field
+        for field in schema.EVENT_FIELDS
     )
     _deliver(project, plan="gold")
     with monkeypatch.context() as patch:

@@ -7,7 +7,7 @@ lingokids.benchmark.handwritten RAW_DIR DATABASE``; it prints one line of JSON: 
 of each stage, counts of rows and peak memory. With ``--two-marts`` it ends with the marts: no
 tables of users, nothing published.
 
-Table names, columns and meanings are those of ``contracts`` and ``quality``, written out again.
+Table names, columns and meanings are those of ``schema`` and ``quality``, written out again.
 It does less than the project where that is honest for a script: no ``stg_events`` beside the
 enriched events, no keys rescued, no window, no checks, no record of runs. Only local objects are
 read; an object lands at the ``<day>/<hour>/`` in its key, else when last modified. Unusable lines

@@ -3,7 +3,7 @@
 Here: the two marts, the tables of users, the published copy and Parquet, first and incrementally.
 Elsewhere: the events they are made of, and the order of it all (``handwritten``).
 
-Names, columns and meanings are those of ``contracts`` and ``metrics``, written out again; the
+Names, columns and meanings are those of ``schema`` and ``metrics``, written out again; the
 parameters are those of ``conf/base/parameters.yml``.
 """
 

@@ -1,7 +1,7 @@
 """Measures reading many small objects of a bucket: ``python -m lingokids.benchmark.objects``.
 
 Here: the objects, reading them with the project's client and with s3fs, and a whole ingestion.
-Elsewhere: both sides of the main job (``__main__``), the client (``datasets.s3``).
+Elsewhere: both sides of the main job (``__main__``), the client (``storage.s3``).
 
 The server is the one that MINIO_ENDPOINT, MINIO_ACCESS_KEY and MINIO_SECRET_KEY name; its
 credentials must allow making buckets. What is measured runs in a process of its own, start-up
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import s3fs
 
-    from lingokids.datasets.raw.stores import StoredObject
+    from lingokids.storage.raw.stores import StoredObject
 
 BUCKET = "benchmark-objects"
 EMPTY_BUCKET = "benchmark-nothing"
@@ -83,7 +83,7 @@ def _upload(objects: int, size: int) -> None:
     """Put the objects into the bucket, unless as many are there already."""
     import obstore
 
-    from lingokids.datasets.s3 import Client
+    from lingokids.storage.s3 import Client
 
     filesystem = _s3fs()
     if (found := len(filesystem.find(BUCKET))) == objects:
@@ -136,7 +136,7 @@ def _report(reader: str, objects: int) -> None:
 
 
 def _read_with_obstore() -> dict[str, float]:
-    from lingokids.datasets.raw.stores import open_store
+    from lingokids.storage.raw.stores import open_store
 
     store = open_store(f"s3://{BUCKET}", _credentials())
 

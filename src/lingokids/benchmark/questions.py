@@ -1,7 +1,7 @@
 """How soon the published copy answers: ``python -m lingokids.benchmark.questions COPY``.
 
 Here: which questions are asked, and the times of them. Elsewhere: asking (``questions``), the copy
-(``datasets.gold_copy``); ``python -m lingokids.benchmark --folder …`` leaves one in its folder.
+(``storage.gold_copy``); ``python -m lingokids.benchmark --folder …`` leaves one in its folder.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import time
 from itertools import groupby
 from pathlib import Path
 
-from lingokids.metrics import METRICS, Question
-from lingokids.questions import ask
+from lingokids.metrics import METRICS
+from lingokids.query import Question
+from lingokids.query.command import ask
 
 SMALLEST_GROUP = 5
 

@@ -1,7 +1,7 @@
 """What an operator may ask of the checks, and tune: the parameters ``checks``.
 
 Here: reading and refusing them. Elsewhere: what they do (``inspection``), the other parameters
-(``lingokids.parameters``).
+(``lingokids.schema.parameters``).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lingokids import contracts
-from lingokids.contracts import ERROR, OFF, WARN, Fresh, Rule
+from lingokids import schema
 from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.schema import ERROR, OFF, WARN, Fresh, Rule
 
 SEVERITIES = (ERROR, WARN, OFF)
 
@@ -43,7 +43,7 @@ class Asked:
         """The rules of a table that are not turned off."""
         return [
             rule
-            for rule in contracts.CONTRACTS[table_name].rules
+            for rule in schema.CONTRACTS[table_name].rules
             if self.severity_of(table_name, rule) != OFF
         ]
 
@@ -62,7 +62,7 @@ def check_parameters(parameters: dict[str, Any]) -> Asked:
     """
     table, rule = parameters["table"], parameters["rule"]
     if table is not None:
-        _refuse_unknown("checks.table", table, contracts.STORED)
+        _refuse_unknown("checks.table", table, schema.STORED)
     if rule is not None:
         _refuse_unknown_rule(rule, table)
     asked = Asked(
@@ -81,14 +81,14 @@ def _refuse_unknown(name: str, value: object, known: Any) -> None:
         hint = did_you_mean(str(value), known)
         raise LingokidsError(
             f"{name} is {value!r}, and there is none of that name.{hint} They stand in "
-            "src/lingokids/contracts/README.md."
+            "src/lingokids/schema/README.md."
         )
 
 
 def _refuse_unknown_rule(rule: object, table: str | None) -> None:
     having = [
         name
-        for name, contract in contracts.STORED.items()
+        for name, contract in schema.STORED.items()
         if rule in {known.name for known in contract.rules}
     ]
     if having and table not in (None, *having):
@@ -97,7 +97,7 @@ def _refuse_unknown_rule(rule: object, table: str | None) -> None:
             f"{', '.join(having)}. Name one of them as checks.table, or leave that out."
         )
     if not having:
-        tables = contracts.STORED if table is None else {table: contracts.STORED[table]}
+        tables = schema.STORED if table is None else {table: schema.STORED[table]}
         names = {known.name for contract in tables.values() for known in contract.rules}
         _refuse_unknown("checks.rule", rule, names)
 
@@ -106,7 +106,7 @@ def _refuse_to_check_nothing(asked: Asked) -> None:
     """An answer that nothing is wrong would be one that nobody looked for."""
     if asked.table is None and asked.rule is None:
         return
-    rules = [rule for name in contracts.STORED for rule in asked.asked_rules_of(name)]
+    rules = [rule for name in schema.STORED for rule in asked.asked_rules_of(name)]
     if not rules:
         raise LingokidsError(
             f"checks.severities turns off all that is asked for ({asked.rule or asked.table}): "
@@ -148,7 +148,7 @@ def _parse_severities(value: object) -> dict[str, str]:
     if flat:
         known = {
             f"{table}.{rule.name}"
-            for table, contract in contracts.STORED.items()
+            for table, contract in schema.STORED.items()
             for rule in contract.rules
         }
         for name in flat:

@@ -4,7 +4,7 @@ Here: rules of rows, which one pass over a table counts together, and rules of k
 which have a query each. Every expression is lazy Ibis. Elsewhere: running it (``inspection``).
 
 A condition that is NULL counts as neither true nor false in SQL, so each rule says which it is:
-see ``contracts.rules``.
+see ``schema.rules``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts
+from lingokids import schema
 from lingokids.checks.results import MOST_EXAMPLES
-from lingokids.contracts import (
+from lingokids.schema import (
     Accepted,
     AddsUp,
     Fresh,
@@ -247,12 +247,12 @@ def with_source(failed: ir.Table, other: Callable[[str], ir.Table]) -> ir.Table:
     """
     some = failed.limit(MOST_EXAMPLES)
     event = ("event_id", "landed_at", "load_id")
-    if set(contracts.DELIVERY) <= set(some.columns) or not set(event) <= set(some.columns):
+    if set(schema.DELIVERY) <= set(some.columns) or not set(event) <= set(some.columns):
         return some
     lines = (
         other("bronze_events")
         .semi_join(some, event)
-        .anti_join(other("superseded_deliveries"), contracts.DELIVERY)
+        .anti_join(other("superseded_deliveries"), schema.DELIVERY)
         .select(*event, "object_key", "line_number")
     )
     return some.left_join(lines, event).select(*some.columns, "object_key", "line_number")

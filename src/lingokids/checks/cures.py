@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 
 OF_A_RUN = (
     "Every table is as it was. Mend the node or the source, or the rule in "
-    "contracts/promises.py if the promise changed, and run again"
+    "schema/promises.py if the promise changed, and run again"
 )
 _OF_BRONZE = (
     "Nothing was changed. If bronze or the ledger was changed by hand, make all tables anew from "

@@ -12,12 +12,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lingokids import contracts
+from lingokids import schema
 from lingokids.checks.results import FAILED, MOST_EXAMPLES, WARNED, Result
-from lingokids.runs import insert_records
+from lingokids.storage.records import insert_records
 
 if TYPE_CHECKING:
-    from lingokids.datasets.warehouse import Warehouse
+    from lingokids.storage.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
 MOST_PAGES = 100
@@ -28,7 +28,7 @@ def record(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
     """Keep what was found, in the transaction in hand."""
     insert_records(
         warehouse,
-        contracts.CHECK_RESULTS,
+        schema.CHECK_RESULTS,
         [
             {
                 "run_id": run_id,
@@ -45,7 +45,7 @@ def record(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
     )
     insert_records(
         warehouse,
-        contracts.CHECK_FAILURES,
+        schema.CHECK_FAILURES,
         [
             {
                 "run_id": run_id,

@@ -1,7 +1,7 @@
 """Checks of a run: on the rows it changed before its commit, or on whole tables on demand.
 
 Here: which rules are checked on which rows, and what follows from them. Elsewhere: the rules
-(``contracts``), their queries (``conditions``) and how those are answered (``reading``), what to
+(``schema``), their queries (``conditions``) and how those are answered (``reading``), what to
 do about a broken rule (``cures``), where results are kept (``evidence``), when a run is checked
 and rolled back (``hooks``).
 """
@@ -16,12 +16,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from lingokids import contracts
+from lingokids import schema
 from lingokids.checks import cures
 from lingokids.checks.asked import Asked
 from lingokids.checks.reading import Reader, UnreadableError
 from lingokids.checks.results import FAILED, HELD, MOST_EXAMPLES, SKIPPED, WARNED, Example, Result
-from lingokids.contracts import (
+from lingokids.errors import LingokidsError
+from lingokids.schema import (
     OFF,
     WARN,
     Contract,
@@ -34,20 +35,19 @@ from lingokids.contracts import (
     Steady,
     Unique,
 )
-from lingokids.errors import LingokidsError
-from lingokids.runs import RECORDS
+from lingokids.storage.records import RECORDS
 
 if TYPE_CHECKING:
     from lingokids.checks.conditions import Scope
-    from lingokids.datasets.tables import TableDataset
-    from lingokids.datasets.warehouse import Warehouse
+    from lingokids.storage.tables import TableDataset
+    from lingokids.storage.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
 
 #: Tables that one statement after another makes together: where one of them is, all were.
 _MADE_TOGETHER = (
     {contract.table_name for contract in RECORDS},
-    {contracts.CHECK_RESULTS.table_name, contracts.CHECK_FAILURES.table_name},
+    {schema.CHECK_RESULTS.table_name, schema.CHECK_FAILURES.table_name},
 )
 
 
@@ -97,7 +97,7 @@ class Inspection:
             if change.is_kept and (change.rows_inserted or change.rows_deleted)
         )
         for name in changed:
-            contract = contracts.CONTRACTS[name]
+            contract = schema.CONTRACTS[name]
             rules = [rule for rule in self._asked.rules_of(name) if _is_of_changes(rule)]
             if contract.promise.each_run and rules:
                 self._check(contract, rules, self._changed_rows(self._tables[name]))
@@ -107,13 +107,13 @@ class Inspection:
         self.about = "Checked: whole tables."
         due = set(self._reader.all(self._tables["due_checks"].load()))
         there, dropped = self._warehouse.tables, self._dropped()
-        if not there & set(contracts.STORED):
+        if not there & set(schema.STORED):
             raise LingokidsError("There is no table to check yet: uv run kedro run makes them.")
         if self._asked.table is not None and self._asked.table not in there | dropped:
             raise LingokidsError(
                 f"{self._asked.table} is not there yet: uv run kedro run makes it."
             )
-        for name, contract in contracts.STORED.items():
+        for name, contract in schema.STORED.items():
             asked = [
                 rule
                 for rule in contract.rules
@@ -193,7 +193,7 @@ class Inspection:
             written = {name for (name,) in self._reader.all(steps)}
         for together in _MADE_TOGETHER:
             written |= together if together & there else set()
-        return (written & set(contracts.STORED)) - there
+        return (written & set(schema.STORED)) - there
 
     # --- checking ---
 
@@ -296,7 +296,7 @@ class Inspection:
             unreadable = [Example({"table": contract.table_name}, {"is": error.cause})]
             self._append_schema(contract, len(promised), unreadable, 0.0)
             return []
-        found = contracts.nullable(stored)
+        found = schema.nullable(stored)
         wrong = {
             name: f"{found.get(name, 'missing')}, promised {dtype}"
             for name, dtype in promised.items()

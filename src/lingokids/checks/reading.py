@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import ibis
 
-from lingokids import contracts
-from lingokids.datasets.tables import no_rows
-from lingokids.datasets.warehouse import out_of_room
+from lingokids import schema
 from lingokids.errors import LingokidsError
-from lingokids.runs import kept_table
+from lingokids.storage.records import kept_table
+from lingokids.storage.tables import no_rows
+from lingokids.storage.warehouse import out_of_room
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from lingokids.datasets.warehouse import Warehouse
+    from lingokids.storage.warehouse import Warehouse
 
 
 class UnreadableError(LingokidsError):
@@ -43,11 +43,11 @@ class Reader:
 
     def table(self, name: str) -> ir.Table:
         """A table; one that is not there is taken for empty, and not made: a check makes none."""
-        contract = contracts.CONTRACTS[name]
+        contract = schema.CONTRACTS[name]
         if name in self._warehouse.tables:
             return kept_table(self._warehouse, contract).load()
-        schema = contract.nullable_schema
-        return self._warehouse.writer.sql(no_rows(schema), schema=schema)
+        columns = contract.nullable_schema
+        return self._warehouse.writer.sql(no_rows(columns), schema=columns)
 
     def columns(self, name: str) -> ibis.Schema:
         """The columns that are stored.

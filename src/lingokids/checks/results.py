@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from lingokids.contracts import ERROR, Rule
 from lingokids.errors import in_one_line
+from lingokids.schema import ERROR, Rule
 
 MOST_EXAMPLES = 1_000
 #: Failing rows told in a sentence, where the rule has words for them.

@@ -1,7 +1,7 @@
 """Whether a day is far from what the days before it were.
 
 Here: the robust z-score, on a handful of numbers a day. Elsewhere: how the numbers come out of a
-table (``conditions``), which of them are judged (``contracts.promises``).
+table (``conditions``), which of them are judged (``schema.promises``).
 """
 
 from __future__ import annotations

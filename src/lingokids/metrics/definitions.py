@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import ibis
 from ibis import _
 
-from lingokids import contracts
-from lingokids.contracts import CONTENT, GROWTH, PRODUCT
+from lingokids import schema
 from lingokids.metrics.kinds import Count, HeadCount, Measure, Metric, Rate
 from lingokids.metrics.subjects import REGISTRATION, RETENTION, SUBSCRIPTION
+from lingokids.schema import CONTENT, GROWTH, PRODUCT
 
 if TYPE_CHECKING:
     from ibis.common.deferred import Deferred
@@ -39,7 +39,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
     ),
     Measure(
         name="total_time_spent",
-        of_events=_.duration_seconds.sum().fill_null(0).cast(contracts.TOTAL_SECONDS),
+        of_events=_.duration_seconds.sum().fill_null(0).cast(schema.TOTAL_SECONDS),
         formula="sum of duration_seconds",
         unit="s",
         owner=PRODUCT,
@@ -47,7 +47,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
     ),
     Measure(
         name="capped_time_spent",
-        of_events=_.capped_seconds.sum().fill_null(0).cast(contracts.TOTAL_SECONDS),
+        of_events=_.capped_seconds.sum().fill_null(0).cast(schema.TOTAL_SECONDS),
         formula="sum of duration_seconds, each at most duration_cap_seconds",
         unit="s",
         owner=PRODUCT,
@@ -65,9 +65,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
     ),
     Count(
         name="time_beyond_cap",
-        of_rows=(_.total_time_spent.sum() - _.capped_time_spent.sum()).cast(
-            contracts.TOTAL_SECONDS
-        ),
+        of_rows=(_.total_time_spent.sum() - _.capped_time_spent.sum()).cast(schema.TOTAL_SECONDS),
         formula="total_time_spent - capped_time_spent",
         unit="s",
         owner=PRODUCT,
@@ -378,7 +376,7 @@ USER_MEASURES: dict[str, Deferred] = {
 }
 
 #: Those of them that every table of measures has: no more than the columns of an event.
-MEASURES: dict[str, Deferred] = {name: USER_MEASURES[name] for name in contracts.MEASURES}
+MEASURES: dict[str, Deferred] = {name: USER_MEASURES[name] for name in schema.MEASURES}
 
 
 def parts_of(names: Iterable[str]) -> dict[str, Metric]:

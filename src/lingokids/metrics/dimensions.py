@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lingokids import contracts
+from lingokids import schema
 from lingokids.metrics.subjects import first_day_of_week
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Dimension:
     @property
     def meaning(self) -> str:
         """What it is."""
-        return self.own_meaning or contracts.COLUMNS[self.name].meaning
+        return self.own_meaning or schema.COLUMNS[self.name].meaning
 
 
 _DIMENSIONS = (

@@ -1,7 +1,7 @@
 """The glossary: what every metric, dimension and period means, as a page made of the definitions.
 
 Here: the page's words and layout. Elsewhere: the definitions themselves (``definitions``), the
-meaning of a column (``contracts``).
+meaning of a column (``schema``).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ibis import _
 
-from lingokids import contracts
+from lingokids import schema
 from lingokids.metrics.subjects import ACTIVITY, Subject
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Measure(Definition):
     @property
     def of_rows(self) -> Deferred:
         """Its value over rows of its subject."""
-        return _[self.name].sum().fill_null(0).cast(contracts.COLUMNS[self.name].type)
+        return _[self.name].sum().fill_null(0).cast(schema.COLUMNS[self.name].type)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts
+from lingokids import schema
 
 
 def with_sessions(
@@ -40,7 +40,7 @@ def with_sessions(
     left_before = events.occurred_at.lag().over(
         group_by=[events.user_id, events["date"]], order_by=[events.occurred_at, events.event_id]
     )
-    timed = events.mutate(capped_seconds=capped.cast(contracts.SECONDS), left_before=left_before)
+    timed = events.mutate(capped_seconds=capped.cast(schema.SECONDS), left_before=left_before)
     opened_at = timed.occurred_at - (timed.capped_seconds * 1_000).cast("int64").as_interval("ms")
     ends_at = timed.left_before + ibis.interval(minutes=session_gap_minutes)
     begins = timed.left_before.isnull() | (opened_at > ends_at)

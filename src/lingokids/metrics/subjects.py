@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import ibis
 from ibis import _
 
-from lingokids import contracts
+from lingokids import schema
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -92,7 +92,7 @@ _PEOPLE = ("country_code", "main_os_name")
 
 ACTIVITY = Subject(
     name="activity",
-    table_name=contracts.USER_ACTIVITY_DAILY.table_name,
+    table_name=schema.USER_ACTIVITY_DAILY.table_name,
     counts="Activities that users left (`activity_exit`), each event once, by its last delivery.",
     day="UTC day of the event",
     dimensions=(
@@ -105,7 +105,7 @@ ACTIVITY = Subject(
 
 REGISTRATION = Subject(
     name="registration",
-    table_name=contracts.USER_JOURNEYS.table_name,
+    table_name=schema.USER_JOURNEYS.table_name,
     counts="Registered users, and how far they came since, by their last record.",
     day="UTC day of the registration",
     dimensions=_PEOPLE,
@@ -114,7 +114,7 @@ REGISTRATION = Subject(
 
 RETENTION = Subject(
     name="retention",
-    table_name=contracts.USER_JOURNEYS.table_name,
+    table_name=schema.USER_JOURNEYS.table_name,
     counts="Registered users in each ISO week after that of their registration which was observed "
     "whole: from the first day with activity to the last.",
     day="UTC day of the registration: `--grain week` makes a row of each cohort",
@@ -124,7 +124,7 @@ RETENTION = Subject(
 
 SUBSCRIPTION = Subject(
     name="subscription",
-    table_name=contracts.USER_JOURNEYS.table_name,
+    table_name=schema.USER_JOURNEYS.table_name,
     counts="Subscribers, and the activities they completed in the `subscription_impact.days` "
     "before and after the day on which the subscription began, that day in neither.",
     day="UTC day on which the subscription began",

@@ -2,7 +2,7 @@
 
 Here: each kind of broken line, by dataset, and how a field of a JSON text is put or dropped.
 Elsewhere: which lines break, and when (``events``, ``users``, ``activities``); what the pipelines
-call unusable (``lingokids.quality``).
+call unusable (``lingokids.validation.quality``).
 """
 
 import re

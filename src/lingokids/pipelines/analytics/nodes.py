@@ -12,7 +12,8 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, metrics, parameters
+from lingokids import metrics, schema
+from lingokids.schema import parameters
 
 
 def answer_completion_rate(activity_events: ir.Table, activities: ir.Table) -> ir.Table:
@@ -33,7 +34,7 @@ def answer_completion_rate(activity_events: ir.Table, activities: ir.Table) -> i
         completion_percentage=metrics.percentage(
             measured.activities_completed, measured.activities_played
         )
-    ).pipe(_as_promised, contracts.Q1_COMPLETION_RATE)
+    ).pipe(_as_promised, schema.Q1_COMPLETION_RATE)
 
 
 def answer_price_tier_engagement(activity_events: ir.Table, activities: ir.Table) -> ir.Table:
@@ -59,7 +60,7 @@ def answer_price_tier_engagement(activity_events: ir.Table, activities: ir.Table
         completion_percentage=metrics.percentage(
             measured.activities_completed, measured.activities_played
         ),
-    ).pipe(_as_promised, contracts.Q2_PRICE_TIER_ENGAGEMENT)
+    ).pipe(_as_promised, schema.Q2_PRICE_TIER_ENGAGEMENT)
 
 
 def answer_subscription_impact(
@@ -102,7 +103,7 @@ def answer_subscription_impact(
         change_percentage=metrics.percentage(
             by_platform.after - by_platform.before, by_platform.before
         ),
-    ).pipe(_as_promised, contracts.Q3_SUBSCRIPTION_IMPACT)
+    ).pipe(_as_promised, schema.Q3_SUBSCRIPTION_IMPACT)
 
 
 def _exits(activity_events: ir.Table) -> ir.Table:
@@ -111,5 +112,5 @@ def _exits(activity_events: ir.Table) -> ir.Table:
     )
 
 
-def _as_promised(answer: ir.Table, contract: contracts.Contract) -> ir.Table:
+def _as_promised(answer: ir.Table, contract: schema.Contract) -> ir.Table:
     return answer.select(contract.columns).cast(contract.nullable_schema)

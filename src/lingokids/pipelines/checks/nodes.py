@@ -1,7 +1,7 @@
 """Checks: which rules of which tables are to be checked.
 
 Here: the list of what is due. Elsewhere: what a rule is and which table has which
-(``contracts``), how it is checked and what is kept of it (``checks``), because a check is
+(``schema``), how it is checked and what is kept of it (``checks``), because a check is
 part of every run, not of this pipeline alone.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from lingokids import checks, contracts
+from lingokids import checks, schema
 
 
 def find_due_checks(parameters: dict[str, Any]) -> ir.Table:
@@ -26,7 +26,7 @@ def find_due_checks(parameters: dict[str, Any]) -> ir.Table:
     asked = checks.check_parameters(parameters)
     due = [
         {"table_name": name, "rule": rule.name}
-        for name in contracts.STORED
+        for name in schema.STORED
         for rule in asked.asked_rules_of(name)
     ]
-    return ibis.memtable(due, schema=contracts.DUE_CHECKS.schema)
+    return ibis.memtable(due, schema=schema.DUE_CHECKS.schema)

@@ -12,7 +12,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, parameters, windows
+from lingokids import schema
+from lingokids.incremental import windows
+from lingokids.schema import parameters
 
 MILESTONES = (
     *("trial_start_at", "trial_end_at"),
@@ -72,7 +74,7 @@ def find_outdated_events(
         in_window = known_enriched.filter(asked.covers(_.date))
         outdated.append(_named(in_window, is_replaced=True))
     by_row = ibis.union(*outdated).group_by(ROW).aggregate(is_replaced=_.is_replaced.any())
-    return known_enriched.inner_join(by_row, ROW).select(contracts.OUTDATED_EVENTS.columns)
+    return known_enriched.inner_join(by_row, ROW).select(schema.OUTDATED_EVENTS.columns)
 
 
 def enrich_events(
@@ -105,7 +107,7 @@ def enrich_events(
     activities = stg_activities.select("activity_id", *DESCRIPTION)
     joined = due.left_join(users, "user_id").left_join(activities, "activity_id")
     return joined.mutate(subscription_status=subscription_status(joined)).select(
-        contracts.ENRICHED_EVENTS.columns
+        schema.ENRICHED_EVENTS.columns
     )
 
 
@@ -178,7 +180,7 @@ def mark_changed_user_days(
     changed = ibis.union(
         due.select("date", "user_id"), outdated_events.select("date", "user_id"), distinct=True
     )
-    return changed.inner_join(in_part, "date").select(contracts.CHANGED_USER_DAYS.columns)
+    return changed.inner_join(in_part, "date").select(schema.CHANGED_USER_DAYS.columns)
 
 
 def record_enriched_loads(unenriched_loads: ir.Table) -> ir.Table:
@@ -239,7 +241,7 @@ def _outdated_by_users(
         .group_by("user_id")
         .aggregate(
             changed_from=ibis.ifelse(
-                _.changed_from.isnull().any(), ibis.null(contracts.INSTANT), _.changed_from.min()
+                _.changed_from.isnull().any(), ibis.null(schema.INSTANT), _.changed_from.min()
             )
         )
     )

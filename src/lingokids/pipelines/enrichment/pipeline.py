@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from lingokids.due import DueNode
+from lingokids.incremental.due import DueNode
 from lingokids.pipelines.enrichment.nodes import (
     enrich_events,
     find_outdated_events,

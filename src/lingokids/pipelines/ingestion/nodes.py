@@ -1,7 +1,7 @@
 """Ingestion: new raw objects become bronze rows, quarantined lines and ledger entries.
 
 Here: which objects are new, and where each line goes. Elsewhere: what makes a line unusable
-(``quality``), how objects are listed and read (``datasets.raw``).
+(``quality``), how objects are listed and read (``storage.raw``).
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, parameters, quality, rescue, windows
-from lingokids.contracts import Contract, RawSource
+from lingokids import schema
+from lingokids.incremental import windows
+from lingokids.schema import Contract, RawSource, parameters
+from lingokids.validation import drift, quality
 
 
 def find_new_objects(
@@ -49,7 +51,7 @@ def find_new_objects(
     )
     new = listed.anti_join(known_objects, ["dataset", "object_key", "etag"])
     next_load = windows.find_next_load(known_objects, known_replayed_lines)
-    return new.cross_join(next_load).select(contracts.NEW_OBJECTS.columns)
+    return new.cross_join(next_load).select(schema.NEW_OBJECTS.columns)
 
 
 def ingest_events(
@@ -58,9 +60,9 @@ def ingest_events(
     """Read the new event objects into bronze rows, unusable and unread lines, and counts."""
     for lines, objects in raw_events.read(new_objects, quality.judge_events):
         yield (
-            _usable(lines, contracts.BRONZE_EVENTS),
+            _usable(lines, schema.BRONZE_EVENTS),
             _unusable(lines, "events"),
-            rescue.unread_lines(lines, "events"),
+            drift.unread_lines(lines, "events"),
             _counts(lines, objects),
         )
 
@@ -71,9 +73,9 @@ def ingest_users(
     """Read the new user objects into bronze rows, unusable and unread lines, and counts."""
     for lines, objects in raw_users.read(new_objects, quality.judge_users):
         yield (
-            _usable(lines, contracts.BRONZE_USERS),
+            _usable(lines, schema.BRONZE_USERS),
             _unusable(lines, "users"),
-            rescue.unread_lines(lines, "users"),
+            drift.unread_lines(lines, "users"),
             _counts(lines, objects),
         )
 
@@ -84,9 +86,9 @@ def ingest_activities(
     """Read the new activity objects into bronze rows, unusable and unread lines, and counts."""
     for lines, objects in raw_activities.read(new_objects, quality.judge_activities):
         yield (
-            _usable(lines, contracts.BRONZE_ACTIVITIES),
+            _usable(lines, schema.BRONZE_ACTIVITIES),
             _unusable(lines, "activities"),
-            rescue.unread_lines(lines, "activities"),
+            drift.unread_lines(lines, "activities"),
             _counts(lines, objects),
         )
 
@@ -109,7 +111,7 @@ def rescue_values(
     Grain: one row per line that has any.
     """
     unread = ibis.union(unread_events, unread_users, unread_activities)
-    return unread.select(contracts.RESCUED_VALUES.columns)
+    return unread.select(schema.RESCUED_VALUES.columns)
 
 
 def find_unknown_keys(
@@ -134,7 +136,7 @@ def find_unknown_keys(
         .group_by("dataset", "load_id")
         .aggregate(usable_lines=_.kept.sum().cast("int64"))
     )
-    return rescue.count_unknown_keys(unread, usable)
+    return drift.count_unknown_keys(unread, usable)
 
 
 def record_objects(
@@ -160,7 +162,7 @@ def record_objects(
         quarantined=_.quarantined.sum().cast("int64"),
     )
     return new_objects.inner_join(by_object, ["dataset", "object_key", "etag"]).select(
-        contracts.INGESTED_OBJECTS.columns
+        schema.INGESTED_OBJECTS.columns
     )
 
 
@@ -172,7 +174,7 @@ def _unusable(lines: ir.Table, dataset: str) -> ir.Table:
     return (
         lines.filter(_.reason.notnull())
         .mutate(dataset=ibis.literal(dataset))
-        .select(contracts.QUARANTINED_LINES.columns)
+        .select(schema.QUARANTINED_LINES.columns)
     )
 
 

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from lingokids.due import DueNode
+from lingokids.incremental.due import DueNode
 from lingokids.pipelines.ingestion.nodes import (
     find_new_objects,
     find_unknown_keys,

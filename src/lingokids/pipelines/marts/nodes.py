@@ -12,7 +12,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, metrics, parameters, windows
+from lingokids import metrics, schema
+from lingokids.incremental import windows
+from lingokids.schema import parameters
 
 
 def find_due_days(
@@ -110,9 +112,9 @@ def build_engagement_metrics(
     """
     events = intermediate_activity_events_enriched.semi_join(due_days, "date")
     sliced = _sliced(events, os_names)
-    measured = sliced.group_by(contracts.ENGAGEMENT_GRAIN).aggregate(**metrics.MEASURES)
+    measured = sliced.group_by(schema.ENGAGEMENT_GRAIN).aggregate(**metrics.MEASURES)
     return measured.mutate(completion_rate=metrics.RATES["completion_rate"]).select(
-        contracts.ACTIVITY_ENGAGEMENT_METRICS.columns
+        schema.ACTIVITY_ENGAGEMENT_METRICS.columns
     )
 
 
@@ -141,13 +143,13 @@ def build_user_activity(
     due = ["date", "user_id"]
     events = intermediate_activity_events_enriched.semi_join(due_user_days, due)
     timed = metrics.with_sessions(events, duration_cap_seconds, session_gap_minutes)
-    played = _sliced(timed, os_names).group_by(contracts.USER_ACTIVITY_GRAIN)
+    played = _sliced(timed, os_names).group_by(schema.USER_ACTIVITY_GRAIN)
     activity = played.aggregate(
         # an activity has one name, so any aggregate that ignores NULL finds it
         activity_name=_.activity_name.max(),
         **metrics.USER_MEASURES,
     )
-    return activity.select(contracts.USER_ACTIVITY_DAILY.columns)
+    return activity.select(schema.USER_ACTIVITY_DAILY.columns)
 
 
 def build_user_journeys(
@@ -208,7 +210,7 @@ def build_user_journeys(
         },
         active_weeks=_.active_weeks.sort().fill_null(ibis.literal([], "array<int64>")),
         compared_days=ibis.literal(compared_days, "int32"),
-    ).select(contracts.USER_JOURNEYS.columns)
+    ).select(schema.USER_JOURNEYS.columns)
 
 
 def rank_activities(
@@ -235,7 +237,7 @@ def rank_activities(
     return played.mutate(
         rank_by_count=_rank_within_day(played.activities_played),
         rank_by_time=_rank_within_day(played.total_time_spent),
-    ).select(contracts.ACTIVITY_POPULARITY_DAILY.columns)
+    ).select(schema.ACTIVITY_POPULARITY_DAILY.columns)
 
 
 def record_gold_days(due_days: ir.Table) -> ir.Table:
@@ -243,7 +245,7 @@ def record_gold_days(due_days: ir.Table) -> ir.Table:
 
     Grain: one row per rebuilt day.
     """
-    return due_days.select(contracts.GOLD_DAYS.columns)
+    return due_days.select(schema.GOLD_DAYS.columns)
 
 
 def _sliced(events: ir.Table, os_names: dict[str, str]) -> ir.Table:

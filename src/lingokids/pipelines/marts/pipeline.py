@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from lingokids.due import DueNode
+from lingokids.incremental.due import DueNode
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
     build_user_activity,

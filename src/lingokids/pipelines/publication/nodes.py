@@ -1,7 +1,7 @@
 """Publication: what of the warehouse is offered to readers as files.
 
 Here: which tables and rows are offered, and the day by which a file is cut. Elsewhere: which of
-them the lake has not got yet, and the files (``datasets``).
+them the lake has not got yet, and the files (``storage``).
 """
 
 from __future__ import annotations

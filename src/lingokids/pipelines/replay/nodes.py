@@ -1,7 +1,7 @@
 """Replay: quarantined lines are judged again, and those that are usable now enter bronze.
 
 Here: which lines are judged again, and what changes with a verdict. Elsewhere: the verdict itself
-(``quality``), parsing a line and reading an object again (``datasets.raw``), what bronze's new
+(``quality``), parsing a line and reading an object again (``storage.raw``), what bronze's new
 lines change in silver (the staging pipeline).
 
 A line is judged by its text, which is kept whole; where it is not (``TEXT_IS_NOT_WHOLE``), by the
@@ -17,11 +17,13 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, quality, rescue, windows
-from lingokids.contracts import Contract, RawSource
+from lingokids import schema
+from lingokids.incremental import windows
+from lingokids.schema import Contract, RawSource
+from lingokids.validation import drift, quality
 
 OBJECT = ("dataset", "object_key", "etag")
-LINE = ("dataset", *contracts.DELIVERY)
+LINE = ("dataset", *schema.DELIVERY)
 _IF_GONE = "its lines of which quarantine has not the whole text stay there"
 
 
@@ -44,7 +46,7 @@ def rejudge_events(
     raw_events: RawSource, known_quarantined_lines: ir.Table, objects_to_reread: ir.Table
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Judge the quarantined lines of the events again; and name the objects read for it."""
-    dataset = _Dataset("events", raw_events, quality.judge_events, contracts.REJUDGED_EVENTS)
+    dataset = _Dataset("events", raw_events, quality.judge_events, schema.REJUDGED_EVENTS)
     yield from _rejudge(dataset, known_quarantined_lines, objects_to_reread)
 
 
@@ -52,7 +54,7 @@ def rejudge_users(
     raw_users: RawSource, known_quarantined_lines: ir.Table, objects_to_reread: ir.Table
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Judge the quarantined lines of the users again; and name the objects read for it."""
-    dataset = _Dataset("users", raw_users, quality.judge_users, contracts.REJUDGED_USERS)
+    dataset = _Dataset("users", raw_users, quality.judge_users, schema.REJUDGED_USERS)
     yield from _rejudge(dataset, known_quarantined_lines, objects_to_reread)
 
 
@@ -62,7 +64,7 @@ def rejudge_activities(
     """Judge the quarantined lines of the activities again; and name the objects read for it."""
     yield from _rejudge(
         _Dataset(
-            "activities", raw_activities, quality.judge_activities, contracts.REJUDGED_ACTIVITIES
+            "activities", raw_activities, quality.judge_activities, schema.REJUDGED_ACTIVITIES
         ),
         known_quarantined_lines,
         objects_to_reread,
@@ -83,10 +85,10 @@ def find_changed_lines(
     Grain: one row per line. A line is ``gone`` if its object, read again, has not got it: the
     rest of a damaged gzip, say, that can be decompressed now.
     """
-    columns = (*contracts.DELIVERY, "is_blank", "line_text", "reason", "past_reason")
+    columns = (*schema.DELIVERY, "is_blank", "line_text", "reason", "past_reason")
     judged = ibis.union(
         *(
-            lines.select(*columns, *contracts.ARRIVAL).mutate(dataset=ibis.literal(dataset))
+            lines.select(*columns, *schema.ARRIVAL).mutate(dataset=ibis.literal(dataset))
             for dataset, lines in (
                 ("events", rejudged_events),
                 ("users", rejudged_users),
@@ -109,8 +111,8 @@ def find_changed_lines(
         .mutate(outcome=ibis.literal("gone"), past_reason=_.reason)
     )
     return ibis.union(
-        changed.select(contracts.CHANGED_LINES.columns),
-        gone.select(contracts.CHANGED_LINES.columns),
+        changed.select(schema.CHANGED_LINES.columns),
+        gone.select(schema.CHANGED_LINES.columns),
     )
 
 
@@ -139,9 +141,9 @@ def replay_bronze(
         that arrival order is as if the line had been usable from the start.
     """
     return (
-        _usable(rejudged_events, replay_load, contracts.BRONZE_EVENTS),
-        _usable(rejudged_users, replay_load, contracts.BRONZE_USERS),
-        _usable(rejudged_activities, replay_load, contracts.BRONZE_ACTIVITIES),
+        _usable(rejudged_events, replay_load, schema.BRONZE_EVENTS),
+        _usable(rejudged_users, replay_load, schema.BRONZE_USERS),
+        _usable(rejudged_activities, replay_load, schema.BRONZE_ACTIVITIES),
     )
 
 
@@ -165,7 +167,7 @@ def rescue_replayed_values(
             ("activities", rejudged_activities),
         )
     ]
-    unread = ibis.union(*(rescue.unread_lines(lines, dataset) for dataset, lines in judged))
+    unread = ibis.union(*(drift.unread_lines(lines, dataset) for dataset, lines in judged))
     usable = ibis.union(
         *(
             lines.group_by("load_id")
@@ -175,8 +177,8 @@ def rescue_replayed_values(
         )
     )
     return (
-        unread.select(contracts.RESCUED_VALUES.columns),
-        rescue.count_unknown_keys(unread, usable),
+        unread.select(schema.RESCUED_VALUES.columns),
+        drift.count_unknown_keys(unread, usable),
     )
 
 
@@ -186,7 +188,7 @@ def record_replayed_lines(changed_lines: ir.Table, replay_load: ir.Table) -> ir.
     Grain: one row per line.
     """
     usable = changed_lines.filter(_.outcome == "usable").rename(quarantined_by_load="load_id")
-    return usable.cross_join(replay_load).select(contracts.REPLAYED_LINES.columns)
+    return usable.cross_join(replay_load).select(schema.REPLAYED_LINES.columns)
 
 
 def requarantine_lines(changed_lines: ir.Table) -> ir.Table:
@@ -196,7 +198,7 @@ def requarantine_lines(changed_lines: ir.Table) -> ir.Table:
     that is usable now, blank or gone is in quarantine no more.
     """
     unusable = changed_lines.filter(_.outcome == "unusable")
-    return unusable.select(contracts.QUARANTINED_LINES.columns)
+    return unusable.select(schema.QUARANTINED_LINES.columns)
 
 
 def recount_objects(changed_lines: ir.Table, known_objects: ir.Table) -> ir.Table:
@@ -218,12 +220,12 @@ def recount_objects(changed_lines: ir.Table, known_objects: ir.Table) -> ir.Tabl
     return (
         recounted.filter(is_other)
         .mutate(lines=_.blank + _.kept + _.quarantined)
-        .select(contracts.INGESTED_OBJECTS.columns)
+        .select(schema.INGESTED_OBJECTS.columns)
     )
 
 
 def _not_whole(quarantined: ir.Table) -> ir.Table:
-    return quarantined.filter(_.reason.isin(contracts.TEXT_IS_NOT_WHOLE))
+    return quarantined.filter(_.reason.isin(schema.TEXT_IS_NOT_WHOLE))
 
 
 class _Dataset(NamedTuple):
@@ -245,21 +247,21 @@ def _rejudge(
     """
     quarantined = known_quarantined_lines.filter(_.dataset == dataset.name)
     objects = objects_to_reread.filter(_.dataset == dataset.name)
-    past = quarantined.select(*contracts.DELIVERY, past_reason=_.reason)
-    is_whole = quarantined.reason.notin(contracts.TEXT_IS_NOT_WHOLE)
+    past = quarantined.select(*schema.DELIVERY, past_reason=_.reason)
+    is_whole = quarantined.reason.notin(schema.TEXT_IS_NOT_WHOLE)
     by_text = dataset.source.judge_texts(quarantined.filter(is_whole), dataset.judge)
     yield (
-        by_text.inner_join(past, contracts.DELIVERY).select(dataset.rejudged.columns),
+        by_text.inner_join(past, schema.DELIVERY).select(dataset.rejudged.columns),
         objects.select("object_key", "etag").limit(0),
     )
     ends = objects.select("object_key", "etag", lines_before=_.lines)
     for lines, read in dataset.source.read(objects, dataset.judge, if_gone=_IF_GONE):
         known = (
-            lines.left_join(past, contracts.DELIVERY)
-            .drop(*(f"{column}_right" for column in contracts.DELIVERY))
+            lines.left_join(past, schema.DELIVERY)
+            .drop(*(f"{column}_right" for column in schema.DELIVERY))
             .inner_join(ends, ["object_key", "etag"])
         )
-        is_open = known.past_reason.isin(contracts.TEXT_IS_NOT_WHOLE)
+        is_open = known.past_reason.isin(schema.TEXT_IS_NOT_WHOLE)
         is_beyond = known.line_number > known.lines_before
         yield (
             known.filter(is_open | is_beyond).select(dataset.rejudged.columns),

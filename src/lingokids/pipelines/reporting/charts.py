@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lingokids import metrics
+from lingokids import query
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -32,7 +32,7 @@ _MOST = 10
 
 def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
     """Completion rate per week and country; what too few users stand behind stays empty."""
-    rows = metrics.rows_of(shown_groups, "week", "country_code")
+    rows = query.rows_of(shown_groups, "week", "country_code")
     weeks = sorted({row["week"] for row in rows})
     users = _total(rows, "country_code", "active_users")
     countries = sorted(users, key=lambda name: (users[name], name))  # the greatest is on top
@@ -60,7 +60,7 @@ def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
 
 def draw_weekly_users(shown_groups: pa.Table) -> Figure:
     """Users active in each week."""
-    rows = metrics.rows_of(shown_groups, "week")
+    rows = query.rows_of(shown_groups, "week")
     weeks = [row["week"] for row in rows]
     figure = blank("Active users per week")
     figure.add_bar(x=weeks, y=[row["active_users"] for row in rows], marker_color=COLOURS[0])
@@ -120,7 +120,7 @@ def _most_played(
     shown_groups: pa.Table, activity_names: pa.Table, metric: str, title: str, unit: str
 ) -> Figure:
     names = {row["activity_id"]: row["activity_name"] for row in activity_names.to_pylist()}
-    rows = metrics.rows_of(shown_groups, "activity_id")
+    rows = query.rows_of(shown_groups, "activity_id")
     rows = sorted(rows, key=lambda row: (-row[metric], row["activity_id"]))[:_MOST]
     ids = [row["activity_id"] for row in rows]
     figure = blank(title)

@@ -14,9 +14,10 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis import _
 
-from lingokids import contracts, metrics, parameters
-from lingokids.metrics.side_by_side import Sorted
+from lingokids import metrics, query, schema
 from lingokids.pipelines.reporting import page
+from lingokids.query.side_by_side import Sorted
+from lingokids.schema import parameters
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -38,14 +39,14 @@ def measure_groups(
         smallest_group: Groups of fewer users are hidden.
 
     Returns:
-        See ``metrics.measure_side_by_side``: to be kept nowhere.
+        See ``query.measure_side_by_side``: to be kept nowhere.
     """
     weeks, dimensions = parameters.parse_reporting(reporting)
     last_day = user_activity_daily["date"].max()
     last_monday = metrics.GRAINS["week"].first_day(last_day)
     first_monday = (last_monday - ibis.interval(days=7 * (weeks - 1))).cast("date").as_scalar()
     recent = user_activity_daily.filter(_["date"] >= first_monday)
-    return metrics.measure_side_by_side(recent, _answers(dimensions), smallest_group)
+    return query.measure_side_by_side(recent, _answers(dimensions), smallest_group)
 
 
 def _answers(dimensions: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -76,7 +77,7 @@ def hide_groups(measured_groups: pa.Table, smallest_group: int) -> Sorted:
     Returns:
         The groups that may be shown, and how many may not.
     """
-    return metrics.hide_side_by_side(measured_groups, smallest_group)
+    return query.hide_side_by_side(measured_groups, smallest_group)
 
 
 def name_activities(user_activity_daily: ir.Table, shown_groups: pa.Table) -> ir.Table:
@@ -84,7 +85,7 @@ def name_activities(user_activity_daily: ir.Table, shown_groups: pa.Table) -> ir
 
     Grain: one row per activity_id.
     """
-    shown = sorted({row["activity_id"] for row in metrics.rows_of(shown_groups, "activity_id")})
+    shown = sorted({row["activity_id"] for row in query.rows_of(shown_groups, "activity_id")})
     titles = user_activity_daily.group_by("activity_id").aggregate(
         # an activity has one name, so any aggregate that ignores NULL finds it
         activity_name=_.activity_name.max()
@@ -112,7 +113,7 @@ def show_completion_rate(
     users = played.filter(_.event_type == "activity_exit").group_by("theme")
     counted = q1_completion_rate.left_join(users.aggregate(users=_.user_id.nunique()), "theme")
     counted = counted.mutate(users=_.users.fill_null(0))
-    return _shown(counted, "theme", smallest_group).select(contracts.Q1_COMPLETION_RATE.columns)
+    return _shown(counted, "theme", smallest_group).select(schema.Q1_COMPLETION_RATE.columns)
 
 
 def show_price_tier_engagement(q2_price_tier_engagement: ir.Table, smallest_group: int) -> ir.Table:
@@ -133,7 +134,7 @@ def show_subscription_impact(q3_subscription_impact: ir.Table, smallest_group: i
 
 
 def _shown(groups: ir.Table, key: str, smallest_group: int) -> ir.Table:
-    judged = metrics.hide_small_groups(groups, (key,), smallest_group)
+    judged = query.hide_small_groups(groups, (key,), smallest_group)
     return judged.filter(~_.is_hidden).drop("is_hidden").order_by(key)
 
 

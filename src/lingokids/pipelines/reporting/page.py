@@ -15,7 +15,7 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from lingokids import contracts, metrics
+from lingokids import metrics, query, schema
 from lingokids.pipelines.reporting import charts
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 _DIGITS = 4
 
 _ANSWERS = {
-    "q1": contracts.Q1_COMPLETION_RATE,
-    "q2": contracts.Q2_PRICE_TIER_ENGAGEMENT,
-    "q3": contracts.Q3_SUBSCRIPTION_IMPACT,
+    "q1": schema.Q1_COMPLETION_RATE,
+    "q2": schema.Q2_PRICE_TIER_ENGAGEMENT,
+    "q3": schema.Q3_SUBSCRIPTION_IMPACT,
 }
 
 
@@ -52,11 +52,11 @@ def lay_out(
     """
     from plotly.offline import get_plotlyjs
 
-    answers = _by_split(shown, [f"value_{n}" for n in (1, 2, 3)], list(metrics.SHOWN))
+    answers = _by_split(shown, [f"value_{n}" for n in (1, 2, 3)], list(query.SHOWN))
     activities = {row[0] for row in answers.get("activity_id", [])}
     content = {
         "smallest_group": smallest_group,
-        "metrics": {name: _definition(metrics.METRICS[name]) for name in metrics.SHOWN},
+        "metrics": {name: _definition(metrics.METRICS[name]) for name in query.SHOWN},
         "dimensions": {
             name: {"meaning": dimension.meaning, "caveat": dimension.caveat}
             for name, dimension in metrics.DIMENSIONS.items()
@@ -74,7 +74,7 @@ def lay_out(
         "meanings": {
             place: {
                 "meaning": contract.meaning,
-                "columns": {name: contracts.COLUMNS[name].comment for name in contract.columns},
+                "columns": {name: schema.COLUMNS[name].comment for name in contract.columns},
             }
             for place, contract in _ANSWERS.items()
         },

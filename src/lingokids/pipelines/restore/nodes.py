@@ -1,6 +1,6 @@
 """Restore: bronze again from its published files, when warehouse and raw objects are gone.
 
-Here: which published table becomes which table. Elsewhere: checking the files (``datasets``),
+Here: which published table becomes which table. Elsewhere: checking the files (``storage``),
 refusing to restore over what is there (``hooks``).
 """
 

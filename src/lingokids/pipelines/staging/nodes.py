@@ -14,7 +14,8 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from lingokids import contracts, windows
+from lingokids import schema
+from lingokids.incremental import windows
 
 EVENT_OF_INTEREST = "activity_exit"
 ARRIVAL_ORDER = ("landed_at", "object_key", "line_number", "etag")
@@ -44,7 +45,7 @@ def find_earlier_deliveries(bronze_events: ir.Table, unstaged_loads: ir.Table) -
     first_load = unstaged_loads.load_id.min().as_scalar()
     new = bronze_events.semi_join(unstaged_loads, "load_id")
     old = bronze_events.filter(bronze_events.load_id < first_load)
-    return old.semi_join(new, "event_id").select(contracts.EVENT_DELIVERIES.columns)
+    return old.semi_join(new, "event_id").select(schema.EVENT_DELIVERIES.columns)
 
 
 def find_superseded_deliveries(
@@ -83,7 +84,7 @@ def find_superseded_deliveries(
     superseded = ranked.filter(_.next_load.notnull() & (_.is_new | _.next_load_of_its_age.isnull()))
     return superseded.mutate(
         date=_.occurred_at.date(), superseded_by_load=ibis.greatest(_.load_id, _.next_load)
-    ).select(contracts.SUPERSEDED_DELIVERIES.columns)
+    ).select(schema.SUPERSEDED_DELIVERIES.columns)
 
 
 def stage_events(
@@ -103,9 +104,9 @@ def stage_events(
         view: a second copy of every event would be a quarter of the warehouse.
     """
     staged = bronze_events.semi_join(staged_loads, "load_id")
-    last = staged.anti_join(superseded_deliveries, contracts.DELIVERY)
+    last = staged.anti_join(superseded_deliveries, schema.DELIVERY)
     exits = last.filter(_.event_name == EVENT_OF_INTEREST).mutate(date=_.occurred_at.date())
-    return exits.select(contracts.STG_EVENTS.columns)
+    return exits.select(schema.STG_EVENTS.columns)
 
 
 def find_last_users(
@@ -158,7 +159,7 @@ def stage_users(
     changed = both.select(
         "user_id",
         changed_from=ibis.cases(
-            (is_new | _differs(both, "country_code"), ibis.null(contracts.INSTANT)),
+            (is_new | _differs(both, "country_code"), ibis.null(schema.INSTANT)),
             else_=_earliest_change(both),
         ),
     ).filter(_.changed_from.isnull() | (_.changed_from < _NEVER))
@@ -197,7 +198,7 @@ def record_staged_loads(unstaged_loads: ir.Table) -> ir.Table:
 
 
 _KNOWN = "{name}_known"
-_NEVER = ibis.timestamp("9999-12-31 00:00:00").cast(contracts.INSTANT)
+_NEVER = ibis.timestamp("9999-12-31 00:00:00").cast(schema.INSTANT)
 
 
 def _last_records(

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from lingokids.due import DueNode
+from lingokids.incremental.due import DueNode
 from lingokids.pipelines.staging.nodes import (
     find_earlier_deliveries,
     find_last_activities,

@@ -1,0 +1,225 @@
+"""A question from the command line: asked of the published copy, answered in print.
+
+Here: where the copy and the parameter are found, and the answer as a table, CSV or JSON.
+Elsewhere: what may be asked and how it is worked out (``metrics``), the command's options
+(``cli``), how the copy is made (``storage.gold_copy``).
+
+The copy is a file of its own, so a question neither waits for a run nor makes one wait.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis
+from ibis import _
+
+from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.query import Question
+from lingokids.query.answer import cells_of, choose_rows, head_counts_of, judge
+from lingokids.query.question import parse_where
+from lingokids.query.small_groups import SHOW_ALL, has_small
+from lingokids.schema.parameters import parse_day, parse_smallest_group
+from lingokids.storage.gold_copy import missing_in_copy, open_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question.
+
+    Attributes:
+        rows: The groups that may be shown.
+        hidden: How many groups are not shown.
+        notes: What a reader should know beside the rows.
+    """
+
+    rows: pa.Table
+    hidden: int
+    notes: tuple[str, ...]
+
+
+def find_copy(project_path: Path, env: str | None) -> tuple[Path, int]:
+    """Find the published copy of an environment and its parameter ``smallest_group``.
+
+    Raises:
+        LingokidsError: There is no such environment, or the parameter is wrong.
+    """
+    from kedro.config import MissingConfigException
+    from kedro.framework.session import KedroSession
+
+    try:
+        with KedroSession.create(project_path=project_path, env=env) as session:
+            context = session.load_context()  # type: ignore[attr-defined]
+            published = context.config_loader["globals"]["warehouse"]["published"]
+            parameters = context.params
+    except MissingConfigException as error:
+        known = sorted(path.name for path in (project_path / "conf").iterdir() if path.is_dir())
+        raise LingokidsError(
+            f"There is no environment {env}.{did_you_mean(env or '', known)} There are: "
+            f"{', '.join(known)}."
+        ) from error
+    return Path(published), parse_smallest_group(parameters["smallest_group"])
+
+
+def parse_question(asked: dict[str, Any]) -> Question:
+    """Read the options of the command.
+
+    Raises:
+        LingokidsError: A name or a value is wrong.
+    """
+    return Question(
+        metrics=_names("metric", asked["metric"]),
+        by=_names("by", asked["by"]),
+        grain=asked["grain"],
+        where=parse_where(asked["where"]),
+        since=parse_day("since", asked["since"]),
+        until=parse_day("until", asked["until"]),
+        top=asked["top"],
+        per=_names("per", asked["per"]),
+    )
+
+
+def _names(option: str, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names given one by one, or several with commas between."""
+    for part in given:
+        if not all(name.strip() for name in part.split(",")):
+            raise LingokidsError(
+                f"{option} is {part!r}: a name is missing; write one, or several with commas "
+                "between."
+            )
+    return tuple(name.strip() for part in given for name in part.split(","))
+
+
+def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
+    """Ask the published copy.
+
+    Raises:
+        LingokidsError: There is no copy, or it cannot be read.
+    """
+    table = _open(copy, question.subject.table_name)
+    cells = cells_of(table, question).cache()
+    # judging takes longer than counting, and where no cell is small it hides nothing
+    is_any_small = has_small(cells, smallest_group, head_counts_of(question)).to_pyarrow().as_py()
+    groups = judge(cells, table, question, smallest_group if is_any_small else SHOW_ALL).cache()
+    rows = choose_rows(groups, question).to_pyarrow()
+    hidden = int(groups.is_hidden.sum().fill_null(0).to_pyarrow().as_py())
+    notes = []
+    if hidden:
+        notes.append(
+            f"Not shown, of {groups.count().to_pyarrow().as_py():,} groups: {hidden:,} with fewer "
+            f"than {smallest_group} users, or that would give such a one away."
+            + (" A greater one may be among them." if question.top is not None else "")
+        )
+    elif not rows.num_rows:
+        notes.append(_why_nothing(table, question, smallest_group))
+    return Answer(rows, hidden, tuple(notes))
+
+
+def _open(copy: Path, name: str) -> ir.Table:
+    connection = ibis.duckdb.from_connection(open_copy(copy))
+    if name not in connection.list_tables():
+        raise LingokidsError(missing_in_copy(copy, name))
+    return connection.table(name)
+
+
+def _why_nothing(table: ir.Table, question: Question, smallest_group: int) -> str:
+    """Say which condition no group of a size to be shown meets, and what is nearest to it."""
+    rows = question.subject.rows(table)
+    for name, values in question.where.items():
+        values_there = rows.group_by(value=rows[name].cast("string"))
+        users = values_there.aggregate(users=_.user_id.nunique())
+        known = users.filter(_.users >= smallest_group).value.to_pyarrow().to_pylist()
+        for value in values:
+            if value not in known:
+                hint = did_you_mean(value, sorted(known))
+                return f"Nothing to show: {name}={value} does not occur, or too seldom.{hint}"
+    return "Nothing to show: no one meets all of these conditions in these days, or too few."
+
+
+# --- print ----------------------------------------------------------------------------------
+
+
+def as_table(answer: Answer) -> str:
+    """Aligned columns, numbers rounded for the eye, and the notes below."""
+    names = answer.rows.column_names
+    cells = [[_readable(value) for value in row.values()] for row in answer.rows.to_pylist()]
+    widths = [
+        max(len(name), *(len(row[place]) for row in cells)) if cells else len(name)
+        for place, name in enumerate(names)
+    ]
+    is_number = [_is_number(field.type) for field in answer.rows.schema]
+
+    def line(texts: list[str]) -> str:
+        aligned = (
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(texts, widths, is_number, strict=True)
+        )
+        return "  ".join(aligned).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    table = [line(names), rule, *map(line, cells)] if cells else []
+    return "\n".join([*table, *([""] if table and answer.notes else []), *answer.notes])
+
+
+def as_csv(answer: Answer) -> str:
+    """One header line and the exact values."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(answer.rows.column_names)
+    writer.writerows(row.values() for row in answer.rows.to_pylist())
+    return text.getvalue().rstrip("\n")
+
+
+def as_json(answer: Answer) -> str:
+    """The rows, and how many groups are not among them."""
+    return json.dumps(
+        {"rows": answer.rows.to_pylist(), "groups_not_shown": answer.hidden},
+        default=lambda value: float(value) if isinstance(value, Decimal) else str(value),
+        ensure_ascii=False,
+        indent=1,
+    )
+
+
+FORMATS: dict[str, Callable[[Answer], str]] = {"table": as_table, "csv": as_csv, "json": as_json}
+
+
+def parse_format(name: str) -> Callable[[Answer], str]:
+    """Find the way to print an answer.
+
+    Raises:
+        LingokidsError: There is none of that name.
+    """
+    if name not in FORMATS:
+        raise LingokidsError(
+            f"There is no format {name}.{did_you_mean(name, FORMATS)} There are: "
+            f"{', '.join(FORMATS)}."
+        )
+    return FORMATS[name]
+
+
+def _readable(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str | date):
+        return str(value)
+    return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
+
+
+def _is_number(arrow_type: pa.DataType) -> bool:
+    from pyarrow import types
+
+    tests = (types.is_integer, types.is_floating, types.is_decimal)
+    return any(test(arrow_type) for test in tests)

@@ -1,0 +1,1 @@
+"""What every run does, whatever the pipeline: ``hooks`` is its table of contents."""

@@ -1,0 +1,328 @@
+"""What every run does, whatever the pipeline: check, begin, log, commit or roll back, publish.
+
+Here: the order of these. Elsewhere: the transaction itself (``storage.warehouse``), what is
+recorded (``runs``), what must hold before it (``preconditions``), what is checked
+(``checks.inspection``), what kedro-viz shows of it (``viz``).
+
+One run is one transaction. Whatever ends a run before its commit (an error, Ctrl-C, a kill)
+leaves every table as it was; running again is the cure.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.config import MissingConfigException
+from kedro.framework.hooks import hook_impl
+
+from lingokids.errors import LingokidsError
+from lingokids.incremental import due
+from lingokids.runtime import preconditions, secrets
+from lingokids.runtime.viz import keep_row_counts
+from lingokids.schema import NOTHING_DUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kedro.framework.context import KedroContext
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
+
+    from lingokids.checks.inspection import Inspection
+    from lingokids.runtime.records import Run
+    from lingokids.storage import ObjectsDataset, TableDataset
+    from lingokids.storage.warehouse import Warehouse
+
+LOGGER = logging.getLogger(__name__)
+
+
+class RunHooks:
+    """The life of a run."""
+
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self._read: Warehouse | None = None
+        self._inspection: Inspection | None = None
+        self._all_tables: dict[str, TableDataset] = {}
+        self._statistics = Path()
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep credentials out of the log, and refuse parameters that do not exist."""
+        secrets.hide_in_logs(_credentials(context))
+        self._statistics = context.project_path / ".viz" / "stats.json"
+        if given := context._runtime_params:
+            preconditions.refuse_unknown_parameters(given, _declared_parameters(context))
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Check what was asked for, take the warehouse and begin the transaction."""
+        from lingokids import checks
+        from lingokids.checks.inspection import Inspection
+        from lingokids.runtime import preconditions
+        from lingokids.runtime.records import Run
+
+        preconditions.refuse_unsafe_ways_to_run(run_params)
+        preconditions.refuse_checks_beside_others(pipeline)
+        parameters = catalog.load("parameters")
+        rebuild = preconditions.check_parameters(parameters)
+        asked = checks.check_parameters(parameters["checks"])
+        preconditions.refuse_what_would_be_ignored(pipeline, asked, rebuild)
+        self._all_tables = _tables(catalog, _names_of_tables(catalog))
+        tables = _tables(catalog, pipeline.datasets())
+        warehouse = _only_warehouse(tables)
+        if warehouse is None:
+            return
+        is_reading = _writes_no_table(catalog, pipeline)
+        preconditions.refuse_reporting_beside_others(pipeline, is_reading=is_reading)
+        if is_reading:
+            warehouse.begin_reading()
+            self._read = warehouse
+            return
+        warehouse.begin()
+        try:
+            if rebuild == "raw":
+                preconditions.refuse_part_of_a_raw_rebuild(pipeline)
+                preconditions.refuse_to_lose_objects(catalog, pipeline)
+            preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
+            outputs = pipeline.all_outputs()
+            written = [table for name, table in tables.items() if name in outputs]
+            if rebuild == "raw":
+                _empty(rebuild, self._all_tables.values())
+            elif rebuild:
+                from lingokids.runtime.backfill import fill_new_fields
+
+                fill_new_fields(warehouse, _sources(catalog))
+                _empty(rebuild, written)
+            preconditions.refuse_tables_of_another_version(tables.values())
+        except BaseException:  # Kedro calls no hook for an error in a hook
+            warehouse.close()
+            raise
+        self._inspection = Inspection(warehouse, self._all_tables, asked)
+        self._run = Run(
+            warehouse=warehouse,
+            run_id=run_params["run_id"],
+            environment=run_params["env"] or "base",
+            pipelines=", ".join(run_params["pipeline_names"] or ["__default__"]),
+            parameters=run_params["runtime_params"] or {},
+        )
+
+    @hook_impl
+    def before_node_run(self, node: Node, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Note that a step begins; tell its node if nothing is due."""
+        if self._run:
+            self._run.begin_step(node.name)
+            if isinstance(node, due.DueNode) and not any(
+                self._is_due(name, inputs[name]) for name in node.due
+            ):
+                return dict.fromkeys(node.due, NOTHING_DUE)
+        return {}
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Check what was changed, commit, say what was done, and publish it."""
+        if self._read is not None:
+            _log_files(self._read, catalog, pipeline)
+            self._read.close()
+            self._read = None
+        if self._run is None or self._inspection is None:
+            return
+        run, self._run = self._run, None
+        warehouse = run.warehouse
+        try:
+            run.end_step()
+            try:
+                self._inspect(run, self._inspection)
+            except Exception as error:  # Kedro calls no hook for an error in a hook
+                self._fail(run, error)
+                raise
+            if warehouse.has_changed:
+                run.record_success()
+            warehouse.commit()
+            self._write_page(run, "The run was kept.")
+            warehouse.publish()
+            keep_row_counts(self._statistics, warehouse, self._all_tables)
+            _log_outcome(warehouse)
+            _publish_to_lakes(warehouse, run.run_id)
+        finally:
+            warehouse.close()
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Roll back, and record why."""
+        if self._read is not None:
+            self._read.close()
+            self._read = None
+        if self._run is None:
+            return
+        run, self._run = self._run, None
+        self._fail(run, error)
+
+    def _is_due(self, name: str, value: Any) -> bool:
+        """Whether an input asks for something: a table has rows, a parameter is set."""
+        table = self._all_tables.get(name)
+        return due.is_set(value) if table is None else table.has_rows
+
+    def _inspect(self, run: Run, inspection: Inspection) -> None:
+        """Check what the run changed, or what it was asked to check; a broken rule ends it."""
+        from lingokids.checks import evidence
+
+        if _is_checking(run.warehouse):
+            inspection.of_tables()
+        elif run.warehouse.has_changed:
+            inspection.of_changes()
+        if not inspection.results:
+            return
+        inspection.log()
+        if (error := inspection.broken) is not None:
+            raise error
+        evidence.record(run.warehouse, run.run_id, inspection.results)
+
+    def _fail(self, run: Run, error: Exception) -> None:
+        """Roll back, and record why, with what checks found, in a transaction of its own."""
+        from lingokids.checks import evidence
+
+        is_checking = _is_checking(run.warehouse)
+        run.warehouse.close()
+        if not is_checking:
+            LOGGER.error("The run failed. Every table is as it was before.")
+        try:
+            run.warehouse.begin()
+            run.record_failure(error)
+            if self._inspection is not None and self._inspection.results:
+                evidence.record(run.warehouse, run.run_id, self._inspection.results)
+            run.warehouse.commit()
+            outcome = "nothing was changed" if is_checking else "every table is as it was"
+            self._write_page(run, f"A rule is broken, and {outcome}.")
+        except Exception as second:  # the first error is the one to be seen
+            LOGGER.warning("The failure could not be recorded in runs: %s", second)
+        finally:
+            run.warehouse.close()
+
+    def _write_page(self, run: Run, outcome: str) -> None:
+        from lingokids.checks import evidence
+
+        if self._inspection is None or not self._inspection.results:
+            return
+        about = f"{self._inspection.about} {outcome} Pipelines: {run.pipelines}."
+        evidence.write_page(run.warehouse, run.run_id, about, self._inspection.results)
+
+
+def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
+    from lingokids.storage import TableDataset
+
+    datasets = {name: catalog.get(name) for name in sorted(names) if name in catalog}
+    return {name: data for name, data in datasets.items() if isinstance(data, TableDataset)}
+
+
+def _sources(catalog: DataCatalog) -> list[ObjectsDataset]:
+    from lingokids.storage import ObjectsDataset
+
+    entries = catalog.config_resolver.config.items()
+    names = [name for name, entry in entries if str(entry["type"]).endswith(".ObjectsDataset")]
+    datasets = (catalog.get(name) for name in names)
+    return [data for data in datasets if isinstance(data, ObjectsDataset)]
+
+
+def _names_of_tables(catalog: DataCatalog) -> set[str]:
+    """The tables among all entries, without making the others: charts would load plotly."""
+    entries = catalog.config_resolver.config.items()
+    return {name for name, entry in entries if str(entry["type"]).endswith(".TableDataset")}
+
+
+def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
+    warehouses = {id(table.warehouse): table.warehouse for table in tables.values()}
+    if len(warehouses) > 1:
+        files = sorted(str(warehouse.database) for warehouse in warehouses.values())
+        raise LingokidsError(
+            f"The tables of one run lie in several files ({', '.join(files)}): one transaction "
+            "cannot hold them. Give them one warehouse in globals.yml."
+        )
+    return next(iter(warehouses.values()), None)
+
+
+def _writes_no_table(catalog: DataCatalog, pipeline: Pipeline) -> bool:
+    """Whether a run only reads gold, so that the published copy will do."""
+    from lingokids.storage import ParquetDataset, TableDataset
+
+    outputs = (catalog.get(name) for name in pipeline.all_outputs() if name in catalog)
+    return not any(isinstance(data, TableDataset | ParquetDataset) for data in outputs)
+
+
+def _empty(rebuild: str, outputs: Iterable[TableDataset]) -> None:
+    """Empty the tables that a rebuild makes anew; bronze only if it is made anew from raw.
+
+    From raw everything is: what replays noted of the loads before means nothing to the new ones.
+    """
+    for table in outputs:
+        if table.mode in {"run", "read"}:
+            continue
+        if table.survives_rebuild:
+            if table.is_outdated:
+                table.match_contract()
+        elif table.layer != "bronze" or rebuild == "raw":
+            table.clear()
+
+
+def _credentials(context: KedroContext) -> dict[str, Any]:
+    try:
+        return dict(context.config_loader["credentials"])
+    except MissingConfigException:
+        return {}
+
+
+def _declared_parameters(context: KedroContext) -> dict[str, Any]:
+    """The parameters as the files have them, without those given with the run."""
+    loader = context.config_loader
+    given, loader.runtime_params = loader.runtime_params, {}
+    try:
+        return dict(loader["parameters"])
+    finally:
+        loader.runtime_params = given
+
+
+def _publish_to_lakes(warehouse: Warehouse, run_id: str) -> None:
+    if warehouse.offers:
+        from lingokids.storage.lake.publication import publish
+
+        publish(warehouse, run_id)
+
+
+def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> None:
+    """Say where the outputs of a run lie that wrote no table."""
+    written = sorted(
+        str(path)
+        for name in pipeline.all_outputs()
+        if (path := getattr(catalog.get(name), "_filepath", None)) is not None
+    )
+    for folder, paths in itertools.groupby(written, key=lambda path: str(Path(path).parent)):
+        LOGGER.info("Written from %s: %s files in %s.", read.published.name, len([*paths]), folder)
+
+
+def _is_checking(warehouse: Warehouse) -> bool:
+    """Whether the run in hand, or the one just closed, only checks tables."""
+    return "due_checks" in warehouse.run_tables
+
+
+def _log_outcome(warehouse: Warehouse) -> None:
+    kept = [change for change in warehouse.changes if change.is_kept]
+    inserted = sum(change.rows_inserted for change in kept)
+    deleted = sum(change.rows_deleted for change in kept)
+    if _is_checking(warehouse):
+        return
+    if not warehouse.has_changed:
+        listed = "0 objects read, " if "new_objects" in warehouse.run_tables else ""
+        LOGGER.info("Nothing new: %s0 rows written.", listed)
+        return
+    LOGGER.info(
+        "Committed: %s rows inserted, %s deleted, in %s.",
+        f"{inserted:,}",
+        f"{deleted:,}",
+        warehouse.database.name,
+    )

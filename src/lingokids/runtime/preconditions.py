@@ -1,0 +1,199 @@
+"""What must hold before a run begins; else it is refused in a sentence, and nothing is changed.
+
+Here: ways to run, names of parameters, and rebuilds and restores that would lose something.
+Elsewhere: what one parameter may be (``parameters``), when this is asked (``hooks``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.incremental import windows
+from lingokids.schema.parameters import (
+    parse_cap,
+    parse_days,
+    parse_gap,
+    parse_month,
+    parse_rebuild,
+    parse_reporting,
+    parse_since,
+    parse_smallest_group,
+    parse_spellings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+
+    from lingokids.checks import Asked
+    from lingokids.storage.tables import TableDataset
+    from lingokids.storage.warehouse import Warehouse
+
+
+def check_parameters(parameters: dict[str, Any]) -> str | None:
+    """Read every parameter, so that a wrong one is refused before anything runs.
+
+    Returns:
+        The ``rebuild`` that is asked for.
+
+    Raises:
+        LingokidsError: A value is not of its kind.
+    """
+    windows.parse_window(parameters["window"])
+    since = parse_since(parameters["listing"])
+    parse_spellings(parameters["os_names"])
+    parse_month("subscription_impact.month", parameters["subscription_impact"]["month"])
+    parse_days("subscription_impact.days", parameters["subscription_impact"]["days"])
+    parse_smallest_group(parameters["smallest_group"])
+    parse_cap(parameters["duration_cap_seconds"])
+    parse_gap(parameters["session_gap_minutes"])
+    parse_reporting(parameters["reporting"])
+    rebuild = parse_rebuild(parameters["rebuild"])
+    if rebuild == "raw" and since:
+        raise LingokidsError(
+            f"rebuild=raw takes in every raw object, and listing.since={since} would leave out "
+            "those of earlier days: leave one of them out."
+        )
+    return rebuild
+
+
+def refuse_part_of_a_raw_rebuild(pipeline: Pipeline) -> None:
+    """Loads are numbered anew, so every layer that remembers their numbers must go along."""
+    if not {"ingested_objects", "staged_loads", "enriched_loads"} <= pipeline.all_outputs():
+        raise LingokidsError(
+            "rebuild=raw numbers the loads anew, so it runs all pipelines or none: leave "
+            "--pipeline out, or use rebuild=bronze."
+        )
+
+
+def refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
+    """Raw objects may have expired or been overwritten since bronze took them in."""
+    from lingokids.storage import ObjectsDataset
+
+    for name in sorted(pipeline.inputs()):
+        source = catalog.get(name)
+        if not isinstance(source, ObjectsDataset):
+            continue
+        if lost := source.lost_from(catalog.load("known_objects")):
+            raise LingokidsError(
+                f"rebuild=raw would lose {len(lost):,} objects of {source.dataset} that bronze has "
+                f"and {source.path} has no longer, such as {lost[0]}: use rebuild=bronze. To "
+                "forget them, delete the warehouse file and run."
+            )
+
+
+def refuse_to_restore_over_loads(
+    catalog: DataCatalog, pipeline: Pipeline, warehouse: Warehouse
+) -> None:
+    """Loads of two warehouses have the same numbers, and lines of one object would stand twice."""
+    from lingokids.storage import ParquetDataset
+
+    if not any(isinstance(catalog.get(name), ParquetDataset) for name in pipeline.inputs()):
+        return
+    if (last_load := warehouse.last_load()) is not None:
+        raise LingokidsError(
+            f"{warehouse.database.name} holds loads (up to number {last_load:,}), and restore "
+            "fills an empty warehouse only: move the file away and run again."
+        )
+
+
+def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
+    """Contracts change, and tables that are there are not altered but by a rebuild."""
+    for table in tables:
+        if not table.is_outdated:
+            continue
+        stored, promised = table.warehouse.columns[table.table_name], set(table.columns)
+        lacking, spare = sorted(promised - stored), sorted(stored - promised)
+        faults = [f"lacks {name}" for name in lacking] + [f"has {name} too many" for name in spare]
+        can_be_filled = table.table_name.startswith("bronze_") and not spare
+        layer = "bronze" if can_be_filled or table.layer != "bronze" else "raw"
+        raise LingokidsError(
+            f"{table.table_name} was made by another version: it {', '.join(faults)}. Nothing was "
+            f"changed; uv run kedro run --params rebuild={layer} makes it anew"
+            + (", with what was delivered for it before." if can_be_filled else ".")
+        )
+
+
+def refuse_unknown_parameters(
+    given: dict[str, Any], declared: dict[str, Any], prefix: str = ""
+) -> None:
+    """A wrong name would otherwise change nothing, and nobody would know."""
+    for name, value in given.items():
+        if name not in declared:
+            names = ", ".join(f"{prefix}{known}" for known in declared)
+            hint = did_you_mean(name, declared, prefix)
+            raise LingokidsError(
+                f"There is no parameter {prefix}{name}.{hint} There are: {names}. See "
+                "conf/base/parameters.yml."
+            )
+        # an empty mapping in the file takes keys of the operator's own (os_names)
+        if isinstance(declared[name], dict) and declared[name]:
+            if not isinstance(value, dict):
+                names = ", ".join(f"{prefix}{name}.{known}" for known in declared[name])
+                raise LingokidsError(
+                    f"{prefix}{name} is a group of parameters: give one of {names}."
+                )
+            refuse_unknown_parameters(value, declared[name], f"{prefix}{name}.")
+
+
+def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
+    """Runners and parts of pipelines that would break the one transaction, or lose rows."""
+    runner = str(run_params["runner"])
+    for name in ("ThreadRunner", "ParallelRunner"):
+        if name in runner:
+            raise LingokidsError(
+                f"{name} cannot be used: a run is one transaction on one connection, which threads "
+                "and processes would break. Leave --runner out."
+            )
+    parts = ("node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "tags")
+    if given := [name for name in (*parts, "namespaces") if run_params.get(name)]:
+        option = given[0].removesuffix("_names").replace("_", "-")
+        raise LingokidsError(
+            f"A pipeline runs whole or not at all, for its last steps record what its first ones "
+            f"did ({option} was given): use --pipeline and leave that out."
+        )
+    if run_params.get("only_missing_outputs"):
+        raise LingokidsError(
+            "--only-missing-outputs cannot be used: the tables always exist, so every step would "
+            "be skipped. Leave it out; a run does only what is due."
+        )
+
+
+def refuse_what_would_be_ignored(pipeline: Pipeline, asked: Asked, rebuild: str | None) -> None:
+    """What only checks on demand do, asked of a run that builds; and the other way round."""
+    if "due_checks" in pipeline.all_outputs():
+        if rebuild:
+            raise LingokidsError(
+                f"rebuild={rebuild} is given, and the pipeline checks builds nothing: leave one "
+                "of them out."
+            )
+        return
+    given = {"checks.table": asked.table, "checks.rule": asked.rule}
+    for name, value in given.items():
+        if value is not None:
+            raise LingokidsError(
+                f"{name}={value} is for checks on demand; a run that builds tables checks all "
+                "that it changed: add --pipeline checks, or leave it out."
+            )
+
+
+def refuse_reporting_beside_others(pipeline: Pipeline, *, is_reading: bool) -> None:
+    """Its files would be written before the commit, of rows that may be rolled back."""
+    if "dashboard" in pipeline.all_outputs() and not is_reading:
+        raise LingokidsError(
+            "The pipeline reporting runs alone, on what is published: run the others first, then "
+            "uv run kedro run --pipeline reporting."
+        )
+
+
+def refuse_checks_beside_others(pipeline: Pipeline) -> None:
+    """A run that builds tables checks what it changed; this pipeline checks all that there is."""
+    outputs = pipeline.all_outputs()
+    if "due_checks" in outputs and len(outputs) > 1:
+        raise LingokidsError(
+            "The pipeline checks runs alone: run the others first, then uv run kedro run "
+            "--pipeline checks."
+        )

@@ -1,0 +1,163 @@
+"""What a run did, kept in tables: ``runs``, ``run_steps``, ``run_days``, ``run_loads`` and others.
+
+Here: measuring the steps of a run and writing them down. Elsewhere: when a run begins, commits
+and ends (``hooks``), what a save does to a table (``storage``).
+
+A run that changed nothing leaves no record: it writes nothing at all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lingokids import schema
+from lingokids.storage.records import insert_records, kept_table
+
+if TYPE_CHECKING:
+    from lingokids.storage.warehouse import Change, Warehouse
+
+LOGGER = logging.getLogger(__name__)
+# The units that runs note: where to, and which tables of the run name them.
+_UNITS = (
+    (schema.RUN_DAYS, "date", "due_days"),
+    (schema.RUN_LOADS, "load_id", "new_objects"),
+    (schema.RUN_LOADS, "load_id", "replay_load"),
+    (schema.RUN_REPLAYS, "load_id", "changed_lines"),
+    (schema.RUN_REPLAYS, "load_id", "backfilled_loads"),
+)
+
+
+@dataclass
+class Run:
+    """One run in hand: which it is, and the steps it has made.
+
+    Attributes:
+        warehouse: The tables it writes.
+        run_id: Kedro's name of the run: the instant it was asked for.
+        environment: The ``--env``.
+        pipelines: The pipelines asked for.
+        parameters: The parameters given with the run.
+    """
+
+    warehouse: Warehouse
+    run_id: str
+    environment: str
+    pipelines: str
+    parameters: dict[str, Any]
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
+    _started: float = field(default_factory=time.perf_counter)
+    _node_name: str = ""
+    _node_started: float = 0.0
+    _seen: int = 0
+    _steps: list[tuple[str, Change]] = field(default_factory=list)
+
+    def begin_step(self, node_name: str) -> None:
+        """Note that a node begins; the step before it is over."""
+        self.end_step()
+        self._node_name, self._node_started = node_name, time.perf_counter()
+
+    def end_step(self) -> None:
+        """Note and log what the step in hand did to each table, if it did anything."""
+        changes = self.warehouse.changes[self._seen :]
+        self._seen += len(changes)
+        self._steps += [(self._node_name, change) for change in changes]
+        if not self._node_name:
+            return
+        seconds = time.perf_counter() - self._node_started
+        if done := _in_words(changes):
+            LOGGER.info("%-28s %6.2f s  %s", self._node_name, seconds, done)
+        self._node_name = ""
+
+    def record_success(self) -> None:
+        """Write the record of a run that changed something, inside its transaction."""
+        self._write("succeeded", None, self._steps)
+
+    def record_failure(self, error: BaseException) -> None:
+        """Write why a run failed, in a transaction of its own after the run's was rolled back."""
+        failure = f"{self._node_name}: {error}" if self._node_name else str(error)
+        # a name that is no UTF-8 stands in an error as half a surrogate pair
+        self._write("failed", failure.encode(errors="replace").decode(), [])
+
+    def _write(self, status: str, failure: str | None, steps: list[tuple[str, Change]]) -> None:
+        kept = [(name, change) for name, change in steps if change.is_kept]
+        run = {
+            "run_id": self.run_id,
+            "environment": self.environment,
+            "pipelines": self.pipelines,
+            "parameters": json.dumps(self.parameters, default=str),
+            "status": status,
+            "failure": failure,
+            "started_at": self.started_at,
+            "run_seconds": time.perf_counter() - self._started,
+            "rows_deleted": sum(change.rows_deleted for _, change in kept),
+            "rows_inserted": sum(change.rows_inserted for _, change in kept),
+        }
+        insert_records(self.warehouse, schema.RUNS, [run])
+        steps_made = [
+            {
+                "run_id": self.run_id,
+                "step": step,
+                "node_name": node_name,
+                "table_name": change.table_name,
+                "rows_deleted": change.rows_deleted,
+                "rows_inserted": change.rows_inserted,
+                "run_seconds": change.seconds,
+            }
+            for step, (node_name, change) in enumerate(_totals(kept), start=1)
+        ]
+        insert_records(self.warehouse, schema.RUN_STEPS, steps_made)
+        self._write_units()
+
+    def _write_units(self) -> None:
+        """Note the days that the run rebuilt, and the loads that it took in or restored."""
+        for record, unit, run_table in _UNITS:
+            kept_table(self.warehouse, record).ensure()
+            if run_table in self.warehouse.run_tables:
+                self.warehouse.writer.con.execute(
+                    f"INSERT INTO {record.table_name} "
+                    f"SELECT DISTINCT ?, {unit} FROM temp.main.{run_table}",
+                    [self.run_id],
+                )
+        restored = self.warehouse.restored_loads
+        taken_in = restored.get("load_id", {})
+        replayed = {
+            load_id: run_id
+            for load_id, run_id in restored.get("run_replays", {}).items()
+            if run_id != taken_in.get(load_id)
+        }
+        for contract, loads in (schema.RUN_LOADS, taken_in), (schema.RUN_REPLAYS, replayed):
+            rows = [{"run_id": run_id, "load_id": int(load)} for load, run_id in loads.items()]
+            insert_records(self.warehouse, contract, rows)
+
+
+def _totals(steps: list[tuple[str, Change]]) -> list[tuple[str, Change]]:
+    """Add up the saves of a step into the same table, such as the batches of an ingestion."""
+    totals: dict[tuple[str, str], Change] = {}
+    for node_name, change in steps:
+        key = (node_name, change.table_name)
+        before = totals.get(key)
+        totals[key] = (
+            change
+            if before is None
+            else before._replace(
+                rows_deleted=before.rows_deleted + change.rows_deleted,
+                rows_inserted=before.rows_inserted + change.rows_inserted,
+                seconds=before.seconds + change.seconds,
+            )
+        )
+    return [(node_name, change) for (node_name, _), change in totals.items()]
+
+
+def _in_words(changes: list[Change]) -> str:
+    parts = []
+    for _, change in _totals([("", change) for change in changes]):
+        counts = [f"+{change.rows_inserted:,}"] if change.rows_inserted else []
+        counts += [f"-{change.rows_deleted:,}"] if change.rows_deleted else []
+        if counts:
+            parts.append(f"{change.table_name} {' '.join(counts)}")
+    return ", ".join(parts)

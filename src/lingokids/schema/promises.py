@@ -1,0 +1,334 @@
+"""Who answers for each table, and what it promises beyond its columns' own definitions.
+
+Here: owner, rules across columns, tables and days, freshness; and which tables are checked in
+each run that changes them. Elsewhere: the rules of a column, wherever it stands (``columns``);
+grain and columns (``tables``); the kinds of rules (``rules``).
+
+A table that is not named here has the default: checked in each run that changes it, by the rules
+of its columns and the uniqueness of its grain. The tables that are not checked in each run are
+those whose rows the project itself has just judged or made of keys; ``--pipeline checks`` checks
+them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lingokids.errors import in_one_line
+from lingokids.schema.rules import (
+    WARN,
+    AddsUp,
+    Fresh,
+    Holds,
+    NotNull,
+    Recounted,
+    Refers,
+    Rule,
+    Steady,
+)
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+DATA_ENGINEERING, PRODUCT = "data engineering", "product analytics"
+CONTENT, GROWTH = "content team", "growth team"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a table promises beyond its columns.
+
+    Attributes:
+        owner: Who answers for it.
+        rules: What holds besides the rules of its columns and its grain.
+        each_run: Whether it is checked in each run that changes it, or on demand only.
+        is_stored: Whether the warehouse keeps it; else it ends with the run, or is a file.
+    """
+
+    owner: str = DATA_ENGINEERING
+    rules: tuple[Rule, ...] = ()
+    each_run: bool = True
+    is_stored: bool = True
+
+
+_ENRICHED = "intermediate_activity_events_enriched"
+_ON_DEMAND = Promise(each_run=False)
+_NOT_STORED = Promise(each_run=False, is_stored=False)
+_OBJECT_KNOWN = Refers(("object_key", "etag"), "ingested_objects", "object_known")
+_LINES = Promise(rules=(_OBJECT_KNOWN,), each_run=False)
+
+
+def _records(key: str, table: str, title: str) -> Promise:
+    """Lines of which each key has a last record in another table."""
+    staged = Refers((key,), table, title, among=("load_id", "staged_loads"))
+    return Promise(rules=(_OBJECT_KNOWN, staged), each_run=False)
+
+
+def _kept(dataset: str) -> AddsUp:
+    """That bronze has the lines which the ledger counts; in each run ingestion counts them so."""
+    by = ("object_key", "etag")
+    return AddsUp("kept", by, f"bronze_{dataset}", where=("dataset", dataset), each_run=False)
+
+
+def _of_events(*unit: str) -> tuple[Rule, ...]:
+    """What a table of days keeps to the events it is made of: whole days in each run.
+
+    Args:
+        unit: The columns it has from the events as they are, by which its sums are compared.
+    """
+    return (
+        AddsUp("activities_played", ("date",), _ENRICHED),
+        AddsUp("activities_completed", unit, _ENRICHED, of="completed_flag", each_run=False),
+        AddsUp("total_time_spent", unit, _ENRICHED, of="duration_seconds", each_run=False),
+        Refers(("date",), "gold_days", "day_recorded", each_run=False),
+    )
+
+
+def _completed(column: str, *, before: bool) -> Recounted:
+    """The exits completed in the compared days on one side of the day of subscription."""
+    side, sign = ("before", -1) if before else ("after", 1)
+
+    def count(journeys: ir.Table, activity: ir.Table) -> ir.Table:
+        compared = journeys.select("user_id", "compared_days", "subscription_start_date")
+        played = activity.select("user_id", "date", expected="activities_completed")
+        played = played.inner_join(compared, "user_id")
+        away = sign * (played["date"].epoch_days() - played.subscription_start_date.epoch_days())
+        return played.filter(away.between(1, played.compared_days)).select("user_id", "expected")
+
+    promise = f"the exits completed in the compared_days {side} subscription_start_date"
+    return Recounted(column, ("user_id",), "user_activity_daily", promise, count, each_run=False)
+
+
+def _days_of_user(journeys: ir.Table, activity: ir.Table) -> ir.Table:
+    days = activity.semi_join(journeys, "user_id").select("user_id", "date").distinct()
+    return days.mutate(expected=1)
+
+
+_COMPLETED_OF_PLAYED = Holds(
+    "completed_of_played",
+    "activities_completed is at most activities_played",
+    lambda row: row.activities_completed <= row.activities_played,
+)
+_RATE_OF_COUNTS = Holds(
+    "rate_of_counts",
+    "completion_rate = activities_completed / activities_played",
+    lambda row: (
+        (row.completion_rate - row.activities_completed / row.activities_played.nullif(0)).abs()
+        < 1e-9  # engines divide alike but for the last digit
+    ),
+)
+_PERCENTAGE_OF_COUNTS = Holds(
+    "percentage_of_counts",
+    "completion_percentage = activities_completed / activities_played, rounded",
+    lambda row: (
+        (
+            row.completion_percentage.cast("float64")
+            - 100 * row.activities_completed / row.activities_played.nullif(0)
+        ).abs()
+        < 0.0051
+    ),
+)
+_DAY_OF_EVENT = Holds(
+    "date_of_event",
+    "date is the UTC day of occurred_at",
+    lambda row: row["date"] == row.occurred_at.date(),
+)
+
+
+def _unknown_key(row: Mapping[str, Any]) -> str:
+    return (
+        f"{in_one_line(row['unknown_key'])} of {row['dataset']} ({row['json_type']}) in "
+        f"{row['lines_with_key']:,} of {row['usable_lines']:,} lines "
+        f"({row['share_of_lines']:.1%}), first in {row['object_key']}, line {row['line_number']:,}"
+    )
+
+
+PROMISES: dict[str, Promise] = {
+    # bronze: each line was judged when it was typed (quality), and an object is taken in once
+    "bronze_events": _LINES,
+    "bronze_users": _records("user_id", "stg_users", "user_staged"),
+    "bronze_activities": _records("activity_id", "stg_activities", "activity_staged"),
+    "quarantined_lines": _LINES,
+    "replayed_lines": _LINES,
+    "rescued_values": _LINES,
+    "unknown_keys": Promise(
+        rules=(
+            Holds(
+                "keys_known",
+                "every key delivered is read by a field of schema/raw.py",
+                lambda row: row.unknown_key.isnull(),
+                in_words=_unknown_key,
+                severity=WARN,
+            ),
+        ),
+    ),
+    "ingested_objects": Promise(
+        rules=(
+            Holds(
+                "lines_accounted_for",
+                "lines = blank + kept + quarantined",
+                lambda row: row.lines == row.blank + row.kept + row.quarantined,
+            ),
+            *(_kept(dataset) for dataset in ("events", "users", "activities")),
+            AddsUp(
+                "quarantined",
+                ("dataset", "object_key", "etag"),
+                "quarantined_lines",
+                each_run=False,
+            ),
+            Fresh("landed_at", by="dataset", hours={"events": 36, "users": 36}),
+        ),
+    ),
+    # silver
+    # not in each run: its rows stand in the enriched events, with the same rules
+    "stg_events": Promise(
+        rules=(
+            _DAY_OF_EVENT,
+            Refers(
+                ("event_id", "date", "load_id"),
+                _ENRICHED,
+                "event_enriched",
+                among=("load_id", "enriched_loads"),
+            ),
+        ),
+        each_run=False,
+    ),
+    "stg_users": Promise(
+        rules=(
+            Holds(
+                "subscription_ends_after_start",
+                "subscription_expire_at is not before subscription_start_at",
+                lambda row: (
+                    row.subscription_expire_at.isnull()
+                    | row.subscription_start_at.isnull()
+                    | (row.subscription_expire_at >= row.subscription_start_at)
+                ),
+                severity=WARN,
+            ),
+            Refers(
+                ("user_id", "load_id"),
+                "user_journeys",
+                "journey_made",
+                among=("load_id", "enriched_loads"),
+                each_run=False,
+            ),
+        ),
+    ),
+    _ENRICHED: Promise(
+        owner=PRODUCT,
+        rules=(
+            _DAY_OF_EVENT,
+            # not in each run: the run has just made these rows of those
+            Refers(("event_id",), "stg_events", "event_known", each_run=False),
+            Refers(("load_id",), "enriched_loads", "load_recorded", each_run=False),
+            Refers(("date",), "enriched_days", "day_known", each_run=False),
+            NotNull("country_code", severity=WARN, most_share=0.5),
+            NotNull("activity_type", severity=WARN, most_share=0.5),
+        ),
+    ),
+    "superseded_deliveries": _ON_DEMAND,
+    "changed_users": _ON_DEMAND,
+    "changed_activities": _ON_DEMAND,
+    "staged_loads": _ON_DEMAND,
+    "enriched_loads": _ON_DEMAND,
+    "enriched_days": _ON_DEMAND,
+    "changed_user_days": _ON_DEMAND,
+    # gold
+    "activity_engagement_metrics": Promise(
+        owner=PRODUCT,
+        rules=(
+            _COMPLETED_OF_PLAYED,
+            _RATE_OF_COUNTS,
+            *_of_events("date", "subscription_status"),
+            Steady(
+                "rows_of_day_steady",
+                "the events",
+                lambda rows: rows.activities_played.sum(),
+            ),
+            Steady(
+                "time_per_event_steady",
+                "the usual seconds per event (mean of logarithms over slices)",
+                # a plain mean would follow the few events of an app left in the background
+                lambda rows: (rows.total_time_spent / rows.activities_played + 1).ln().mean(),
+            ),
+            Steady(
+                "completion_steady",
+                "the completed of the events",
+                lambda rows: rows.activities_completed.sum() / rows.activities_played.sum(),
+            ),
+        ),
+    ),
+    "activity_popularity_daily": Promise(
+        owner=CONTENT,
+        rules=(_COMPLETED_OF_PLAYED, *_of_events("date", "activity_id")),
+    ),
+    "user_activity_daily": Promise(
+        owner=PRODUCT,
+        rules=(
+            _COMPLETED_OF_PLAYED,
+            Holds(
+                "capped_of_total",
+                "capped_time_spent is at most total_time_spent",
+                lambda row: row.capped_time_spent <= row.total_time_spent,
+            ),
+            *_of_events("date", "user_id", "activity_id"),
+        ),
+    ),
+    "user_journeys": Promise(
+        owner=PRODUCT,
+        rules=(
+            Refers(("user_id",), "stg_users", "user_known", each_run=False),
+            _completed("completed_before", before=True),
+            _completed("completed_after", before=False),
+            Recounted(
+                "active_days",
+                ("user_id",),
+                "user_activity_daily",
+                "the different days with an activity exit",
+                _days_of_user,
+                each_run=False,
+            ),
+        ),
+    ),
+    "gold_days": Promise(
+        rules=(Refers(("date", "revision"), "enriched_days", "day_up_to_date", severity=WARN),),
+        each_run=False,
+    ),
+    "q1_completion_rate": Promise(
+        owner=PRODUCT, rules=(_COMPLETED_OF_PLAYED, _PERCENTAGE_OF_COUNTS), each_run=False
+    ),
+    "q2_price_tier_engagement": Promise(
+        owner=PRODUCT, rules=(_COMPLETED_OF_PLAYED, _PERCENTAGE_OF_COUNTS), each_run=False
+    ),
+    "q3_subscription_impact": Promise(owner=PRODUCT, each_run=False),
+    # what runs did
+    "runs": _ON_DEMAND,
+    "run_steps": _ON_DEMAND,
+    "run_days": _ON_DEMAND,
+    "run_loads": _ON_DEMAND,
+    "run_replays": _ON_DEMAND,
+    "check_results": _ON_DEMAND,
+    "check_failures": _ON_DEMAND,
+    # what ends with the run, and files
+    "raw_objects": _NOT_STORED,
+    "unread_lines": _NOT_STORED,
+    "new_objects": _NOT_STORED,
+    "line_counts": _NOT_STORED,
+    "event_deliveries": _NOT_STORED,
+    "outdated_events": _NOT_STORED,
+    "replay_load": _NOT_STORED,
+    "reread_objects": _NOT_STORED,
+    "rejudged_events": _NOT_STORED,
+    "rejudged_users": _NOT_STORED,
+    "rejudged_activities": _NOT_STORED,
+    "changed_lines": _NOT_STORED,
+    "due_days": _NOT_STORED,
+    "due_user_days": _NOT_STORED,
+    "due_journeys": _NOT_STORED,
+    "due_checks": _NOT_STORED,
+    "activities": _NOT_STORED,
+    "activity_events": _NOT_STORED,
+    "subscriptions": _NOT_STORED,
+}

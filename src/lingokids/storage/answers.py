@@ -1,0 +1,97 @@
+"""An answer as rows: what a chart is drawn from, small enough to be held in memory.
+
+Here: working a lazy table out, and keeping the rows in a file or for the run alone. Elsewhere: what
+the answer is, and which groups it may not show (``metrics``).
+
+Nodes are lazy, and a drawing needs numbers: between the node that asks and the node that draws, the
+answer becomes rows here. One that still has hidden numbers is given no file: it ends with the run.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.types as ir
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
+
+from lingokids.errors import LingokidsError
+from lingokids.storage.previews import preview_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
+    """The rows of an answer, as a Parquet file or in memory.
+
+    Args:
+        filepath: The file; None: the rows are held in memory until the run ends.
+        metadata: For plugins, such as kedro-viz.
+    """
+
+    _SINGLE_PROCESS = True
+
+    def __init__(
+        self, *, filepath: str | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._filepath = Path(filepath) if filepath is not None else None
+        self._rows: pa.Table | None = None
+        self.metadata = metadata
+
+    def load(self) -> pa.Table:
+        """The rows.
+
+        Raises:
+            LingokidsError: They are not there yet.
+        """
+        from pyarrow import parquet
+
+        if self._exists():
+            return parquet.read_table(self._filepath)
+        if self._rows is not None:
+            return self._rows
+        if self._filepath is None:
+            raise LingokidsError("These rows are held during a run only: they are in no file.")
+        raise LingokidsError(
+            f"{self._filepath.name} is not there yet: uv run kedro run --pipeline reporting makes "
+            "it."
+        )
+
+    def save(self, data: ir.Table | pa.Table) -> None:
+        """Work the answer out; a file that holds just these rows is left alone."""
+        rows = data.to_pyarrow() if isinstance(data, ir.Table) else data
+        if self._filepath is None:
+            self._rows = rows
+        elif not (self._exists() and self.load().equals(rows)):
+            self._write(self._filepath, rows)
+
+    def _write(self, path: Path, rows: pa.Table) -> None:
+        from pyarrow import parquet
+
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            parquet.write_table(rows, aside)
+            aside.replace(path)
+        except OSError as error:
+            raise LingokidsError(
+                f"{path} cannot be written ({error}): mend that and run again."
+            ) from error
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """The first rows, for kedro-viz."""
+        return preview_of(lambda: self.load().slice(0, nrows))
+
+    def _release(self) -> None:
+        self._rows = None
+
+    def _exists(self) -> bool:
+        return self._filepath is not None and self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath) if self._filepath else "held during a run"}

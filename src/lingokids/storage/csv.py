@@ -1,0 +1,93 @@
+"""The exercise's CSV files as Ibis tables, typed by their contract.
+
+Here: reading one small CSV file. Elsewhere: raw objects that arrive by the thousand
+(``raw.objects``).
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
+
+from lingokids import schema
+from lingokids.errors import LingokidsError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+
+class CsvDataset(AbstractDataset["ir.Table", "ir.Table"]):
+    """One CSV file with a header line, read through fsspec.
+
+    Args:
+        filepath: A path or URL.
+        contract: Name of the contract in ``schema`` that gives columns and types.
+        credentials: Arguments of the filesystem, such as ``key`` and ``secret``.
+        metadata: For plugins, such as kedro-viz.
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        contract: str,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._filepath = filepath
+        self._contract: schema.Contract = getattr(schema, contract)
+        self._credentials = credentials or {}
+        self.metadata = metadata
+
+    def load(self) -> ir.Table:
+        """The file's rows; a value that is empty is NULL.
+
+        Raises:
+            LingokidsError: The file is missing, lacks a column, or has a value of another type.
+        """
+        import fsspec
+        import ibis
+        import pyarrow as pa
+        from pyarrow import csv
+
+        types = {field.name: field.type for field in self._contract.schema.to_pyarrow()}
+        options = csv.ConvertOptions(
+            column_types=types,
+            include_columns=list(types),
+            strings_can_be_null=True,
+            true_values=["true"],
+            false_values=["false"],
+        )
+        try:
+            with fsspec.open(self._filepath, "rb", **self._credentials) as file:
+                rows = csv.read_csv(file, convert_options=options)
+        except FileNotFoundError:
+            raise LingokidsError(
+                f"{self._filepath} is not there: put the exercise's file there, or change its "
+                "place in conf/base/globals.yml."
+            ) from None
+        except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
+            raise LingokidsError(f"{self._filepath} cannot be read: {error}") from error
+        return ibis.memtable(rows).cast(self._contract.schema)
+
+    def save(self, data: ir.Table) -> None:
+        """Refused: the exercise's files are given."""
+        raise LingokidsError(f"{self._filepath} is given, not written.")
+
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """The first lines as they are in the file, for kedro-viz: no more of it is read."""
+        import csv
+
+        import fsspec
+
+        with fsspec.open(
+            self._filepath, "rt", encoding="utf-8-sig", newline="", **self._credentials
+        ) as file:
+            header, *lines = itertools.islice(csv.reader(file), nrows + 1)
+        return TablePreview({"index": list(range(len(lines))), "columns": header, "data": lines})
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath, "contract": self._contract.table_name}

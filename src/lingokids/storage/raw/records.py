@@ -1,0 +1,298 @@
+"""Turns lines into records: JSON is parsed here, once, into a struct of text values.
+
+Here: the hand-over of a batch of lines to the engine, and its one parse. Elsewhere: fetching the
+lines (``objects``), typing and judging the values (``quality``). The SQL here is text because Ibis
+has no word for the engine's lenient JSON reading.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import duckdb
+import ibis
+import ibis.expr.datatypes as dt
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from ibis.expr import operations as ops
+
+from lingokids import schema
+from lingokids.errors import LingokidsError
+from lingokids.storage.raw import lines as line_cutting
+from lingokids.storage.raw.unknown_keys import with_odd_marked, with_unknown_keys
+from lingokids.storage.tables import no_rows
+from lingokids.storage.warehouse import out_of_room
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    import ibis.expr.types as ir
+    from ibis.backends.duckdb import Backend
+
+    from lingokids.schema import Field
+    from lingokids.storage.warehouse import Warehouse
+
+    LookAtOdd = Callable[[str, tuple[Field, ...], dict[str, Any]], str]
+
+#: What names a line: of a batch, and of the warehouse.
+_PLACE = ("object_index", "line_number")
+_DELIVERED = (*schema.DELIVERY, *schema.ARRIVAL)
+
+_ODD_BYTES = 2 << 20  # of text that is looked at whole at a time
+
+
+class RawObject(NamedTuple):
+    """One object version to be read."""
+
+    key: str
+    etag: str
+    size_bytes: int
+    landed_at: datetime
+    load_id: int
+
+
+class _Slot:
+    """An Arrow table under a name that the engine knows, to be replaced batch by batch.
+
+    Registering each batch anew would keep all of them until the run's commit: inside a
+    transaction the engine forgets no view.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+        self.table = table
+        connection.register(name, self)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def judge_texts(
+    warehouse: Warehouse,
+    dataset: str,
+    fields: tuple[Field, ...],
+    lines: ir.Table,
+    judge: Callable[[ir.Table], ir.Table],
+) -> ir.Table:
+    """Parse and judge lines that stand as text in a table of the warehouse, lazily.
+
+    Args:
+        warehouse: The warehouse whose run asks.
+        dataset: The raw dataset the lines are of.
+        fields: The fields of its records.
+        lines: The delivery, line_text, landed_at and load_id of each.
+        judge: Types the lines and says which are unusable (``quality``).
+    """
+    writer = warehouse.writer
+    texts = lines.select(*schema.DELIVERY, "line_text", *schema.ARRIVAL).mutate(
+        problem=ibis.null("string")
+    )
+    lines = f"({_with_problems(f'({writer.compile(texts)})')})"
+    records = _records_sql(lines, fields, _DELIVERED, with_unknown_keys)
+    writer.con.execute(f"CREATE OR REPLACE TEMP VIEW texts_of_{dataset} AS {records}")
+    return judge(_table(writer, f"texts_of_{dataset}", _record_schema(fields, _DELIVERED)))
+
+
+class RecordReader:
+    """Hands batches of lines to the engine, always under the same names.
+
+    The names stay, so the expressions made from them are the same for each batch and need
+    compiling once.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        dataset: str,
+        fields: tuple[Field, ...],
+        due: list[RawObject],
+        judge: Callable[[ir.Table], ir.Table],
+    ) -> None:
+        self._writer = warehouse.writer
+        self._con = self._writer.con
+        self._dataset, self._due = dataset, due
+        self._batch = self._slot("batch_of", line_cutting.to_arrow([]))
+        self._read = self._slot("read", _objects_table(due, []))
+        marked = self._records("records_of", fields, with_odd_marked, "keys_at_most")
+        whole = self._records("odd_records_of", fields, with_unknown_keys)
+        judged = judge(marked)
+        self._judging = functools.cache(lambda: self._writer.compile(judged))
+        # both have the same columns: Ibis need not print the same query for the other name
+        names = tuple(f'"{table.get_name()}"' for table in (marked, whole))
+        self._judging_odd = functools.cache(lambda: self._judging().replace(*names))
+        nothing = self._worked_out(no_rows(judged.schema()))
+        self._nothing = _of_objects(nothing, self._read.table)
+        self._judged = self._slot("judged_of", self._nothing)
+        self._judged_whole = self._slot("judged_whole_of", self._nothing)
+        self._con.execute(
+            f"CREATE OR REPLACE TEMP VIEW judged_{dataset} AS "
+            f"FROM judged_of_{dataset} WHERE rescued IS DISTINCT FROM '' "
+            f"UNION ALL FROM judged_whole_of_{dataset}"
+        )
+        schema = judged.schema() | ibis.schema(_OBJECT_COLUMNS)
+        self._tables = (
+            _table(self._writer, f"judged_{dataset}", schema),
+            _table(self._writer, f"read_{dataset}", ibis.schema(_OBJECT_COLUMNS)),
+        )
+
+    def read(self, batch: list[line_cutting.Piece]) -> tuple[ir.Table, ir.Table]:
+        """Parse and judge a batch: its lines, and the objects it is of."""
+        indexes = sorted({piece.object_index for piece in batch})
+        self._read.table = _objects_table(self._due, indexes)
+        self._judged.table = self._judged_whole.table = self._nothing  # the last batch is let go
+        if batch:
+            self._batch.table = line_cutting.to_arrow(batch)
+            judged = self._worked_out(self._judging())
+            self._judged.table = _of_objects(judged, self._read.table)
+            self._judged_whole.table = _of_objects(self._odd_judged(judged), self._read.table)
+        return self._tables
+
+    def _slot(self, name: str, table: pa.Table) -> _Slot:
+        return _Slot(self._con, f"{name}_{self._dataset}", table)
+
+    def _records(
+        self, view: str, fields: tuple[Field, ...], look_at_odd: LookAtOdd, *looked_at: str
+    ) -> ir.Table:
+        """The records of the batch, as a view; a line is odd by the columns ``looked_at``."""
+        lines = f"({_with_problems(f'batch_of_{self._dataset}')})"
+        records = _records_sql(lines, fields, (*_PLACE, *looked_at), look_at_odd)
+        name = f"{view}_{self._dataset}"
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {records}")
+        return _table(self._writer, name, _record_schema(fields, _PLACE))
+
+    def _odd_judged(self, judged: pa.Table) -> pa.Table:
+        """Judge the lines that may have keys besides their fields by all that is in them."""
+        odd = judged.select(_PLACE).filter(pc.equal(judged["rescued"], ""))
+        batch = self._batch.table
+        parts = [judged.slice(0, 0)]
+        for some in _in_parts(batch.filter(pa.array(np.isin(_line_ids(batch), _line_ids(odd))))):
+            self._batch.table = some
+            parts.append(self._worked_out(self._judging_odd()))
+        return pa.concat_tables(parts)
+
+    def _worked_out(self, query: str) -> pa.Table:
+        """The judged lines as Arrow: a table would keep its memory until the run's commit."""
+        self._con.execute("SET arrow_lossless_conversion = true")  # uuids stay 16 bytes
+        try:
+            judged = self._con.sql(query).to_arrow_table()
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise LingokidsError(f"The raw {self._dataset}: {out_of_room(error)}") from error
+        self._con.execute("RESET arrow_lossless_conversion")
+        return judged
+
+
+def _of_objects(lines: pa.Table, objects: pa.Table) -> pa.Table:
+    """Lines with the object they are of: what is said of it stands once for all its lines."""
+    indexes = objects["object_index"].to_numpy()
+    places = pa.array(np.searchsorted(indexes, lines["object_index"].to_numpy()), pa.int32())
+    for name in objects.drop_columns("object_index").column_names:
+        column = pa.DictionaryArray.from_arrays(places, objects[name].chunk(0))
+        lines = lines.append_column(name, column)
+    return lines
+
+
+def _in_parts(lines: pa.Table) -> Iterator[pa.Table]:
+    """Lines in parts of bounded text: looking at all that is in one takes many times its bytes."""
+    ends = np.cumsum(pc.binary_length(lines["line_text"]).to_numpy())
+    starts = np.flatnonzero(np.diff(ends // _ODD_BYTES, prepend=-1))
+    for start, end in itertools.pairwise([*starts.tolist(), len(lines)]):
+        yield lines.slice(start, end - start)
+
+
+def _line_ids(lines: pa.Table) -> np.ndarray:
+    """One number for each line of a run."""
+    objects, numbers = (lines[name].to_numpy().astype(np.int64) for name in _PLACE)
+    return objects << 32 | numbers
+
+
+def _table(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
+    """A table whose columns are known, without asking the engine for them."""
+    return ops.DatabaseTable(name=name, schema=schema, source=backend).to_expr()
+
+
+def _records_sql(
+    lines: str,
+    fields: tuple[Field, ...],
+    known: tuple[str, ...],
+    look_at_odd: LookAtOdd,
+) -> str:
+    """Each line with what is ``known`` of it, its problem, its record and what that leaves out."""
+    shape = _text_leaves(fields)
+    parsed = f"""
+        SELECT {", ".join(known)}, line_text,
+            nullif(problem, 'blank') AS problem,
+            coalesce(problem = 'blank', false) AS is_blank,
+            CASE WHEN problem IS NULL
+            THEN json_transform(line_text, '{json.dumps(shape)}') END AS record
+        FROM {lines}
+    """
+    return look_at_odd(parsed, fields, shape)
+
+
+def _with_problems(lines: str) -> str:
+    """Lines with the problem that their text has as JSON.
+
+    Those that are plainly '{…' take the short way: an AND would trim every line, which costs more
+    than parsing it, where a CASE looks only at those that are left.
+    """
+    return rf"""
+        SELECT * REPLACE (CASE
+            WHEN problem IS NOT NULL THEN problem
+            WHEN starts_with(line_text, '{{') THEN
+                CASE WHEN json_valid(line_text) THEN NULL ELSE 'not JSON' END
+            WHEN trim(line_text, E' \t\r\n') = '' THEN 'blank'
+            WHEN NOT json_valid(line_text) THEN 'not JSON'
+            WHEN NOT starts_with(ltrim(line_text, E' \t\r\n'), '{{') THEN 'not a JSON object'
+        END AS problem) FROM {lines}
+    """
+
+
+_OBJECT_COLUMNS = {
+    "object_index": "int32",
+    **{name: schema.COLUMNS[name].type for name in ("object_key", "etag", *schema.ARRIVAL)},
+}
+
+
+def _objects_table(due: list[RawObject], indexes: list[int]) -> pa.Table:
+    """Some of the objects to be read."""
+    schema = ibis.schema(_OBJECT_COLUMNS).to_pyarrow()
+    values = {
+        "object_index": indexes,
+        "object_key": [due[index].key for index in indexes],
+        "etag": [due[index].etag for index in indexes],
+        "landed_at": [due[index].landed_at for index in indexes],
+        "load_id": [due[index].load_id for index in indexes],
+    }
+    return pa.table({field.name: pa.array(values[field.name], field.type) for field in schema})
+
+
+def _record_schema(fields: tuple[Field, ...], known: tuple[str, ...]) -> ibis.Schema:
+    """The columns that ``_records_sql`` selects."""
+    return ibis.schema(
+        {name: _OBJECT_COLUMNS.get(name) or schema.COLUMNS[name].type for name in known}
+        | {"line_text": "string", "problem": "string", "is_blank": "boolean"}
+        | {name: schema.COLUMNS[name].type for name in schema.LEFT_OVER}
+        | {"record": _type_of(_text_leaves(fields))}
+    )
+
+
+def _type_of(shape: dict[str, Any] | str) -> dt.DataType:
+    if isinstance(shape, str):
+        return dt.string
+    return dt.Struct({key: _type_of(value) for key, value in shape.items()})
+
+
+def _text_leaves(fields: tuple[Field, ...]) -> dict[str, Any]:
+    """The shape of a record with every value as text: what ``json_transform`` is asked for."""
+    shape: dict[str, Any] = {}
+    for field in fields:
+        *parents, leaf = field.path.split(".")
+        level = shape
+        for parent in parents:
+            level = level.setdefault(parent, {})
+        level[leaf] = "VARCHAR"
+    return shape

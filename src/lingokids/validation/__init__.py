@@ -1,0 +1,1 @@
+"""What makes a raw line unusable (``quality``), and keys that no field reads (``drift``)."""
