@@ -21,22 +21,23 @@ from lingokids.pipelines import (
 def register_pipelines() -> dict[str, Pipeline]:
     """Each pipeline alone; and as the default all that bring the tables up to date.
 
-    A replay takes the place of the ingestion, and brings them up to date as well.
+    A replay takes the place of the ingestion, and brings them up to date as well. After its
+    commit a whole run publishes too: see ``runtime.hooks``.
     """
-    pipelines = {
-        "ingestion": ingestion.create_pipeline(),
+    after_bronze = {
         "staging": staging.create_pipeline(),
         "enrichment": enrichment.create_pipeline(),
         "marts": marts.create_pipeline(),
         "analytics": analytics.create_pipeline(),
-        "publication": publication.create_pipeline(),
     }
-    after_bronze = [pipelines[name] for name in pipelines if name != "ingestion"]
+    ingested = ingestion.create_pipeline()
     return {
-        **pipelines,
-        "replay": sum(after_bronze, replay.create_pipeline()),
+        "ingestion": ingested,
+        **after_bronze,
+        "publication": publication.create_pipeline(),
+        "replay": sum(after_bronze.values(), replay.create_pipeline()),
         "reporting": reporting.create_pipeline(),
         "restore": restore.create_pipeline(),
         "checks": checks.create_pipeline(),
-        "__default__": sum(pipelines.values(), Pipeline([])),
+        "__default__": sum(after_bronze.values(), ingested),
     }

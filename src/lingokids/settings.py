@@ -4,6 +4,8 @@ Here: hooks, configuration patterns and resolvers. Elsewhere: places (``conf/bas
 tables (``catalog.yml``), what an operator may tune (``parameters.yml``).
 """
 
+from typing import Any
+
 from lingokids.runtime import environment
 from lingokids.runtime.hooks import RunHooks
 from lingokids.runtime.viz import RunStatus
@@ -12,6 +14,11 @@ from lingokids.runtime.viz import RunStatus
 def _in_project(path: str) -> str:
     """A path below the project, wherever the command is given from."""
     return (environment.PROJECT / path).as_posix()
+
+
+def _own_name(*, _parent_: Any) -> str:
+    """The name of the catalog entry that a value stands in: a table is called like its entry."""
+    return str(_parent_._key())
 
 
 # Of kedro-viz's hooks one counts rows of pandas frames only, and would empty the file of row counts
@@ -23,5 +30,9 @@ CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     "merge_strategy": {"globals": "soft", "parameters": "soft"},
-    "custom_resolvers": {"project": _in_project, "oc.env": environment.variable},
+    "custom_resolvers": {
+        "project": _in_project,
+        "oc.env": environment.variable,
+        "own_name": _own_name,
+    },
 }

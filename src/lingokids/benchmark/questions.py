@@ -1,7 +1,7 @@
 """How soon the published copy answers: ``python -m lingokids.benchmark.questions COPY``.
 
 Here: which questions are asked, and the times of them. Elsewhere: asking (``questions``), the copy
-(``storage.gold_copy``); ``python -m lingokids.benchmark --folder …`` leaves one in its folder.
+(``storage.published_copy``); ``python -m lingokids.benchmark --folder …`` leaves one in its folder.
 """
 
 from __future__ import annotations

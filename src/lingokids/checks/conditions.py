@@ -250,9 +250,6 @@ def with_source(failed: ir.Table, other: Callable[[str], ir.Table]) -> ir.Table:
     if set(schema.DELIVERY) <= set(some.columns) or not set(event) <= set(some.columns):
         return some
     lines = (
-        other("bronze_events")
-        .semi_join(some, event)
-        .anti_join(other("superseded_deliveries"), schema.DELIVERY)
-        .select(*event, "object_key", "line_number")
+        other("bronze_events").semi_join(some, event).select(*event, "object_key", "line_number")
     )
     return some.left_join(lines, event).select(*some.columns, "object_key", "line_number")

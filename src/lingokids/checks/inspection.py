@@ -36,6 +36,7 @@ from lingokids.schema import (
     Unique,
 )
 from lingokids.storage.records import RECORDS
+from lingokids.storage.tables import VERSION
 
 if TYPE_CHECKING:
     from lingokids.checks.conditions import Scope
@@ -80,9 +81,7 @@ class Inspection:
         self._warehouse = warehouse
         self._reader = Reader(warehouse)
         self._asked = asked
-        self._tables = {
-            table.table_name: table for table in tables.values() if table.mode != "read"
-        }
+        self._tables = {table.table_name: table for table in tables.values()}
         self._is_of_changes = False
         self.about = ""
         self.results: list[Result] = []
@@ -91,11 +90,9 @@ class Inspection:
         """Check the rows that the run changed, in the tables that each run checks."""
         self.about = "Checked: the rows that the run changed."
         self._is_of_changes = True
-        changed = dict.fromkeys(
-            change.table_name
-            for change in self._warehouse.changes
-            if change.is_kept and (change.rows_inserted or change.rows_deleted)
-        )
+        changed = self._warehouse.changed_tables
+        if schema.RESCUED_VALUES.table_name in changed:
+            changed.append(schema.UNKNOWN_KEYS.table_name)
         for name in changed:
             contract = schema.CONTRACTS[name]
             rules = [rule for rule in self._asked.rules_of(name) if _is_of_changes(rule)]
@@ -105,7 +102,6 @@ class Inspection:
     def of_tables(self) -> None:
         """Check whole tables, without having built anything."""
         self.about = "Checked: whole tables."
-        due = set(self._reader.all(self._tables["due_checks"].load()))
         there, dropped = self._warehouse.tables, self._dropped()
         if not there & set(schema.STORED):
             raise LingokidsError("There is no table to check yet: uv run kedro run makes them.")
@@ -113,20 +109,21 @@ class Inspection:
             raise LingokidsError(
                 f"{self._asked.table} is not there yet: uv run kedro run makes it."
             )
+        is_fresh_asked = False
         for name, contract in schema.STORED.items():
             asked = [
                 rule
-                for rule in contract.rules
-                if (name, rule.name) in due
+                for rule in self._asked.asked_rules_of(name)
                 # what no run has made yet is nothing to compare with
-                and getattr(rule, "table", name) in there | dropped
+                if getattr(rule, "table", name) in there | dropped
             ]
+            is_fresh_asked |= any(isinstance(rule, Fresh) for rule in asked)
             if asked and name in dropped:
                 missing = [Example({"table": name}, {"is": "missing"})]
                 self._append_schema(contract, len(contract.columns), missing, 0.0)
             elif asked and name in there and (rules := self._check_store(contract, asked)):
                 self._check(contract, rules, self._whole(name))
-        if self._asked.now is None and any(rule == "fresh" for _, rule in due):
+        if self._asked.now is None and is_fresh_asked:
             LOGGER.info("Freshness is not checked without a clock: give checks.now.")
 
     @property
@@ -151,8 +148,7 @@ class Inspection:
             for result in failed
             if isinstance(result.rule, SchemaKept) and result.table_name in self._warehouse.tables
         }
-        views = {name for name, table in self._tables.items() if table.mode == "view"}
-        return cures.of_tables(layers, altered - views)
+        return cures.of_tables(layers, altered - {schema.UNKNOWN_KEYS.table_name})
 
     def log(self) -> None:
         """Say what was checked, and what is unusual."""
@@ -174,9 +170,20 @@ class Inspection:
     def _changed_rows(self, table: TableDataset) -> Scope:
         from lingokids.checks.conditions import Scope
 
-        replaced = self._tables[table.replaces].load() if table.replaces else None
-        rows = table.inserted_in_run()
-        return Scope(rows, table.load(), table.there_before_run(), replaced, self._reader.table)
+        if table.unit:  # whole units: rows that did not differ stand among them
+            return self._of_due_units(table)
+        if table.table_name == schema.UNKNOWN_KEYS.table_name:  # a view
+            new = table.load().filter(table.load().load_id == self._warehouse.number)
+            return Scope(new, table.load(), None, None, self._reader.table)
+        # what is not replaced by units is replaced as a whole, or identified by its load
+        return Scope(table.inserted_in_run(), table.load(), None, None, self._reader.table)
+
+    def _of_due_units(self, table: TableDataset) -> Scope:
+        from lingokids.checks.conditions import Scope
+
+        rows, units = table.load(), table.due_relation
+        due = rows if units is None else rows.semi_join(units, list(table.unit))
+        return Scope(due, rows, None, units, self._reader.table)
 
     def _whole(self, name: str) -> Scope:
         from lingokids.checks.conditions import Scope
@@ -302,7 +309,8 @@ class Inspection:
             for name, dtype in promised.items()
             if found.get(name) != dtype
         }
-        others = {name: str(dtype) for name, dtype in found.items() if name not in promised}
+        known = {*promised, VERSION}  # which readers do not see
+        others = {name: str(dtype) for name, dtype in found.items() if name not in known}
         seconds = time.perf_counter() - started
         if wrong or any(isinstance(rule, SchemaKept) for rule in rules):
             self._append_schema(contract, len(promised), _columns(wrong), seconds)

@@ -1,1 +1,1 @@
-"""What a run reads and rebuilds: windows, links, units that are due, state."""
+"""What a run rebuilds: windows that are asked for, links between tables, what a node computes."""

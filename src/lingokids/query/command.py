@@ -2,7 +2,7 @@
 
 Here: where the copy and the parameter are found, and the answer as a table, CSV or JSON.
 Elsewhere: what may be asked and how it is worked out (``metrics``), the command's options
-(``cli``), how the copy is made (``storage.gold_copy``).
+(``cli``), how the copy is made (``storage.published_copy``).
 
 The copy is a file of its own, so a question neither waits for a run nor makes one wait.
 """
@@ -27,7 +27,7 @@ from lingokids.query.answer import cells_of, choose_rows, head_counts_of, judge
 from lingokids.query.question import parse_where
 from lingokids.query.small_groups import SHOW_ALL, has_small
 from lingokids.schema.parameters import parse_day, parse_smallest_group
-from lingokids.storage.gold_copy import missing_in_copy, open_copy
+from lingokids.storage.published_copy import missing_in_copy, open_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 
 from lingokids.errors import LingokidsError
-from lingokids.incremental import due
+from lingokids.incremental.links import Step, readers_of, steps_of
+from lingokids.incremental.windows import Window, parse_window
 from lingokids.runtime import preconditions, secrets
 from lingokids.runtime.viz import keep_row_counts
-from lingokids.schema import NOTHING_DUE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from kedro.framework.context import KedroContext
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from lingokids.checks.inspection import Inspection
     from lingokids.runtime.records import Run
-    from lingokids.storage import ObjectsDataset, TableDataset
+    from lingokids.storage import BronzeDataset, TableDataset
     from lingokids.storage.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
@@ -48,6 +47,10 @@ class RunHooks:
         self._read: Warehouse | None = None
         self._inspection: Inspection | None = None
         self._all_tables: dict[str, TableDataset] = {}
+        self._steps: dict[str, Step] = {}
+        self._window = Window()
+        self._rebuild = False
+        self._catalog: DataCatalog | None = None
         self._statistics = Path()
 
     @hook_impl
@@ -65,8 +68,8 @@ class RunHooks:
         """Check what was asked for, take the warehouse and begin the transaction."""
         from lingokids import checks
         from lingokids.checks.inspection import Inspection
-        from lingokids.runtime import preconditions
         from lingokids.runtime.records import Run
+        from lingokids.storage.state import ensure_state
 
         preconditions.refuse_unsafe_ways_to_run(run_params)
         preconditions.refuse_checks_beside_others(pipeline)
@@ -76,10 +79,11 @@ class RunHooks:
         preconditions.refuse_what_would_be_ignored(pipeline, asked, rebuild)
         self._all_tables = _tables(catalog, _names_of_tables(catalog))
         tables = _tables(catalog, pipeline.datasets())
-        warehouse = _only_warehouse(tables)
+        is_checking = "due_checks" in pipeline.all_outputs()
+        warehouse = _only_warehouse(self._all_tables if is_checking else tables)
         if warehouse is None:
             return
-        is_reading = _writes_no_table(catalog, pipeline)
+        is_reading = not is_checking and _writes_no_table(catalog, pipeline)
         preconditions.refuse_reporting_beside_others(pipeline, is_reading=is_reading)
         if is_reading:
             warehouse.begin_reading()
@@ -88,18 +92,15 @@ class RunHooks:
         warehouse.begin()
         try:
             if rebuild == "raw":
-                preconditions.refuse_part_of_a_raw_rebuild(pipeline)
                 preconditions.refuse_to_lose_objects(catalog, pipeline)
             preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
-            outputs = pipeline.all_outputs()
-            written = [table for name, table in tables.items() if name in outputs]
-            if rebuild == "raw":
-                _empty(rebuild, self._all_tables.values())
-            elif rebuild:
-                from lingokids.runtime.backfill import fill_new_fields
-
-                fill_new_fields(warehouse, _sources(catalog))
-                _empty(rebuild, written)
+            self._steps = steps_of(pipelines["__default__"], self._all_tables)
+            self._window = parse_window(parameters["window"])
+            self._rebuild = bool(rebuild)
+            ensure_state(warehouse)
+            if rebuild:
+                written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
+                self._prepare_rebuild(rebuild, written)
             preconditions.refuse_tables_of_another_version(tables.values())
         except BaseException:  # Kedro calls no hook for an error in a hook
             warehouse.close()
@@ -111,22 +112,51 @@ class RunHooks:
             environment=run_params["env"] or "base",
             pipelines=", ".join(run_params["pipeline_names"] or ["__default__"]),
             parameters=run_params["runtime_params"] or {},
+            is_checking=is_checking,
         )
+
+    def _prepare_rebuild(self, rebuild: str, written: list[TableDataset]) -> None:
+        """Empty what is made anew from raw, or was made by another version.
+
+        Other tables are compared with what is made anew, so readers learn what changed.
+        """
+        from lingokids.runtime.backfill import fill_new_fields
+        from lingokids.storage import BronzeDataset
+        from lingokids.storage.state import forget_rules
+
+        bronze = [table for table in written if isinstance(table, BronzeDataset)]
+        if rebuild == "bronze":
+            fill_new_fields(_bronze(self._all_tables))
+            written = [table for table in written if table not in bronze and table.is_outdated]
+        else:
+            written = [table for table in written if table in bronze or table.is_outdated]
+        for table in written:
+            table.clear()
+            forget_rules(table.warehouse, readers_of(table.table_name, self._steps.values()))
 
     @hook_impl
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Note that a step begins; tell its node if nothing is due."""
-        if self._run:
-            self._run.begin_step(node.name)
-            if isinstance(node, due.DueNode) and not any(
-                self._is_due(name, inputs[name]) for name in node.due
-            ):
-                return dict.fromkeys(node.due, NOTHING_DUE)
-        return {}
+        """Note that a step begins; restrict its inputs to what is due of the table it makes."""
+        if self._run is None:
+            return {}
+        self._run.begin_step(node.name)
+        step = self._steps.get(node.name)
+        return self._restricted(step, node, inputs) if step else {}
+
+    def _restricted(self, step: Step, node: Node, inputs: dict[str, Any]) -> dict[str, Any]:
+        from lingokids.incremental.fingerprint import fingerprint
+
+        read = {link.entry: self._all_tables[link.entry] for link in step.links}
+        schemas = {name: table.contract.nullable_schema for name, table in read.items()}
+        rules = fingerprint(node, inputs, schemas)
+        table = self._all_tables[node.outputs[0]]
+        return table.find_due(step, rules, read, self._window, rebuild=self._rebuild)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Check what was changed, commit, say what was done, and publish it."""
+        from lingokids.storage.state import prune_marks
+
         if self._read is not None:
             _log_files(self._read, catalog, pipeline)
             self._read.close()
@@ -143,12 +173,15 @@ class RunHooks:
                 self._fail(run, error)
                 raise
             if warehouse.has_changed:
+                prune_marks(warehouse, self._steps.values())
                 run.record_success()
+            if set(pipelines["__default__"].nodes) <= set(pipeline.nodes):
+                _offer(pipelines["publication"], catalog)
             warehouse.commit()
             self._write_page(run, "The run was kept.")
-            warehouse.publish()
+            warehouse.publish(_names_of_gold(self._all_tables))
             keep_row_counts(self._statistics, warehouse, self._all_tables)
-            _log_outcome(warehouse)
+            _log_outcome(warehouse, run)
             _publish_to_lakes(warehouse, run.run_id)
         finally:
             warehouse.close()
@@ -164,16 +197,11 @@ class RunHooks:
         run, self._run = self._run, None
         self._fail(run, error)
 
-    def _is_due(self, name: str, value: Any) -> bool:
-        """Whether an input asks for something: a table has rows, a parameter is set."""
-        table = self._all_tables.get(name)
-        return due.is_set(value) if table is None else table.has_rows
-
     def _inspect(self, run: Run, inspection: Inspection) -> None:
         """Check what the run changed, or what it was asked to check; a broken rule ends it."""
         from lingokids.checks import evidence
 
-        if _is_checking(run.warehouse):
+        if run.is_checking:
             inspection.of_tables()
         elif run.warehouse.has_changed:
             inspection.of_changes()
@@ -188,9 +216,8 @@ class RunHooks:
         """Roll back, and record why, with what checks found, in a transaction of its own."""
         from lingokids.checks import evidence
 
-        is_checking = _is_checking(run.warehouse)
         run.warehouse.close()
-        if not is_checking:
+        if not run.is_checking:
             LOGGER.error("The run failed. Every table is as it was before.")
         try:
             run.warehouse.begin()
@@ -198,7 +225,7 @@ class RunHooks:
             if self._inspection is not None and self._inspection.results:
                 evidence.record(run.warehouse, run.run_id, self._inspection.results)
             run.warehouse.commit()
-            outcome = "nothing was changed" if is_checking else "every table is as it was"
+            outcome = "nothing was changed" if run.is_checking else "every table is as it was"
             self._write_page(run, f"A rule is broken, and {outcome}.")
         except Exception as second:  # the first error is the one to be seen
             LOGGER.warning("The failure could not be recorded in runs: %s", second)
@@ -221,19 +248,29 @@ def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
     return {name: data for name, data in datasets.items() if isinstance(data, TableDataset)}
 
 
-def _sources(catalog: DataCatalog) -> list[ObjectsDataset]:
-    from lingokids.storage import ObjectsDataset
-
-    entries = catalog.config_resolver.config.items()
-    names = [name for name, entry in entries if str(entry["type"]).endswith(".ObjectsDataset")]
-    datasets = (catalog.get(name) for name in names)
-    return [data for data in datasets if isinstance(data, ObjectsDataset)]
-
-
 def _names_of_tables(catalog: DataCatalog) -> set[str]:
     """The tables among all entries, without making the others: charts would load plotly."""
     entries = catalog.config_resolver.config.items()
-    return {name for name, entry in entries if str(entry["type"]).endswith(".TableDataset")}
+    types = (".TableDataset", ".BronzeDataset")
+    return {name for name, entry in entries if str(entry["type"]).endswith(types)}
+
+
+def _names_of_gold(tables: dict[str, TableDataset]) -> list[str]:
+    return [table.table_name for table in tables.values() if table.layer == "gold"]
+
+
+def _bronze(tables: dict[str, TableDataset]) -> list[BronzeDataset]:
+    from lingokids.storage import BronzeDataset
+
+    return [table for table in tables.values() if isinstance(table, BronzeDataset)]
+
+
+def _offer(publication: Pipeline, catalog: DataCatalog) -> None:
+    """Offer the tables to the lakes, as the pipeline publication does: after a whole run."""
+    for node in publication.nodes:
+        outputs = node.run({name: catalog.load(name) for name in node.inputs})
+        for name, rows in outputs.items():
+            catalog.save(name, rows)
 
 
 def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
@@ -253,21 +290,6 @@ def _writes_no_table(catalog: DataCatalog, pipeline: Pipeline) -> bool:
 
     outputs = (catalog.get(name) for name in pipeline.all_outputs() if name in catalog)
     return not any(isinstance(data, TableDataset | ParquetDataset) for data in outputs)
-
-
-def _empty(rebuild: str, outputs: Iterable[TableDataset]) -> None:
-    """Empty the tables that a rebuild makes anew; bronze only if it is made anew from raw.
-
-    From raw everything is: what replays noted of the loads before means nothing to the new ones.
-    """
-    for table in outputs:
-        if table.mode in {"run", "read"}:
-            continue
-        if table.survives_rebuild:
-            if table.is_outdated:
-                table.match_contract()
-        elif table.layer != "bronze" or rebuild == "raw":
-            table.clear()
 
 
 def _credentials(context: KedroContext) -> dict[str, Any]:
@@ -305,24 +327,16 @@ def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> Non
         LOGGER.info("Written from %s: %s files in %s.", read.published.name, len([*paths]), folder)
 
 
-def _is_checking(warehouse: Warehouse) -> bool:
-    """Whether the run in hand, or the one just closed, only checks tables."""
-    return "due_checks" in warehouse.run_tables
-
-
-def _log_outcome(warehouse: Warehouse) -> None:
-    kept = [change for change in warehouse.changes if change.is_kept]
-    inserted = sum(change.rows_inserted for change in kept)
-    deleted = sum(change.rows_deleted for change in kept)
-    if _is_checking(warehouse):
+def _log_outcome(warehouse: Warehouse, run: Run) -> None:
+    if run.is_checking:
         return
     if not warehouse.has_changed:
-        listed = "0 objects read, " if "new_objects" in warehouse.run_tables else ""
+        listed = "0 objects read, " if run.has_ingested else ""
         LOGGER.info("Nothing new: %s0 rows written.", listed)
         return
     LOGGER.info(
         "Committed: %s rows inserted, %s deleted, in %s.",
-        f"{inserted:,}",
-        f"{deleted:,}",
+        f"{sum(change.rows_inserted for change in warehouse.changes):,}",
+        f"{sum(change.rows_deleted for change in warehouse.changes):,}",
         warehouse.database.name,
     )

@@ -60,15 +60,6 @@ def check_parameters(parameters: dict[str, Any]) -> str | None:
     return rebuild
 
 
-def refuse_part_of_a_raw_rebuild(pipeline: Pipeline) -> None:
-    """Loads are numbered anew, so every layer that remembers their numbers must go along."""
-    if not {"ingested_objects", "staged_loads", "enriched_loads"} <= pipeline.all_outputs():
-        raise LingokidsError(
-            "rebuild=raw numbers the loads anew, so it runs all pipelines or none: leave "
-            "--pipeline out, or use rebuild=bronze."
-        )
-
-
 def refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
     """Raw objects may have expired or been overwritten since bronze took them in."""
     from lingokids.storage import ObjectsDataset
@@ -77,7 +68,7 @@ def refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
         source = catalog.get(name)
         if not isinstance(source, ObjectsDataset):
             continue
-        if lost := source.lost_from(catalog.load("known_objects")):
+        if lost := source.lost():
             raise LingokidsError(
                 f"rebuild=raw would lose {len(lost):,} objects of {source.dataset} that bronze has "
                 f"and {source.path} has no longer, such as {lost[0]}: use rebuild=bronze. To "
@@ -148,13 +139,6 @@ def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
                 f"{name} cannot be used: a run is one transaction on one connection, which threads "
                 "and processes would break. Leave --runner out."
             )
-    parts = ("node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "tags")
-    if given := [name for name in (*parts, "namespaces") if run_params.get(name)]:
-        option = given[0].removesuffix("_names").replace("_", "-")
-        raise LingokidsError(
-            f"A pipeline runs whole or not at all, for its last steps record what its first ones "
-            f"did ({option} was given): use --pipeline and leave that out."
-        )
     if run_params.get("only_missing_outputs"):
         raise LingokidsError(
             "--only-missing-outputs cannot be used: the tables always exist, so every step would "

@@ -1,4 +1,4 @@
-"""What a run did, kept in tables: ``runs``, ``run_steps``, ``run_days``, ``run_loads`` and others.
+"""What a run did, kept in tables: ``runs``, ``run_steps`` and ``run_units``.
 
 Here: measuring the steps of a run and writing them down. Elsewhere: when a run begins, commits
 and ends (``hooks``), what a save does to a table (``storage``).
@@ -16,20 +16,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lingokids import schema
-from lingokids.storage.records import insert_records, kept_table
+from lingokids.storage.records import insert_records
 
 if TYPE_CHECKING:
     from lingokids.storage.warehouse import Change, Warehouse
 
 LOGGER = logging.getLogger(__name__)
-# The units that runs note: where to, and which tables of the run name them.
-_UNITS = (
-    (schema.RUN_DAYS, "date", "due_days"),
-    (schema.RUN_LOADS, "load_id", "new_objects"),
-    (schema.RUN_LOADS, "load_id", "replay_load"),
-    (schema.RUN_REPLAYS, "load_id", "changed_lines"),
-    (schema.RUN_REPLAYS, "load_id", "backfilled_loads"),
-)
 
 
 @dataclass
@@ -42,6 +34,7 @@ class Run:
         environment: The ``--env``.
         pipelines: The pipelines asked for.
         parameters: The parameters given with the run.
+        is_checking: Whether it checks tables and builds none.
     """
 
     warehouse: Warehouse
@@ -49,8 +42,10 @@ class Run:
     environment: str
     pipelines: str
     parameters: dict[str, Any]
+    is_checking: bool = False
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     _started: float = field(default_factory=time.perf_counter)
+    has_ingested: bool = False
     _node_name: str = ""
     _node_started: float = 0.0
     _seen: int = 0
@@ -60,6 +55,7 @@ class Run:
         """Note that a node begins; the step before it is over."""
         self.end_step()
         self._node_name, self._node_started = node_name, time.perf_counter()
+        self.has_ingested |= node_name.startswith("ingestion.")
 
     def end_step(self) -> None:
         """Note and log what the step in hand did to each table, if it did anything."""
@@ -70,7 +66,7 @@ class Run:
             return
         seconds = time.perf_counter() - self._node_started
         if done := _in_words(changes):
-            LOGGER.info("%-28s %6.2f s  %s", self._node_name, seconds, done)
+            LOGGER.info("%-32s %6.2f s  %s", self._node_name, seconds, done)
         self._node_name = ""
 
     def record_success(self) -> None:
@@ -84,7 +80,6 @@ class Run:
         self._write("failed", failure.encode(errors="replace").decode(), [])
 
     def _write(self, status: str, failure: str | None, steps: list[tuple[str, Change]]) -> None:
-        kept = [(name, change) for name, change in steps if change.is_kept]
         run = {
             "run_id": self.run_id,
             "environment": self.environment,
@@ -94,8 +89,8 @@ class Run:
             "failure": failure,
             "started_at": self.started_at,
             "run_seconds": time.perf_counter() - self._started,
-            "rows_deleted": sum(change.rows_deleted for _, change in kept),
-            "rows_inserted": sum(change.rows_inserted for _, change in kept),
+            "rows_deleted": sum(change.rows_deleted for _, change in steps),
+            "rows_inserted": sum(change.rows_inserted for _, change in steps),
         }
         insert_records(self.warehouse, schema.RUNS, [run])
         steps_made = [
@@ -108,31 +103,34 @@ class Run:
                 "rows_inserted": change.rows_inserted,
                 "run_seconds": change.seconds,
             }
-            for step, (node_name, change) in enumerate(_totals(kept), start=1)
+            for step, (node_name, change) in enumerate(_totals(steps), start=1)
         ]
         insert_records(self.warehouse, schema.RUN_STEPS, steps_made)
         self._write_units()
 
     def _write_units(self) -> None:
-        """Note the days that the run rebuilt, and the loads that it took in or restored."""
-        for record, unit, run_table in _UNITS:
-            kept_table(self.warehouse, record).ensure()
-            if run_table in self.warehouse.run_tables:
-                self.warehouse.writer.con.execute(
-                    f"INSERT INTO {record.table_name} "
-                    f"SELECT DISTINCT ?, {unit} FROM temp.main.{run_table}",
-                    [self.run_id],
+        """Note the loads and days that the run wrote, and the loads that it restored."""
+        warehouse = self.warehouse
+        written = [
+            (self.run_id, table_name, load_id)
+            for table_name, loads in warehouse.rewritten_loads.items()
+            for load_id in sorted(loads)
+        ] + [
+            (run_id, table_name, int(load_id))
+            for table_name, loads in warehouse.restored_loads.items()
+            for load_id, run_id in loads.items()
+        ]
+        names = ("run_id", "table_name", "load_id")
+        rows = [dict(zip(names, row, strict=True)) for row in written]
+        insert_records(warehouse, schema.RUN_UNITS, rows)
+        for table_name, due in warehouse.due.items():
+            if "date" in due.step.unit and table_name in warehouse.changed_tables:
+                days = f'temp.main."{due.relation}"' if due.relation else f'main."{table_name}"'
+                warehouse.writer.con.execute(
+                    f"INSERT INTO {schema.RUN_UNITS.table_name} (run_id, table_name, date) "
+                    f"SELECT DISTINCT ?, ?, date FROM {days}",
+                    [self.run_id, table_name],
                 )
-        restored = self.warehouse.restored_loads
-        taken_in = restored.get("load_id", {})
-        replayed = {
-            load_id: run_id
-            for load_id, run_id in restored.get("run_replays", {}).items()
-            if run_id != taken_in.get(load_id)
-        }
-        for contract, loads in (schema.RUN_LOADS, taken_in), (schema.RUN_REPLAYS, replayed):
-            rows = [{"run_id": run_id, "load_id": int(load)} for load, run_id in loads.items()]
-            insert_records(self.warehouse, contract, rows)
 
 
 def _totals(steps: list[tuple[str, Change]]) -> list[tuple[str, Change]]:

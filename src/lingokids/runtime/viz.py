@@ -68,11 +68,9 @@ def keep_row_counts(file: Path, warehouse: Warehouse, tables: dict[str, TableDat
     if _read(file).get(_COUNTED) == counted:
         return
     counts = {
-        name: {"columns": len(table.columns)}
-        # counting a view is working it out
-        | ({} if table.mode == "view" else {"rows": table.count_in_run()})
+        name: {"columns": len(table.columns), "rows": table.count_in_run()}
         for name, table in tables.items()
-        if table.mode != "run" and table.table_name in warehouse.tables
+        if table.table_name in warehouse.tables
     }
     try:
         file.parent.mkdir(exist_ok=True)

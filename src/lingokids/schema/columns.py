@@ -67,15 +67,15 @@ COLUMNS: dict[str, Column] = {
     "line_number": Column("int32", "line of the object, from 1; blank lines count", rules=RANKED),
     "line_text": Column("string", "the line as delivered; only 1,024 characters if over 1 MiB"),
     "reason": Column("string", "the first rule the line breaks"),
-    "past_reason": Column("string", "the rule it broke before a replay; NULL: it was not known"),
+    "past_reason": Column(
+        "string", "why the line was in quarantine until a replay; NULL: it was not"
+    ),
+    "is_current": Column("boolean", "whether the object still has this version, as far as listed"),
     "outcome": Column("string", "what a replay made of it: usable, unusable, blank or gone"),
     "is_blank": Column("boolean", "whether the line is blank"),
     "landed_at": Column(INSTANT, "arrival time: last modification of the object", "UTC"),
     "load_id": Column(
         "int32", "number of the ingestion or replay that took the line in", rules=RANKED
-    ),
-    "quarantined_by_load": Column(
-        "int32", "the load that put the line into quarantine", rules=RANKED
     ),
     # what a delivered line has besides its fields
     "unknown_keys": Column(
@@ -135,7 +135,6 @@ COLUMNS: dict[str, Column] = {
     ),
     "loading_time_seconds": Column(SECONDS, "time the activity took to load", "s", rules=COUNTED),
     "completed_flag": Column("boolean", "whether the activity was played to its end"),
-    "is_replaced": Column("boolean", "whether another row takes this row's place"),
     # days and instants
     "date": Column("date", "UTC day of occurred_at"),
     "occurred_at": Column(INSTANT, "event time", "UTC"),
@@ -145,19 +144,9 @@ COLUMNS: dict[str, Column] = {
     "subscription_start_at": Column(INSTANT, "when the subscription began", "UTC"),
     "subscription_expire_at": Column(INSTANT, "when the subscription ends", "UTC"),
     # what the layers keep about each other
-    "superseded_by_load": Column("int32", "the first load that had it and a later delivery"),
-    "changed_from": Column(
-        INSTANT, "events before it keep their status; NULL: every event may change", "UTC"
-    ),
-    "changed_by_load": Column("int32", "the load that changed the record"),
-    "revision": Column("int32", "rises by one whenever the rows of the day change", rules=RANKED),
-    "whole_revision": Column(
-        "int32", "the revision at which the day was last made as a whole", rules=RANKED
-    ),
-    "reflected_revision": Column(
-        "int32", "the revision from which gold is brought up to date; NULL: the whole day is made"
-    ),
-    "rules": Column("string", "the parameters that the day's gold rows are counted by, as JSON"),
+    "version": Column("int32", "number of the run that last changed it", rules=RANKED),
+    "rules": Column("string", "parameters and expression that it is made by; NULL: not known"),
+    "unit": Column("string", "values of the columns that its readers know it by, as JSON"),
     # measures
     "activities_played": Column("int64", "activity exits", rules=COUNTED),
     "activities_completed": Column("int64", "activity exits played to the end", rules=COUNTED),

@@ -3,32 +3,6 @@
 from __future__ import annotations
 
 from lingokids.schema.contract import Contract
-from lingokids.schema.silver import DAY_REVISIONS
-
-REFLECTED = (*DAY_REVISIONS, "rules")
-
-DUE_DAYS = Contract(
-    "due_days",
-    "One row per day whose gold rows the run rebuilds: all of them, or those that users changed.",
-    ("date",),
-    (*REFLECTED, "reflected_revision"),
-    ("revision", "rules"),
-)
-
-DUE_USER_DAYS = Contract(
-    "due_user_days",
-    "One row per user and day whose gold rows the run rebuilds.",
-    ("date", "user_id"),
-    ("date", "user_id"),
-)
-
-GOLD_DAYS = Contract(
-    "gold_days",
-    "One row per day: the revision of the enriched day, and the rules, that gold reflects.",
-    ("date",),
-    REFLECTED,
-    ("revision", "rules"),
-)
 
 ENGAGEMENT_GRAIN = (
     *("date", "country_code", "os_name", "os_version", "app_version"),
@@ -67,13 +41,6 @@ USER_ACTIVITY_DAILY = Contract(
     USER_MEASURES,
 )
 
-DUE_JOURNEYS = Contract(
-    "due_journeys",
-    "One row per user whose journey the run works out anew.",
-    ("user_id",),
-    ("user_id",),
-)
-
 USER_JOURNEYS = Contract(
     "user_journeys",
     "One row per user with a record: how far he came, when he was active, what a subscription "
@@ -83,11 +50,11 @@ USER_JOURNEYS = Contract(
         *("user_id", "country_code", "main_os_name"),
         *("active_days", "active_weeks", "compared_days", "completed_before", "completed_after"),
         *("registration_date", "trial_start_date", "subscription_start_date"),
-        *("first_active_date", "last_active_date", "load_id"),
+        *("first_active_date", "last_active_date"),
     ),
     (
         *("country_code", "main_os_name", "active_days", "active_weeks"),
-        *("compared_days", "completed_before", "completed_after", "load_id"),
+        *("compared_days", "completed_before", "completed_after"),
     ),
 )
 

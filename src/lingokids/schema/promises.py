@@ -62,7 +62,7 @@ _LINES = Promise(rules=(_OBJECT_KNOWN,), each_run=False)
 
 def _records(key: str, table: str, title: str) -> Promise:
     """Lines of which each key has a last record in another table."""
-    staged = Refers((key,), table, title, among=("load_id", "staged_loads"))
+    staged = Refers((key,), table, title, each_run=False)
     return Promise(rules=(_OBJECT_KNOWN, staged), each_run=False)
 
 
@@ -82,7 +82,6 @@ def _of_events(*unit: str) -> tuple[Rule, ...]:
         AddsUp("activities_played", ("date",), _ENRICHED),
         AddsUp("activities_completed", unit, _ENRICHED, of="completed_flag", each_run=False),
         AddsUp("total_time_spent", unit, _ENRICHED, of="duration_seconds", each_run=False),
-        Refers(("date",), "gold_days", "day_recorded", each_run=False),
     )
 
 
@@ -151,7 +150,6 @@ PROMISES: dict[str, Promise] = {
     "bronze_users": _records("user_id", "stg_users", "user_staged"),
     "bronze_activities": _records("activity_id", "stg_activities", "activity_staged"),
     "quarantined_lines": _LINES,
-    "replayed_lines": _LINES,
     "rescued_values": _LINES,
     "unknown_keys": Promise(
         rules=(
@@ -187,10 +185,9 @@ PROMISES: dict[str, Promise] = {
         rules=(
             _DAY_OF_EVENT,
             Refers(
-                ("event_id", "date", "load_id"),
+                ("event_id", "date"),
                 _ENRICHED,
                 "event_enriched",
-                among=("load_id", "enriched_loads"),
             ),
         ),
         each_run=False,
@@ -208,10 +205,9 @@ PROMISES: dict[str, Promise] = {
                 severity=WARN,
             ),
             Refers(
-                ("user_id", "load_id"),
+                ("user_id",),
                 "user_journeys",
                 "journey_made",
-                among=("load_id", "enriched_loads"),
                 each_run=False,
             ),
         ),
@@ -222,19 +218,10 @@ PROMISES: dict[str, Promise] = {
             _DAY_OF_EVENT,
             # not in each run: the run has just made these rows of those
             Refers(("event_id",), "stg_events", "event_known", each_run=False),
-            Refers(("load_id",), "enriched_loads", "load_recorded", each_run=False),
-            Refers(("date",), "enriched_days", "day_known", each_run=False),
             NotNull("country_code", severity=WARN, most_share=0.5),
             NotNull("activity_type", severity=WARN, most_share=0.5),
         ),
     ),
-    "superseded_deliveries": _ON_DEMAND,
-    "changed_users": _ON_DEMAND,
-    "changed_activities": _ON_DEMAND,
-    "staged_loads": _ON_DEMAND,
-    "enriched_loads": _ON_DEMAND,
-    "enriched_days": _ON_DEMAND,
-    "changed_user_days": _ON_DEMAND,
     # gold
     "activity_engagement_metrics": Promise(
         owner=PRODUCT,
@@ -292,10 +279,6 @@ PROMISES: dict[str, Promise] = {
             ),
         ),
     ),
-    "gold_days": Promise(
-        rules=(Refers(("date", "revision"), "enriched_days", "day_up_to_date", severity=WARN),),
-        each_run=False,
-    ),
     "q1_completion_rate": Promise(
         owner=PRODUCT, rules=(_COMPLETED_OF_PLAYED, _PERCENTAGE_OF_COUNTS), each_run=False
     ),
@@ -304,30 +287,15 @@ PROMISES: dict[str, Promise] = {
     ),
     "q3_subscription_impact": Promise(owner=PRODUCT, each_run=False),
     # what runs did
+    "table_state": _ON_DEMAND,
+    "gone": _ON_DEMAND,
     "runs": _ON_DEMAND,
     "run_steps": _ON_DEMAND,
-    "run_days": _ON_DEMAND,
-    "run_loads": _ON_DEMAND,
-    "run_replays": _ON_DEMAND,
+    "run_units": _ON_DEMAND,
     "check_results": _ON_DEMAND,
     "check_failures": _ON_DEMAND,
     # what ends with the run, and files
     "raw_objects": _NOT_STORED,
-    "unread_lines": _NOT_STORED,
-    "new_objects": _NOT_STORED,
-    "line_counts": _NOT_STORED,
-    "event_deliveries": _NOT_STORED,
-    "outdated_events": _NOT_STORED,
-    "replay_load": _NOT_STORED,
-    "reread_objects": _NOT_STORED,
-    "rejudged_events": _NOT_STORED,
-    "rejudged_users": _NOT_STORED,
-    "rejudged_activities": _NOT_STORED,
-    "changed_lines": _NOT_STORED,
-    "due_days": _NOT_STORED,
-    "due_user_days": _NOT_STORED,
-    "due_journeys": _NOT_STORED,
-    "due_checks": _NOT_STORED,
     "activities": _NOT_STORED,
     "activity_events": _NOT_STORED,
     "subscriptions": _NOT_STORED,

@@ -85,43 +85,48 @@ DAMAGED_GZIP = "gzip is damaged here"
 TEXT_IS_NOT_WHOLE = (NOT_UTF8, TOO_LONG, DAMAGED_GZIP)
 
 
-class RawSource(Protocol):
-    """What a raw dataset hands to a node: its listing, and its lines on demand."""
+FIELDS = {"events": EVENT_FIELDS, "users": USER_FIELDS, "activities": ACTIVITY_FIELDS}
 
-    def listing(self, since: date | None = None) -> ir.Table:
-        """One row per object present: ``RAW_OBJECTS``.
+
+@dataclass(frozen=True)
+class Delivery:
+    """Validated lines on their way to bronze, and the objects that they came in.
+
+    Attributes:
+        lines: One row per line, blank ones included: where it stands and when it landed, its
+            typed fields, is_blank, reason (the first rule it breaks, or NULL), line_text where
+            there is a reason, and what no field reads. Lines that were quarantined before have
+            past_reason, the reason of then.
+        objects: One row per object read, whether it has lines or not: object_key, etag,
+            size_bytes, landed_at, load_id.
+    """
+
+    lines: ir.Table
+    objects: ir.Table
+
+
+class RawSource(Protocol):
+    """What a raw dataset hands to a node: its lines, validated on the way."""
+
+    def new(
+        self, validate: Callable[[ir.Table], ir.Table], since: date | None = None
+    ) -> Iterator[Delivery]:
+        """Read each object that the ledger has not got in this version, once.
 
         Args:
+            validate: Types lines and says which are unusable (``validation.quality``).
             since: Objects in ``<day>/<hour>/`` folders of earlier days are left out, unlisted;
                 those that lie elsewhere are not.
-        """
-
-    def read(
-        self,
-        objects: ir.Table,
-        judge: Callable[[ir.Table], ir.Table],
-        if_gone: str = "the next run takes it in",
-    ) -> Iterator[tuple[ir.Table, ir.Table]]:
-        """Read ``objects`` once, in batches of bounded size.
-
-        Args:
-            objects: Rows of ``NEW_OBJECTS``.
-            judge: Types the lines of a batch and says which are unusable (``quality``).
-            if_gone: What becomes of an object that is no longer there in this version: it is
-                logged, and the object is not among those read.
 
         Yields:
-            The judged lines of a batch, and the objects it has lines of (an object of no
-            lines included): object_key, etag.
+            Batches of bounded size; none if nothing is new. An object that vanished or changed
+            since it was listed is logged and left for the next run.
         """
 
-    def judge_texts(self, quarantined: ir.Table, judge: Callable[[ir.Table], ir.Table]) -> ir.Table:
-        """Parse and judge lines again, from the text that quarantine keeps of them.
+    def quarantined(self, validate: Callable[[ir.Table], ir.Table]) -> Iterator[Delivery]:
+        """Validate the quarantined lines again: by their text or, where it is not whole, by the
+        object they came in, if that is still there in that version.
 
         Args:
-            quarantined: Rows of ``QUARANTINED_LINES``; those of other datasets are left out.
-            judge: As for ``read``.
-
-        Returns:
-            The judged lines, lazily.
+            validate: As for ``new``.
         """

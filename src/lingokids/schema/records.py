@@ -1,4 +1,4 @@
-"""The contracts of what runs did, and of what their checks were asked and found."""
+"""The contracts of what runs keep: their state, what they did, what their checks found."""
 
 from __future__ import annotations
 
@@ -23,32 +23,27 @@ RUN_STEPS = Contract(
     ("node_name", "table_name", "rows_deleted", "rows_inserted", "run_seconds"),
 )
 
-RUN_DAYS = Contract(
-    "run_days",
-    "One row per day whose gold rows a recorded run rebuilt.",
-    ("run_id", "date"),
-    ("run_id", "date"),
+RUN_UNITS = Contract(
+    "run_units",
+    "One row per load or day of a table that a recorded run wrote.",
+    (),
+    ("run_id", "table_name", "load_id", "date"),
+    ("run_id", "table_name"),
 )
 
-RUN_LOADS = Contract(
-    "run_loads",
-    "One row per load that a recorded run took in.",
-    ("run_id", "load_id"),
-    ("run_id", "load_id"),
+TABLE_STATE = Contract(
+    "table_state",
+    "One row per table: the last run whose writes to its inputs it reflects, and its rules.",
+    ("table_name",),
+    ("table_name", "version", "rules"),
+    ("version",),
 )
 
-RUN_REPLAYS = Contract(
-    "run_replays",
-    "One row per load of whose lines a recorded run changed the verdict, or gave bronze a value.",
-    ("run_id", "load_id"),
-    ("run_id", "load_id"),
-)
-
-DUE_CHECKS = Contract(
-    "due_checks",
-    "One row per rule that the run was asked to check.",
-    ("table_name", "rule"),
-    ("table_name", "rule"),
+GONE = Contract(
+    "gone",
+    "One row per unit that a row left: the run in which it did. Rows that are there cannot say so.",
+    ("table_name", "unit", "version"),
+    ("table_name", "unit", "version"),
 )
 
 CHECK_RESULTS = Contract(

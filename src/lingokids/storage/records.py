@@ -11,10 +11,7 @@ if TYPE_CHECKING:
     from lingokids.storage.tables import TableDataset
     from lingokids.storage.warehouse import Warehouse
 
-RECORDS = (
-    *(schema.RUNS, schema.RUN_STEPS),
-    *(schema.RUN_DAYS, schema.RUN_LOADS, schema.RUN_REPLAYS),
-)
+RECORDS = (schema.RUNS, schema.RUN_STEPS, schema.RUN_UNITS)
 
 
 def insert_records(
@@ -46,10 +43,13 @@ def insert_records(
 
 def kept_table(warehouse: Warehouse, contract: schema.Contract) -> TableDataset:
     """A table of the warehouse by its contract alone, whether the catalog has it or not."""
-    from lingokids.storage.tables import TableDataset
+    from lingokids.storage.tables import VERSION, TableDataset
 
-    return TableDataset(
+    table = TableDataset(
         table_name=contract.table_name,
         warehouse={"database": str(warehouse.database), "published": str(warehouse.published)},
-        mode="append",
     )
+    table.has_versions = VERSION in warehouse.columns.get(
+        contract.table_name, ()
+    ) and VERSION not in (contract.columns)
+    return table

@@ -1,8 +1,4 @@
-"""A table of the warehouse, written by replacing whole units.
-
-Here: how rows replace rows. Elsewhere: which units are due (``windows``), what the columns are
-(``schema``), the connection and its transaction (``warehouse``).
-"""
+"""A table of the warehouse: read as an Ibis table, written by the run that makes it."""
 
 from __future__ import annotations
 
@@ -14,58 +10,52 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import ibis
 from ibis.backends.sql.datatypes import DuckDBType
+from ibis.expr import operations as ops
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
-from lingokids.schema import NothingDue
-from lingokids.storage.gold_copy import missing_in_copy
 from lingokids.storage.previews import preview_of
-from lingokids.storage.slices import slices_of
-from lingokids.storage.units import deletion
+from lingokids.storage.published_copy import missing_in_copy
 from lingokids.storage.warehouse import Change, Warehouse, out_of_room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
 
+    from lingokids.incremental.links import Step
+    from lingokids.incremental.windows import Window
+    from lingokids.storage.units import DueUnits
+
 
 #: The engine numbers rows that are not yet committed from here (DuckDB's MAX_ROW_ID).
 _FIRST_UNCOMMITTED_ROW = 36_028_797_018_960_000
-MODES = ("read", "append", "units", "whole", "view", "run")
+#: Beside the contract's columns, hidden from nodes: the run that last changed a row.
+VERSION = "version"
 
 
 class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
     """A DuckDB table as an Ibis table.
 
-    Saving replaces whole units inside the run's transaction: it deletes the units that the
-    change names, then inserts their new rows. Doing it twice leaves the same rows.
+    Without ``unit`` the saved rows become the table, unless it already holds just these. With
+    ``unit`` they replace those of the units that are due, in the run's transaction, and only rows
+    that differ are written.
 
     Args:
-        table_name: The table in schema ``main``; its columns are those of the contract of
-            that name.
+        table_name: The table in schema ``main``; its columns are those of the contract of that
+            name.
         warehouse: ``database``, ``published`` and DuckDB settings: see ``Warehouse.at``.
-        mode: How saved rows meet those that are there:
-
-            * ``read``: they are refused: the entry is the table as it was before the run.
-            * ``append``: they are added. Nothing is deleted (bronze, logs, ledgers, whose units
-              are taken in once).
-            * ``units``: the units are deleted, then the rows inserted. The units are the rows of
-              ``replaces`` or, without it, those found in the saved rows.
-            * ``whole``: they become the table, unless it already holds just these rows.
-            * ``view``: they are not stored: the table is the query that gives them.
-            * ``run``: they are added to a table that ends with the run.
-        unit: The columns that name a unit; never NULL.
-        replaces: The table (of mode ``run``) that names the units to delete, which may
-            have no new rows.
-        slice_by: A column of the unit, by which many due units are worked out a slice at a time.
-        units_a_slice: About how many: what a node holds of so many should fit into memory.
-        contract: Name of the contract, where it is not the table's.
-        survives_rebuild: A rebuild on purpose does not empty it.
+        unit: The columns that name what is replaced as a whole; never NULL.
+        reads: By input, the columns of it that name what is due when a row of it changes, where
+            these are neither the unit nor the input's own unit.
+        silent: Columns that no other table reads: a row that differs in these alone is written,
+            but counts as unchanged.
+        units_a_slice: How many due units are made at a time, told apart by the first column of
+            the unit: what a node holds of so many should fit into memory. None: all of them.
         metadata: For plugins, such as kedro-viz.
     """
 
@@ -76,107 +66,41 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         *,
         table_name: str,
         warehouse: dict[str, Any],
-        mode: str,
         unit: list[str] | None = None,
-        replaces: str | None = None,
-        slice_by: str | None = None,
-        units_a_slice: int = 100_000,
-        contract: str | None = None,
-        survives_rebuild: bool = False,
+        reads: dict[str, list[str]] | None = None,
+        silent: list[str] | None = None,
+        units_a_slice: int | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        if mode not in MODES:
-            raise LingokidsError(f"{table_name}: mode is {mode!r}: write one of {MODES}.")
+        if table_name not in schema.CONTRACTS:
+            raise LingokidsError(f"{table_name} has no contract: write one in schema/.")
         self.table_name = table_name
-        self.mode = mode
-        self.survives_rebuild = survives_rebuild
         self.warehouse = Warehouse.at(**warehouse)
         self.metadata = metadata
-        self._contract = schema.CONTRACTS[contract or table_name]
-        self._unit = unit or []
-        self._replaces = replaces
-        self._slice_by = slice_by
-        self._units_a_slice = units_a_slice
+        self.unit = tuple(unit or ())
+        self.reads = reads or {}
+        self.silent = frozenset(silent or ())
+        self.units_a_slice = units_a_slice
+        self.has_versions = bool(unit)
+        self.contract = schema.CONTRACTS[table_name]
         self._compiled: tuple[ir.Table, str] | None = None
 
-    def load(self) -> ir.Table:
-        """The table, lazily: nothing is read until the result is asked for."""
-        if self.warehouse.in_run:
-            if self.mode != "run":
-                self.ensure()
-            elif self.table_name not in self.warehouse.run_tables:
-                raise LingokidsError(
-                    f"{self.table_name} is made by an earlier step of the same run: run the whole "
-                    "pipeline."
-                )
-            return self._in(self.warehouse.writer)
-        if (copy := self.warehouse.copy) is not None:
-            if self.table_name not in copy.list_tables():
-                raise LingokidsError(missing_in_copy(self.warehouse.published, self.table_name))
-            return self._in(copy)
-        if self.mode == "run":
-            raise LingokidsError(f"{self.table_name} exists during a run only.")
-        return self._read_table()
-
-    def save(self, data: ir.Table | NothingDue) -> None:
-        """Replace units of the table by the rows of ``data``; if nothing is due, none."""
-        started = time.perf_counter()
-        if isinstance(data, NothingDue):
-            self.ensure()
-            deleted = inserted = 0
-        else:
-            deleted, inserted = getattr(self, f"_save_{self.mode}")(data)
-        self._note(deleted, inserted, time.perf_counter() - started)
-
-    def clear(self) -> None:
-        """Delete every row: for a rebuild on purpose."""
-        if self.mode == "view":
-            return
-        self.ensure()
-        self.warehouse.is_emptied = True
-        self._note(self._run(f"DELETE FROM {self._name}"), 0, 0.0)
-        if self.is_outdated:
-            self._run(f"DROP TABLE {self._name}")
-            self._create()
-
-    def match_contract(self) -> None:
-        """Give a table of another version the columns that its contract has: new ones are NULL."""
-        stored, promised = self.warehouse.columns[self.table_name], frozenset(self.columns)
-        for name in sorted(promised - stored):
-            dtype = DuckDBType.to_string(self._contract.schema[name])
-            self._run(f'ALTER TABLE {self._name} ADD COLUMN "{name}" {dtype}')
-        for name in sorted(stored - promised):
-            self._run(f'ALTER TABLE {self._name} DROP COLUMN "{name}"')
-        self.warehouse.columns[self.table_name] = promised
+    # --- what it is ---
 
     @property
-    def is_outdated(self) -> bool:
-        """Whether the file has it with other columns than the contract: of another version."""
-        stored = self.warehouse.columns.get(self.table_name)
-        return self.mode not in {"run", "view"} and stored not in {None, frozenset(self.columns)}
-
-    def inserted_in_run(self) -> ir.Table:
-        """The rows that the run in hand inserted and has not deleted again."""
-        table = self._in(self.warehouse.writer)
-        return table.filter(table.rowid() >= _FIRST_UNCOMMITTED_ROW)
-
-    def there_before_run(self) -> ir.Table | None:
-        """The rows the run found and left, among which a row it inserted may have an equal.
-
-        None if there are none, or can be none: the unit of what it replaced is part of the grain.
-        """
-        if self._unit and set(self._unit) <= set(self._contract.grain):
-            return None
-        is_older = f"rowid < {_FIRST_UNCOMMITTED_ROW}"
-        if not self._run(f"SELECT count(*) FROM (FROM {self._name} WHERE {is_older} LIMIT 1)"):
-            return None
-        table = self._in(self.warehouse.writer)
-        return table.filter(table.rowid() < _FIRST_UNCOMMITTED_ROW)
+    def columns(self) -> tuple[str, ...]:
+        """The columns promised, in order."""
+        return self.contract.columns
 
     @property
-    def replaces(self) -> str | None:
-        """The table that names the units it replaces, where there is one."""
-        return self._replaces
+    def grain(self) -> tuple[str, ...]:
+        """The columns that identify a row."""
+        return self.contract.grain
+
+    @property
+    def unit_schema(self) -> ibis.Schema:
+        """The columns of a unit."""
+        return ibis.schema({name: self.contract.nullable_schema[name] for name in self.unit})
 
     @property
     def layer(self) -> str:
@@ -184,128 +108,178 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         return str((self.metadata or {}).get("kedro-viz", {}).get("layer", ""))
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns promised, in order."""
-        return self._contract.columns
+    def is_outdated(self) -> bool:
+        """Whether the file has it with other columns than the contract: of another version."""
+        return self.warehouse.columns.get(self.table_name) not in {None, self.stored_columns}
 
     @property
-    def has_rows(self) -> bool:
-        """Whether it has any row, as the run's connection sees it."""
-        return bool(self._run(f"SELECT count(*) FROM (FROM {self._name} LIMIT 1)"))
+    def stored_columns(self) -> frozenset[str]:
+        """The columns promised and hidden."""
+        return frozenset((*self.columns, VERSION) if self.has_versions else self.columns)
 
-    def count_in_run(self) -> int:
-        """The number of rows, as the run's connection sees them."""
-        return self._run(f"SELECT count(*) FROM {self._name}")
+    def sql_type(self, column: str) -> str:
+        """The engine's name for the type of a column."""
+        return DuckDBType.to_string(self.contract.nullable_schema[column])
 
-    def preview(self, nrows: int = 10) -> TablePreview:
-        """The first rows, for kedro-viz: the file is opened, read and closed."""
-        return preview_of(lambda: self.load().limit(nrows).to_pyarrow())
+    # --- reading ---
 
-    def _note(self, deleted: int, inserted: int, seconds: float) -> None:
-        is_kept = self.mode != "run"
-        self.warehouse.changes.append(Change(self.table_name, is_kept, deleted, inserted, seconds))
-
-    def _read_table(self) -> ir.Table:
+    def load(self) -> ir.Table:
+        """The table, lazily: nothing is read until the result is asked for."""
+        if self.warehouse.in_run:
+            self.ensure()
+            return self._in(self.warehouse.writer)
+        if (copy := self.warehouse.copy) is not None:
+            if self.table_name not in copy.list_tables():
+                raise LingokidsError(missing_in_copy(self.warehouse.published, self.table_name))
+            return self._stored_in(copy, has_versions=False)
         reader = self.warehouse.reader()
         if self.table_name not in reader.list_tables():
             raise LingokidsError(self.warehouse.why_missing(self.table_name))
         return self._in(reader)
 
+    @property
+    def with_version(self) -> ir.Table:
+        """The table as the run sees it, with the run that last changed each row."""
+        self.ensure()
+        return self._stored_in(self.warehouse.writer, has_versions=True)
+
+    def inserted_in_run(self) -> ir.Table:
+        """The rows that the run in hand inserted and has not deleted again."""
+        table = self._in(self.warehouse.writer)
+        return table.filter(table.rowid() >= _FIRST_UNCOMMITTED_ROW)
+
+    def count_in_run(self) -> int:
+        """The number of rows, as the run's connection sees them."""
+        return self.run(f"SELECT count(*) FROM {self._name}")
+
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """The first rows, for kedro-viz: the file is opened, read and closed."""
+        return preview_of(lambda: self.load().limit(nrows).to_pyarrow())
+
     def _in(self, backend: Backend) -> ir.Table:
         """The table with its promised types, without asking the engine."""
-        from ibis.expr import operations as ops
+        if not self.has_versions:
+            return self._stored_in(backend, has_versions=False)
+        # Ibis writes SELECT * for a table, so what nodes do not see is left out by name
+        return self._stored_in(backend, has_versions=True).select(self.columns)
 
-        schema = self._contract.nullable_schema
-        return ops.DatabaseTable(name=self.table_name, schema=schema, source=backend).to_expr()
+    def _stored_in(self, backend: Backend, *, has_versions: bool) -> ir.Table:
+        stored = self.contract.nullable_schema
+        if has_versions:
+            stored = ibis.schema({**stored, VERSION: "int32"})
+        return ops.DatabaseTable(name=self.table_name, schema=stored, source=backend).to_expr()
 
-    # --- modes ---
+    # --- writing ---
 
-    def _save_read(self, data: ir.Table) -> tuple[int, int]:
-        raise LingokidsError(f"{self.table_name} is read only under this name.")
+    @property
+    def due(self) -> DueUnits | None:
+        """The units that the run in hand makes; None: it has not worked them out."""
+        return self.warehouse.due.get(self.table_name)
 
-    def _save_append(self, data: ir.Table) -> tuple[int, int]:
+    @property
+    def due_relation(self) -> ir.Table | None:
+        """The units that the run in hand makes, as a table; None: all of them."""
+        if self.due is None or self.due.relation is None:
+            return None
+        return ops.DatabaseTable(
+            name=self.due.relation, schema=self.unit_schema, source=self.warehouse.writer
+        ).to_expr()
+
+    def find_due(
+        self,
+        step: Step,
+        rules: str,
+        inputs: Mapping[str, TableDataset],
+        window: Window,
+        *,
+        rebuild: bool,
+    ) -> dict[str, ir.Table]:
+        """Work out which units are due; the inputs restricted to them, where they have units."""
+        from lingokids.storage import units
+
         self.ensure()
-        return 0, self._insert(data)
+        due = units.find_due(self, step, rules, inputs, window, rebuild=rebuild)
+        self.warehouse.due[self.table_name] = due
+        return units.restricted(self, due, inputs)
 
-    def _save_units(self, data: ir.Table) -> tuple[int, int]:
+    def save(self, data: ir.Table) -> None:
+        """Replace what is due by the rows of ``data``."""
+        started = time.perf_counter()
+        self.contract.validate(data)
         self.ensure()
-        if self._replaces:
-            return self._delete_units_of(self._replaces), self._insert_by_slices(data)
-        with self._worked_out(data) as rows:
-            return self._delete_units_of(rows), self._insert_from(rows)
+        deleted, inserted = self._replace_due(data) if self.unit else self._replace_all(data)
+        self.note(deleted, inserted, time.perf_counter() - started)
 
-    def _save_whole(self, data: ir.Table) -> tuple[int, int]:
-        self.ensure()
+    def _replace_due(self, data: ir.Table) -> tuple[int, int]:
+        from lingokids.storage.replacing import Replacement
+
+        if self.due is None:
+            raise LingokidsError(
+                f"{self.table_name}: which of its units are due is worked out by kedro run, or "
+                "session.run() in a notebook."
+            )
+        if self.due.is_nothing:
+            return 0, 0
+        return Replacement(self, self.due, self.compile(data)).make()
+
+    def _replace_all(self, data: ir.Table) -> tuple[int, int]:
         with self._worked_out(data) as rows:
             differences = (
                 f"SELECT count(*) FROM ((FROM {self._name} EXCEPT ALL FROM {rows}) UNION ALL "
                 f"(FROM {rows} EXCEPT ALL FROM {self._name}))"
             )
-            if not self._run(differences):
+            if not self.run(differences):
                 return 0, 0
-            return self._run(f"DELETE FROM {self._name}"), self._insert_from(rows)
-
-    def _save_view(self, data: ir.Table) -> tuple[int, int]:
-        """Keep the query, unless it is the one that is kept already."""
-        con = self.warehouse.writer.con
-        query = self._compile(data)
-        con.execute(f'CREATE OR REPLACE TEMP VIEW "{self.table_name}_now" AS {query}')
-        printed = con.execute(
-            "SELECT regexp_replace(sql, '^CREATE .*? AS ', '') FROM duckdb_views() "
-            "WHERE view_name IN (?, ?)",
-            [self.table_name, f"{self.table_name}_now"],
-        ).fetchall()
-        if len(printed) < 2 or printed[0] != printed[1]:
-            tables = "SELECT 1 FROM duckdb_tables() WHERE NOT temporary AND table_name = ?"
-            if con.execute(tables, [self.table_name]).fetchone():  # it once was one
-                con.execute(f"DROP TABLE {self._name}")
-            con.execute(f"CREATE OR REPLACE VIEW {self._name} AS {query}")
-            self._comment_on("VIEW")
-            self.warehouse.tables.add(self.table_name)
-        return 0, 0
-
-    def _save_run(self, data: ir.Table) -> tuple[int, int]:
-        self.ensure()
-        return 0, self._insert(data)
-
-    # --- statements ---
+            return self.run(f"DELETE FROM {self._name}"), self.insert_from(rows)
 
     @contextlib.contextmanager
     def _worked_out(self, data: ir.Table) -> Iterator[str]:
         """The rows of an expression that several statements need, worked out once."""
         name = f'temp.main."saving_{self.table_name}"'
-        self._run(f"CREATE TEMP TABLE {name} AS {self._compile(data)}")
+        self.run(f"CREATE TEMP TABLE {name} AS {self.compile(data)}")
         yield name
-        self._run(f"DROP TABLE {name}")
+        self.run(f"DROP TABLE {name}")
 
-    @property
-    def _name(self) -> str:
-        return f'"{self.table_name}"'
+    def insert(self, data: ir.Table) -> int:
+        """Add rows; returns how many."""
+        return self.insert_from(f"({self.compile(data)})")
 
-    def _run(self, sql: str) -> int:
+    def insert_from(self, rows: str) -> int:
+        """Add the rows of a relation, given as SQL, that has the promised columns."""
+        columns = ", ".join(f'"{name}"' for name in self.columns)
+        if not self.has_versions:
+            return self.run(f"INSERT INTO {self._name} ({columns}) SELECT {columns} FROM {rows}")
+        return self.run(
+            f"INSERT INTO {self._name} ({columns}, {VERSION}) "
+            f"SELECT {columns}, {self.warehouse.number} FROM {rows}"
+        )
+
+    def clear(self) -> None:
+        """Delete every row: for a rebuild on purpose."""
+        self.ensure()
+        self.note(self.run(f"DELETE FROM {self._name}"), 0, 0.0)
+        if self.is_outdated:
+            self.run(f"DROP TABLE {self._name}")
+            self._create()
+
+    def note(self, deleted: int, inserted: int, seconds: float) -> None:
+        """Tell the run what was done to the table."""
+        self.warehouse.changes.append(Change(self.table_name, deleted, inserted, seconds))
+
+    def run(self, sql: str) -> int:
         """Run a statement and return the first value it answers: a count."""
         try:
             row = self.warehouse.writer.con.execute(sql).fetchone()
         except duckdb.ConstraintException as error:
             raise LingokidsError(
-                f"{self.table_name}: {error}. The rows break its contract: mend the "
+                f"{self.table_name}: {error}. The rows break its contract: change the "
                 "node, or the contract in schema/ if the promise changed."
             ) from error
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise LingokidsError(f"{self.table_name}: {out_of_room(error)}") from error
         return int(row[0]) if row else 0
 
-    def _insert(self, data: ir.Table) -> int:
-        return self._insert_from(f"({self._compile(data)})")
-
-    def _insert_by_slices(self, data: ir.Table) -> int:
-        if self._replaces is None or self._slice_by is None:
-            return self._insert(data)
-        con, query = self.warehouse.writer.con, self._compile(data)
-        slices = slices_of(con, self._replaces, self._slice_by, self._units_a_slice)
-        return sum(self._insert_from(f"(FROM ({query}) WHERE {slice_})") for slice_ in slices)
-
-    def _compile(self, data: ir.Table) -> str:
+    def compile(self, data: ir.Table) -> str:
         """The query behind an expression; in-memory tables of it are made known to the engine.
 
         Ibis's own ``insert`` does the same, but does not say how many rows it inserted. The
@@ -317,65 +291,46 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             self._compiled = (data, writer.compile(data))
         return self._compiled[1]
 
-    def _insert_from(self, rows: str) -> int:
-        columns = ", ".join(f'"{name}"' for name in self._contract.columns)
-        return self._run(f"INSERT INTO {self._name} ({columns}) SELECT {columns} FROM {rows}")
-
-    def _delete_units_of(self, units: str) -> int:
-        return self._run(deletion(self._name, self._unit, units))
-
     def ensure(self) -> None:
-        """Make the table, empty, if it is not there; a view for the run only."""
-        there = self.warehouse.run_tables if self.mode == "run" else self.warehouse.tables
-        if self.table_name in there:
-            return
-        if self.mode == "view":
-            self.warehouse.writer.con.execute(
-                f"CREATE OR REPLACE TEMP VIEW {self._name} AS {no_rows(self._contract.schema)}"
-            )
-            return
-        self._create()
+        """Make the table, empty, if it is not there."""
+        if self.table_name not in self.warehouse.tables:
+            self._create()
+
+    @property
+    def _name(self) -> str:
+        return f'main."{self.table_name}"'
 
     def _create(self) -> None:
-        columns = ", ".join(
-            f'"{name}" {_sql_type(dtype)}' for name, dtype in self._contract.schema.items()
-        )
-        con = self.warehouse.writer.con
-        if self.mode == "run":
-            con.execute(f"CREATE TEMP TABLE {self._name} ({columns})")
-            self.warehouse.run_tables.add(self.table_name)
-            return
-        con.execute(f"CREATE TABLE {self._name} ({columns})")
+        columns = [f'"{name}" {_sql_type(dtype)}' for name, dtype in self.contract.schema.items()]
+        if self.has_versions:
+            columns.append(f"{VERSION} INTEGER NOT NULL")
+        self.warehouse.writer.con.execute(f"CREATE TABLE {self._name} ({', '.join(columns)})")
         self.warehouse.tables.add(self.table_name)
-        self.warehouse.columns[self.table_name] = frozenset(self.columns)
-        self._comment_on("TABLE")
+        self.warehouse.columns[self.table_name] = self.stored_columns
+        self.comment_on("TABLE")
 
-    def _comment_on(self, kind: str) -> None:
-        comments = [f"COMMENT ON {kind} {self._name} IS {_text(self._contract.meaning)}"] + [
+    def comment_on(self, kind: str) -> None:
+        """Store what the table and its columns mean beside them."""
+        comments = [f"COMMENT ON {kind} {self._name} IS {_text(self.contract.meaning)}"] + [
             f'COMMENT ON COLUMN {self._name}."{name}" IS {_text(schema.COLUMNS[name].comment)}'
-            for name in self._contract.columns
+            for name in self.columns
         ]
         self.warehouse.writer.con.execute("; ".join(comments))
 
     def _exists(self) -> bool:
-        if self.warehouse.in_run:
-            return self.mode != "run" or self.table_name in self.warehouse.run_tables
-        return self.table_name in self.warehouse.reader().list_tables()
+        return self.warehouse.in_run or self.table_name in self.warehouse.reader().list_tables()
 
     def _describe(self) -> dict[str, Any]:
-        return {
-            "table_name": self.table_name,
-            "database": self.warehouse.database.name,
-            "mode": self.mode,
-        }
+        return {"table_name": self.table_name, "database": self.warehouse.database.name}
 
 
-def no_rows(schema: ibis.Schema) -> str:
+def no_rows(columns: ibis.Schema) -> str:
     """A query of no rows with these columns."""
-    columns = (
-        f'CAST(NULL AS {DuckDBType.to_string(dtype)}) AS "{name}"' for name, dtype in schema.items()
+    nothing = (
+        f'CAST(NULL AS {DuckDBType.to_string(dtype)}) AS "{name}"'
+        for name, dtype in columns.items()
     )
-    return f"SELECT {', '.join(columns)} WHERE false"
+    return f"SELECT {', '.join(nothing)} WHERE false"
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """The warehouse: one DuckDB file, one writer with one transaction, readers never blocked.
 
 Here: opening the file, the run's transaction, and reading it for as long as a query takes.
-Elsewhere: which rows are replaced (``tables``), the copy for readers (``gold_copy``), when a
+Elsewhere: which rows are replaced (``tables``), the copy for readers (``published_copy``), when a
 transaction begins and ends (``hooks``).
 
 A run holds the file from its first step to its last. Outside a run the file is opened read-only
@@ -14,6 +14,7 @@ import contextlib
 import functools
 import re
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -21,14 +22,15 @@ import duckdb
 from ibis.backends.duckdb import Backend
 
 from lingokids.errors import LingokidsError
-from lingokids.storage.gold_copy import PublishedCopy, open_copy
+from lingokids.storage.published_copy import PublishedCopy, open_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import ibis.expr.types as ir
 
     from lingokids.storage.lake.parquet import Offer
+    from lingokids.storage.units import DueUnits
 
 LOCK_WAIT_SECONDS = 10.0
 _LOCK_RETRY_SECONDS = 0.2
@@ -50,7 +52,6 @@ class Change(NamedTuple):
     """What one save did to a table."""
 
     table_name: str
-    is_kept: bool  # False: the table ends with the run
     rows_deleted: int
     rows_inserted: int
     seconds: float
@@ -66,11 +67,11 @@ class Warehouse:
         changes: What the run in hand has done so far, in order.
         tables: The tables there are, as the run in hand sees them.
         columns: The columns of those that the run in hand found, as they are stored.
-        run_tables: The tables that end with the run.
-        is_emptied: Whether the run in hand emptied tables, to make them anew.
-        offers: What the run in hand offers to be published once it is committed.
-        restored_loads: The loads it restores from a lake and the runs that last wrote them, by
-            the name under which the lake's manifest notes them.
+        number: The number of the run in hand.
+        due: The units that it makes of each incremental table.
+        rewritten_loads: By table, the loads whose rows it wrote.
+        offers: What it offers to be published once it is committed.
+        restored_loads: By table, the loads it restores from a lake and the runs that wrote them.
         copy: The published copy, while a run reads it: as it was when the run began.
     """
 
@@ -86,8 +87,9 @@ class Warehouse:
         self.changes: list[Change] = []
         self.tables: set[str] = set()
         self.columns: dict[str, frozenset[str]] = {}
-        self.run_tables: set[str] = set()
-        self.is_emptied = False
+        self.number = 0
+        self.due: dict[str, DueUnits] = {}
+        self.rewritten_loads: defaultdict[str, set[int]] = defaultdict(set)
         self.offers: list[Offer] = []
         self.restored_loads: dict[str, dict[str, str]] = {}
         self._settings = _ENGINE_SETTINGS | {
@@ -110,9 +112,17 @@ class Warehouse:
     @property
     def has_changed(self) -> bool:
         """Whether the run in hand deleted or inserted a row that it keeps."""
-        return any(
-            change.is_kept and (change.rows_deleted or change.rows_inserted)
-            for change in self.changes
+        return bool(self.changed_tables)
+
+    @property
+    def changed_tables(self) -> list[str]:
+        """The tables of which the run in hand deleted or inserted a row, in order."""
+        return list(
+            dict.fromkeys(
+                change.table_name
+                for change in self.changes
+                if change.rows_deleted or change.rows_inserted
+            )
         )
 
     @property
@@ -149,10 +159,18 @@ class Warehouse:
         stored = self._writer.con.execute(_STORED_COLUMNS).fetchall()
         self.columns = {table: frozenset(names) for table, names in stored}
         self.tables = set(self.columns)
-        self.run_tables = set()
-        self.is_emptied = False
+        self.due = {}
+        self.rewritten_loads = defaultdict(set)
         self.offers = []
         self.restored_loads = {}
+        self.number = self._next_number()
+
+    def _next_number(self) -> int:
+        """The number of the run in hand: one more than that of the last run that wrote a table."""
+        if "table_state" not in self.tables:
+            return 1
+        row = self.writer.con.execute("SELECT max(version) FROM table_state").fetchone()
+        return (row[0] if row and row[0] else 0) + 1
 
     def begin_reading(self) -> None:
         """Open the published copy for a run that writes no table: it keeps no other waiting.
@@ -205,11 +223,15 @@ class Warehouse:
             return _cannot_open(self.database, error, cure="Read it when that one ends.")
         return f"{table_name} is not there yet: uv run kedro run makes it."
 
-    def publish(self) -> None:
-        """Bring the published copy up to the run in hand, after its commit, if it is not."""
-        copy = PublishedCopy(self.published, self.writer.con, self.tables)
+    def publish(self, gold: Iterable[str]) -> None:
+        """Bring the published copy up to the run in hand, after its commit, if it is not.
+
+        Args:
+            gold: The tables that are copied.
+        """
+        copy = PublishedCopy(self, [name for name in gold if name in self.tables])
         if self.has_changed or not copy.is_current:
-            copy.publish(self.run_tables, anew=self.is_emptied or not self.has_changed)
+            copy.publish()
 
     def _connect_for_writing(self) -> duckdb.DuckDBPyConnection:
         give_up_at = time.monotonic() + LOCK_WAIT_SECONDS

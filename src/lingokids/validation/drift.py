@@ -14,37 +14,24 @@ from ibis import _
 from lingokids import schema
 
 
-def unread_lines(judged: ir.Table, dataset: str) -> ir.Table:
-    """Keep the usable lines with keys that no field reads.
-
-    Grain: one row per line. An unusable line is kept whole, in quarantine.
-
-    Args:
-        judged: Lines as ``quality`` judged them.
-        dataset: The raw dataset they are of.
-    """
-    unread = judged.filter(_.reason.isnull() & _.rescued.notnull())
-    return unread.mutate(dataset=ibis.literal(dataset)).select(schema.UNREAD_LINES.columns)
-
-
-def count_unknown_keys(unread: ir.Table, usable: ir.Table) -> ir.Table:
+def count_unknown_keys(rescued_values: ir.Table, usable: ir.Table) -> ir.Table:
     """Count the lines of each key that no field reads, and find the first of them.
 
     Grain: one row per dataset, key, JSON type and load.
 
     Args:
-        unread: ``UNREAD_LINES``.
+        rescued_values: Lines with such keys.
         usable: dataset, load_id, usable_lines: the usable lines of each load.
 
     Returns:
         ``UNKNOWN_KEYS``. The first line is the first in order of arrival.
     """
-    keys = unread.select(
+    keys = rescued_values.select(
         "dataset", *schema.DELIVERY, *schema.ARRIVAL, found=_.unknown_keys.unnest()
     )
     keys = keys.mutate(unknown_key=_.found["key"], json_type=_.found["json_type"])
     kind = ("dataset", "unknown_key", "json_type", "load_id")
-    arrival = [ibis.asc(name) for name in ("landed_at", "object_key", "line_number", "etag")]
+    arrival = [ibis.asc(name) for name in ("landed_at", "object_key", "line_number")]
     placed = keys.mutate(
         lines_before=ibis.row_number().over(group_by=kind, order_by=arrival),
         lines_with_key=_.count().over(group_by=kind),

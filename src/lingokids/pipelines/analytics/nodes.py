@@ -6,8 +6,6 @@ Here: the questions, and how an answer is rounded. Elsewhere: the metrics of the
 
 from __future__ import annotations
 
-from typing import Any
-
 import ibis
 import ibis.expr.types as ir
 from ibis import _
@@ -64,7 +62,7 @@ def answer_price_tier_engagement(activity_events: ir.Table, activities: ir.Table
 
 
 def answer_subscription_impact(
-    activity_events: ir.Table, subscriptions: ir.Table, subscription_impact: dict[str, Any]
+    activity_events: ir.Table, subscriptions: ir.Table, subscription_month: str, compared_days: int
 ) -> ir.Table:
     """Do users complete more activities after they subscribe than before?
 
@@ -73,15 +71,16 @@ def answer_subscription_impact(
     Args:
         activity_events: Events of the exercise; only completed exits count.
         subscriptions: One row per subscription.
-        subscription_impact: ``month`` (YYYY-MM) of the subscriptions, and ``days`` before and
-            after the subscription's day that are compared; the day itself is in neither.
+        subscription_month: The month (YYYY-MM) of the subscriptions.
+        compared_days: Days before and after the subscription's day that are compared; the day
+            itself is in neither.
 
     Returns:
         ``Q3_SUBSCRIPTION_IMPACT``: averages per user, where a user without activity counts as
         0; the change in percent is NULL where nothing was completed before.
     """
-    month = parameters.parse_month("subscription_impact.month", subscription_impact["month"])
-    days = parameters.parse_days("subscription_impact.days", subscription_impact["days"])
+    month = parameters.parse_month("subscription_impact.month", subscription_month)
+    days = parameters.parse_days("subscription_impact.days", compared_days)
     of_month = subscriptions.filter(
         _.subscription_date.cast("timestamp").truncate("M").date() == ibis.literal(month)
     )

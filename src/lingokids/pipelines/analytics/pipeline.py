@@ -18,18 +18,26 @@ def create_pipeline() -> Pipeline:
                 inputs=["activity_events", "activities"],
                 outputs="q1_completion_rate",
                 name="answer_completion_rate",
+                namespace="analytics",
             ),
             Node(
                 func=answer_price_tier_engagement,
                 inputs=["activity_events", "activities"],
                 outputs="q2_price_tier_engagement",
                 name="answer_price_tier_engagement",
+                namespace="analytics",
             ),
             Node(
                 func=answer_subscription_impact,
-                inputs=["activity_events", "subscriptions", "params:subscription_impact"],
+                inputs=[
+                    "activity_events",
+                    "subscriptions",
+                    "params:subscription_impact.month",
+                    "params:subscription_impact.days",
+                ],
                 outputs="q3_subscription_impact",
                 name="answer_subscription_impact",
+                namespace="analytics",
             ),
         ]
     )

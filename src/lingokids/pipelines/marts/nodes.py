@@ -1,117 +1,34 @@
-"""Marts: engagement per day and journeys of users, rebuilt for the days and users that are due.
+"""Marts: engagement per day and journeys of users.
 
-Here: which days and users are due, and by what the measures are grouped. Elsewhere: what a measure
-and a session is (``metrics``), when a day changes (the enrichment pipeline).
+Here: by what the measures are grouped. Elsewhere: what a measure and a session is (``metrics``).
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 
 from lingokids import metrics, schema
-from lingokids.incremental import windows
-from lingokids.schema import parameters
-
-
-def find_due_days(
-    enriched_days: ir.Table,
-    known_gold_days: ir.Table,
-    window: dict[str, Any],
-    os_names: dict[str, str],
-    duration_cap_seconds: int,
-    session_gap_minutes: int,
-) -> ir.Table:
-    """Find the days whose gold rows are older than the rows, or the rules, they are made by.
-
-    Grain: one row per day.
-
-    Args:
-        enriched_days: The revision each day has now; a day that lost its last row stays here.
-        known_gold_days: ``GOLD_DAYS`` before this run: the revision and rules gold reflects.
-        window: The ``window`` parameters: its days are due on purpose.
-        os_names: As the next two one of the rules: days that reflect another are due.
-        duration_cap_seconds: How long an activity counts for at most.
-        session_gap_minutes: The longest pause within a session.
-    """
-    rules = windows.rules_of_gold(os_names, duration_cap_seconds, session_gap_minutes)
-    return windows.find_due_days(
-        enriched_days, known_gold_days, windows.parse_window(window), rules
-    )
-
-
-def find_due_user_days(
-    due_days: ir.Table,
-    changed_user_days: ir.Table,
-    intermediate_activity_events_enriched: ir.Table,
-    known_user_activity: ir.Table,
-) -> ir.Table:
-    """Find the users of the due days whose rows are due: all of a day made as a whole.
-
-    Grain: one row per date and user_id.
-
-    Args:
-        due_days: The days, and the revision from which the users that changed are enough.
-        changed_user_days: The users that changed, and at which revision of the day.
-        intermediate_activity_events_enriched: One row per event: who is active now.
-        known_user_activity: ``USER_ACTIVITY_DAILY`` before this run: who was.
-    """
-    return windows.find_due_user_days(
-        due_days,
-        changed_user_days,
-        (intermediate_activity_events_enriched, known_user_activity),
-    )
-
-
-def find_due_journeys(
-    due_user_days: ir.Table,
-    stg_users: ir.Table,
-    known_user_journeys: ir.Table,
-    subscription_impact: dict[str, Any],
-) -> ir.Table:
-    """Find the users whose journey is older than their days, their record or the days compared.
-
-    Grain: one row per user.
-
-    Args:
-        due_user_days: Those who are or were active on a due day, and whose rows change.
-        stg_users: The users as they are now.
-        known_user_journeys: ``USER_JOURNEYS`` before this run.
-        subscription_impact: ``days``: journeys that compare another number of them are due.
-    """
-    compared_days = parameters.parse_days("subscription_impact.days", subscription_impact["days"])
-    reflected = known_user_journeys.filter(_.compared_days == compared_days)
-    return ibis.union(
-        due_user_days.select("user_id"),
-        stg_users.anti_join(reflected, ["user_id", "load_id"]).select("user_id"),
-        distinct=True,
-    )
 
 
 def build_engagement_metrics(
-    intermediate_activity_events_enriched: ir.Table,
-    due_days: ir.Table,
-    os_names: dict[str, str],
+    intermediate_activity_events_enriched: ir.Table, os_names: dict[str, str]
 ) -> ir.Table:
-    """Count and add up the activities of the due days per slice.
+    """Count and add up the activities per day and slice.
 
     Grain: one row per date, country_code, os_name, os_version, app_version,
     subscription_status, activity_type and collection_id that occurred.
 
     Args:
         intermediate_activity_events_enriched: One row per event.
-        due_days: The days to build.
         os_names: Spellings of os_name to be counted under another one.
 
     Returns:
         ``ACTIVITY_ENGAGEMENT_METRICS``. What is not known of user, device or activity is
         ``unknown``; the collection of an activity opened outside any is ``none``.
     """
-    events = intermediate_activity_events_enriched.semi_join(due_days, "date")
-    sliced = _sliced(events, os_names)
+    sliced = _sliced(intermediate_activity_events_enriched, os_names)
     measured = sliced.group_by(schema.ENGAGEMENT_GRAIN).aggregate(**metrics.MEASURES)
     return measured.mutate(completion_rate=metrics.RATES["completion_rate"]).select(
         schema.ACTIVITY_ENGAGEMENT_METRICS.columns
@@ -120,19 +37,16 @@ def build_engagement_metrics(
 
 def build_user_activity(
     intermediate_activity_events_enriched: ir.Table,
-    due_user_days: ir.Table,
     os_names: dict[str, str],
     duration_cap_seconds: int,
     session_gap_minutes: int,
 ) -> ir.Table:
-    """Count and add up what the due users played on their due days.
+    """Count and add up what each user played on each day.
 
     Grain: one row per slice of ``ACTIVITY_ENGAGEMENT_METRICS``, activity_id and user_id.
 
     Args:
         intermediate_activity_events_enriched: One row per event.
-        due_user_days: The users and days to build. A session is of one user and day, so a late
-            event changes no more.
         os_names: Spellings of os_name to be counted under another one.
         duration_cap_seconds: How long an activity counts for at most.
         session_gap_minutes: The longest pause within a session.
@@ -140,9 +54,9 @@ def build_user_activity(
     Returns:
         ``USER_ACTIVITY_DAILY``.
     """
-    due = ["date", "user_id"]
-    events = intermediate_activity_events_enriched.semi_join(due_user_days, due)
-    timed = metrics.with_sessions(events, duration_cap_seconds, session_gap_minutes)
+    timed = metrics.with_sessions(
+        intermediate_activity_events_enriched, duration_cap_seconds, session_gap_minutes
+    )
     played = _sliced(timed, os_names).group_by(schema.USER_ACTIVITY_GRAIN)
     activity = played.aggregate(
         # an activity has one name, so any aggregate that ignores NULL finds it
@@ -153,37 +67,31 @@ def build_user_activity(
 
 
 def build_user_journeys(
-    stg_users: ir.Table,
-    user_activity_daily: ir.Table,
-    due_journeys: ir.Table,
-    subscription_impact: dict[str, Any],
+    stg_users: ir.Table, user_activity_daily: ir.Table, compared_days: int
 ) -> ir.Table:
-    """Work out how far each due user came, when he was active, and what a subscription changed.
+    """Work out how far each user came, when they were active, and what a subscription changed.
 
     Grain: one row per user with a record.
 
     Args:
         stg_users: The users. One without registration_at has no week of registration, and so no
             active_weeks.
-        user_activity_daily: All days, of which those of the due users are looked up.
-        due_journeys: The users to build.
-        subscription_impact: ``days`` before and after the day of subscription that are compared;
-            the day itself is in neither.
+        user_activity_daily: What they played, on all their days.
+        compared_days: Days before and after the day of subscription that are compared; the day
+            itself is in neither.
 
     Returns:
         ``USER_JOURNEYS``. A user without activity has no first and last day, and counts of 0.
     """
-    compared_days = parameters.parse_days("subscription_impact.days", subscription_impact["days"])
-    users = stg_users.semi_join(due_journeys, "user_id").select(
-        *("user_id", "country_code", "load_id"),
+    users = stg_users.select(
+        *("user_id", "country_code"),
         registration_date=_.registration_at.date(),
         trial_start_date=_.trial_start_at.date(),
         subscription_start_date=_.subscription_start_at.date(),
     )
-    played = user_activity_daily.semi_join(due_journeys, "user_id")
     # by day first: counting different days and weeks among all rows took half as long again
     user_days = (
-        played.group_by("user_id", "date")
+        user_activity_daily.group_by("user_id", "date")
         .aggregate(completed=_.activities_completed.sum())
         .inner_join(
             users.select("user_id", "registration_date", "subscription_start_date"), "user_id"
@@ -200,7 +108,7 @@ def build_user_journeys(
         last_active_date=user_days["date"].max(),
     )
     journeys = users.left_join(activity, "user_id").left_join(
-        _main_systems(played), "user_id", rname="{name}_of_system"
+        _main_systems(user_activity_daily), "user_id", rname="{name}_of_system"
     )
     return journeys.mutate(
         **{name: _[name].fill_null(metrics.UNKNOWN) for name in ("country_code", "main_os_name")},
@@ -213,22 +121,18 @@ def build_user_journeys(
     ).select(schema.USER_JOURNEYS.columns)
 
 
-def rank_activities(
-    intermediate_activity_events_enriched: ir.Table, due_days: ir.Table
-) -> ir.Table:
-    """Rank the activities of the due days by how often and how long they were played.
+def rank_activities(intermediate_activity_events_enriched: ir.Table) -> ir.Table:
+    """Rank the activities of each day by how often and how long they were played.
 
     Grain: one row per date and activity_id.
 
     Args:
         intermediate_activity_events_enriched: One row per event.
-        due_days: The days to build.
 
     Returns:
         ``ACTIVITY_POPULARITY_DAILY``. Equals share a rank, and the next rank is skipped.
     """
-    events = intermediate_activity_events_enriched.semi_join(due_days, "date")
-    played = events.group_by("date", "activity_id").aggregate(
+    played = intermediate_activity_events_enriched.group_by("date", "activity_id").aggregate(
         # an activity has one description, so any aggregate that ignores NULL finds it
         activity_name=_.activity_name.max(),
         activity_type=_.activity_type.max(),
@@ -238,14 +142,6 @@ def rank_activities(
         rank_by_count=_rank_within_day(played.activities_played),
         rank_by_time=_rank_within_day(played.total_time_spent),
     ).select(schema.ACTIVITY_POPULARITY_DAILY.columns)
-
-
-def record_gold_days(due_days: ir.Table) -> ir.Table:
-    """Note the revision that each rebuilt day reflects.
-
-    Grain: one row per rebuilt day.
-    """
-    return due_days.select(schema.GOLD_DAYS.columns)
 
 
 def _sliced(events: ir.Table, os_names: dict[str, str]) -> ir.Table:

@@ -16,9 +16,7 @@ def publish_bronze(
     bronze_activities: ir.Table,
     quarantined_lines: ir.Table,
     ingested_objects: ir.Table,
-    replayed_lines: ir.Table,
     rescued_values: ir.Table,
-    unknown_keys: ir.Table,
 ) -> tuple[ir.Table, ...]:
     """Offer bronze whole, by arrival day: all that is needed to make it again without raw.
 
@@ -31,9 +29,7 @@ def publish_bronze(
         _by_arrival_day(bronze_activities),
         _by_arrival_day(quarantined_lines),
         _by_arrival_day(ingested_objects),
-        _by_arrival_day(replayed_lines),
         _by_arrival_day(rescued_values),
-        _by_arrival_day(unknown_keys),
     )
 
 

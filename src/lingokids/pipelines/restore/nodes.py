@@ -15,16 +15,14 @@ def restore_bronze(
     published_bronze_activities: ir.Table,
     published_quarantined_lines: ir.Table,
     published_ingested_objects: ir.Table,
-    published_replayed_lines: ir.Table,
     published_rescued_values: ir.Table,
-    published_unknown_keys: ir.Table,
 ) -> tuple[ir.Table, ...]:
     """Put every published line back, with its load and arrival.
 
     Returns:
-        The bronze tables, the quarantine, the ledger, the record of replays and what no field
-        reads, row for row as they were published. A run then makes silver and gold of them, and
-        takes in only what the ledger has not got.
+        The bronze tables, the quarantine, the ledger and what no field reads, row for row as they
+        were published. A run then makes silver and gold of them, and takes in only what the
+        ledger has not got.
     """
     return (
         published_bronze_events,
@@ -32,7 +30,5 @@ def restore_bronze(
         published_bronze_activities,
         published_quarantined_lines,
         published_ingested_objects,
-        published_replayed_lines,
         published_rescued_values,
-        published_unknown_keys,
     )

@@ -17,9 +17,7 @@ def create_pipeline() -> Pipeline:
                     "published_bronze_activities",
                     "published_quarantined_lines",
                     "published_ingested_objects",
-                    "published_replayed_lines",
                     "published_rescued_values",
-                    "published_unknown_keys",
                 ],
                 outputs=[
                     "bronze_events",
@@ -27,9 +25,7 @@ def create_pipeline() -> Pipeline:
                     "bronze_activities",
                     "quarantined_lines",
                     "ingested_objects",
-                    "replayed_lines",
                     "rescued_values",
-                    "unknown_keys",
                 ],
                 name="restore_bronze",
             )

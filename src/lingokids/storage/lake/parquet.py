@@ -47,8 +47,6 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         warehouse: The warehouse whose runs publish: see ``Warehouse.at``.
         unit: The column by which rows are owed: ``load_id``, ``date``, or None: the table is
             one file, owed whole.
-        rewritten_by: A table in which runs note units whose rows they changed later on, besides
-            the one in which they note those that they wrote.
         day: The column of days by which files are cut; the nodes add it where the table has
             not got it, and files do not hold it.
         rows_a_file: Days go into a file together until it has so many rows.
@@ -67,7 +65,6 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         lake: str,
         warehouse: dict[str, Any],
         unit: str | None = None,
-        rewritten_by: str | None = None,
         day: str = "date",
         rows_a_file: int = 2_500_000,
         grace_minutes: float = 60,
@@ -78,7 +75,6 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.table = table
         self.lake = Lake(lake, credentials, s3, grace_minutes)
         self.unit = unit
-        self.rewritten_by = rewritten_by
         self.rows_a_file = rows_a_file
         self.metadata = metadata
         self.day = day
@@ -89,11 +85,6 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
     def columns(self) -> dict[str, str]:
         """The columns and their types, as the contract has them."""
         return {name: str(dtype) for name, dtype in self._contract.nullable_schema.items()}
-
-    @property
-    def reflected_as(self) -> str:
-        """The name under which a manifest notes what of the table it reflects."""
-        return self.rewritten_by or self.unit or self.table
 
     def save(self, data: ir.Table) -> None:
         """Offer the rows: what of them is owed is published after the commit."""
@@ -117,8 +108,7 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         files = self.lake.fetch(manifest.of(self.table), Path(self._fetched.name))
         if not self._warehouse.in_run:
             return _rows_of(files, ibis.duckdb.connect(), self._contract)
-        kind = self.reflected_as
-        self._warehouse.restored_loads[kind] = manifest.reflects.get(kind, {})
+        self._warehouse.restored_loads[self.table] = manifest.reflects.get(self.table, {})
         return _rows_of(files, self._warehouse.writer, self._contract)
 
     def preview(self, nrows: int = 10) -> TablePreview:

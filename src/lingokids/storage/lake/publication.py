@@ -34,10 +34,6 @@ WHOLE = "whole"
 _UNFULL_FILES = 8
 _UPLOAD_BYTES = 64 << 20
 
-# Where the units stand, and where runs note that they wrote them.
-_SOURCES = {"load_id": ("ingested_objects", "replayed_lines"), "date": ("gold_days",)}
-_RECORDS = {"load_id": "run_loads", "date": "run_days"}
-
 
 def publish(warehouse: Warehouse, run_id: str) -> None:
     """Publish what the committed tables have and the lakes have not.
@@ -118,9 +114,8 @@ class Publication:
     def _note_units(self, offer: Offer) -> set[str]:
         """The units of a table that the lake does not reflect, or reflects and should not."""
         dataset = offer.dataset
-        key = dataset.reflected_as
-        if key not in self._after.reflects:
-            self._after.reflects[key] = self._units_now(dataset)
+        key = dataset.table
+        self._after.reflects[key] = self._units_now(dataset)
         self._after.tables[dataset.table] = dataset.columns
         now, before = self._after.reflects[key], self._before.reflects.get(key, {})
         if self._is_new(offer):
@@ -142,19 +137,12 @@ class Publication:
                 [dataset.table],
             )
             return dict(rows.fetchall())
-        unit = dataset.unit
-        sources = [name for name in _SOURCES[unit] if name in tables]
-        records = [name for name in (_RECORDS[unit], dataset.rewritten_by) if name in tables]
-        if not sources:
+        if "run_units" not in tables:
             return {}
-        units = " UNION ".join(f"SELECT {unit} FROM {name}" for name in sources)
-        runs = [f"SELECT {unit}, '' AS run_id FROM units"]
-        runs += [
-            f"SELECT {unit}, run_id FROM {name} SEMI JOIN units USING ({unit})" for name in records
-        ]
         rows = con.execute(
-            f"WITH units AS ({units}) SELECT {unit}::VARCHAR, max(run_id) "
-            f"FROM ({' UNION ALL '.join(runs)}) GROUP BY ALL ORDER BY ALL"
+            f"SELECT {dataset.unit}::VARCHAR, max(run_id) FROM run_units "
+            f"WHERE table_name = ? AND {dataset.unit} IS NOT NULL GROUP BY ALL ORDER BY ALL",
+            [dataset.table],
         )
         return dict(rows.fetchall())
 
@@ -204,8 +192,8 @@ class Publication:
 
     def _refuse_to_lose_objects(self, workspace: Path) -> None:
         """The lake may be of another warehouse, and hold what raw has no longer."""
-        now = self._after.reflects.get("load_id", {})
-        before = self._before.reflects.get("load_id", {})
+        now = self._after.reflects.get("ingested_objects", {})
+        before = self._before.reflects.get("ingested_objects", {})
         lost = {load for load, run in before.items() if now.get(load) != run}
         ledger = [file for file in self._before.of("ingested_objects") if _has_any(file, lost)]
         if not ledger:

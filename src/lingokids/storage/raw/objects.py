@@ -28,11 +28,13 @@ from kedro_datasets._typing import TablePreview
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
+from lingokids.schema import Delivery
 from lingokids.storage.raw import lines as line_cutting
 from lingokids.storage.raw import memory
 from lingokids.storage.raw.progress import progress_bar
-from lingokids.storage.raw.records import RawObject, RecordReader, judge_texts
+from lingokids.storage.raw.records import RawObject, RecordReader, validate_texts
 from lingokids.storage.raw.stores import StoredObject, open_store
+from lingokids.storage.records import kept_table
 from lingokids.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -40,10 +42,11 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from lingokids.schema import Field, RawSource
+    from lingokids.schema import RawSource
 
 LOGGER = logging.getLogger(__name__)
 
+_IF_GONE = "lines of it that quarantine holds in part stay there"
 _PAGE_OBJECTS = 10_000
 _ARRIVAL_IN_KEY = re.compile(r"(?:^|/)(\d{4}-\d{2}-\d{2})/(\d{2})/")
 
@@ -57,7 +60,6 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     Args:
         path: A local folder or a URL such as ``s3://raw-events``.
         dataset: The name under which its objects stand in the ledger.
-        fields: Name of the record's fields in ``schema.raw``.
         warehouse: The warehouse whose run reads the lines: see ``Warehouse.at``.
         arrival: What says when an object landed: ``modified``, its last modification, or
             ``key``, the ``<day>/<hour>/`` in its name, for copies that do not keep times (a
@@ -78,7 +80,6 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         *,
         path: str,
         dataset: str,
-        fields: str,
         warehouse: dict[str, Any],
         arrival: str = "modified",
         batch_mebibytes: int = 64,
@@ -92,7 +93,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self.metadata = metadata
         self.path = path.rstrip("/")
         self.dataset = dataset
-        self.fields: tuple[Field, ...] = getattr(schema, fields)
+        self.fields = schema.FIELDS[dataset]
         self._warehouse = Warehouse.at(**warehouse)
         self._arrival = arrival
         self._batch_bytes = batch_mebibytes << 20
@@ -108,7 +109,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         raise LingokidsError(f"{self.path} is delivered to, not written.")
 
     def listing(self, since: date | None = None) -> ir.Table:
-        """One row per object present: see ``schema.RawSource``.
+        """One row per object present: ``RAW_OBJECTS``.
 
         Raises:
             LingokidsError: The folder or bucket is missing, or cannot be listed.
@@ -128,24 +129,47 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     def _data_objects(self, since: date | None = None) -> Iterator[StoredObject]:
         return (found for found in self._store().find(since) if _is_data(found.key))
 
-    def lost_from(self, ledger: ir.Table) -> list[str]:
-        """The keys of object versions that the ledger has and the source has no longer."""
-        # no more columns than these: the ledger may be of another version, and made anew
-        known = ledger.select("dataset", "object_key", "etag").filter(
-            ibis._.dataset == self.dataset
-        )
-        lost = known.anti_join(self.listing(), ["object_key", "etag"]).order_by("object_key")
+    def lost(self) -> list[str]:
+        """The keys of objects that bronze has and the source has no longer, in any version."""
+        known = _current(self._warehouse, self.dataset)
+        lost = known.anti_join(self.listing(), "object_key").order_by("object_key")
         return lost.object_key.to_pyarrow().to_pylist()
 
-    def read(
-        self,
-        objects: ir.Table,
-        judge: Callable[[ir.Table], ir.Table],
-        if_gone: str = "the next run takes it in",
-    ) -> Iterator[tuple[ir.Table, ir.Table]]:
-        """Read objects once, in batches: see ``schema.RawSource``."""
-        due = self._due(objects)
-        engine = RecordReader(self._warehouse, self.dataset, self.fields, due, judge)
+    def new(
+        self, validate: Callable[[ir.Table], ir.Table], since: date | None = None
+    ) -> Iterator[Delivery]:
+        """Read each object that the ledger has not got: see ``schema.RawSource``."""
+        listed = self.listing(since)
+        known = _current(self._warehouse, self.dataset)
+        new = listed.anti_join(known, ["object_key", "etag", "landed_at"])
+        due = self._in_order(new.mutate(load_id=ibis.literal(self._warehouse.number, "int32")))
+        if due:
+            yield from self._read(due, validate, "the next run takes it in")
+
+    def quarantined(self, validate: Callable[[ir.Table], ir.Table]) -> Iterator[Delivery]:
+        """Validate quarantined lines again: see ``schema.RawSource``."""
+        lines = kept_table(self._warehouse, schema.QUARANTINED_LINES).load()
+        lines = lines.filter(lines.dataset == self.dataset)
+        past = lines.select(*schema.LINE, past_reason=lines.reason)
+        is_whole = lines.reason.notin(schema.TEXT_IS_NOT_WHOLE)
+        by_text = validate_texts(
+            self._warehouse, self.dataset, self.fields, lines.filter(is_whole), validate
+        )
+        ledger = kept_table(self._warehouse, schema.INGESTED_OBJECTS).load()
+        objects = ledger.filter(ledger.dataset == self.dataset).semi_join(
+            lines.filter(~is_whole), ["object_key", "load_id"]
+        )
+        none_read = objects.select("object_key", "load_id").limit(0)
+        yield Delivery(by_text.inner_join(past, schema.LINE), none_read)
+        if due := self._in_order(objects):
+            for read in self._read(due, validate, _IF_GONE):
+                yield Delivery(_still_open(read.lines, past, objects), read.objects)
+
+    def _read(
+        self, due: list[RawObject], validate: Callable[[ir.Table], ir.Table], if_gone: str
+    ) -> Iterator[Delivery]:
+        """Read objects once, in batches."""
+        engine = RecordReader(self._warehouse, self.dataset, self.fields, due, validate)
         with (
             memory.bounded(self._warehouse.writer.con, self._engine_mebibytes),
             progress_bar(self.dataset, len(due)) as advance,
@@ -153,11 +177,6 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             for batch in _ahead(self._batches(due, if_gone)):
                 yield engine.read(batch)
                 advance(len({piece.object_index for piece in batch}))
-
-    def judge_texts(self, quarantined: ir.Table, judge: Callable[[ir.Table], ir.Table]) -> ir.Table:
-        """Judge quarantined lines by their text: see ``schema.RawSource``."""
-        mine = quarantined.filter(quarantined.dataset == self.dataset)
-        return judge_texts(self._warehouse, self.dataset, self.fields, mine, judge)
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """Some of the objects present, for kedro-viz: folders are listed until there are enough."""
@@ -168,10 +187,9 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         columns = ["object_key", "size_bytes", "landed_at"]
         return TablePreview({"index": list(range(len(cells))), "columns": columns, "data": cells})
 
-    def _due(self, objects: ir.Table) -> list[RawObject]:
-        """The objects of this dataset, in order of arrival."""
-        mine = objects.filter(objects.dataset == self.dataset).order_by("landed_at", "object_key")
-        columns = mine.select("object_key", "etag", "size_bytes", "landed_at", "load_id")
+    def _in_order(self, objects: ir.Table) -> list[RawObject]:
+        """Objects to be read, in order of arrival."""
+        columns = objects.order_by("landed_at", "object_key").select(*RawObject._fields)
         values = (column.to_pylist() for column in columns.to_pyarrow().columns)
         return [RawObject(*row) for row in zip(*values, strict=True)]
 
@@ -193,10 +211,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             ) from None
 
     def _batches(self, due: list[RawObject], if_gone: str) -> Generator[list[line_cutting.Piece]]:
-        """Gather the lines of objects until a batch is full.
-
-        There is always a last batch, if an empty one: Kedro wants a generator to yield.
-        """
+        """Gather the lines of objects until a batch is full."""
         batch: list[line_cutting.Piece] = []
         held = 0
         for piece in self._pieces(due, if_gone):
@@ -205,13 +220,14 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             if held >= self._batch_bytes:
                 yield batch
                 batch, held = [], 0
-        yield batch
+        if batch:
+            yield batch
 
     def _pieces(self, due: list[RawObject], if_gone: str) -> Iterator[line_cutting.Piece]:
         """The lines of each object in turn, but for one that is gone or has changed."""
         with contextlib.closing(self._store().fetch(due)) as contents:
             for index, blocks in enumerate(contents):
-                key = due[index].key
+                key = due[index].object_key
                 if blocks is None:
                     LOGGER.warning("%s changed or is gone: %s.", key, if_gone)
                     continue
@@ -221,6 +237,28 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def _describe(self) -> dict[str, Any]:
         return {"path": self.path, "dataset": self.dataset, "arrival": self._arrival}
+
+
+def _current(warehouse: Warehouse, dataset: str) -> ir.Table:
+    """The versions of objects that the ledger takes for those there are."""
+    ledger = kept_table(warehouse, schema.INGESTED_OBJECTS).load()
+    return ledger.filter((ledger.dataset == dataset) & ledger.is_current)
+
+
+def _still_open(lines: ir.Table, past: ir.Table, objects: ir.Table) -> ir.Table:
+    """Of objects that are read again, the lines that quarantine has without their whole text.
+
+    And those beyond the last line there was, as of a damaged gzip that can be decompressed now.
+    The others were validated by their text, or are usable.
+    """
+    ends = objects.select("object_key", "load_id", lines_before="lines")
+    known = (
+        lines.left_join(past, schema.LINE)
+        .drop(*(f"{column}_right" for column in schema.LINE))
+        .inner_join(ends, ["object_key", "load_id"])
+    )
+    is_open = known.past_reason.isin(schema.TEXT_IS_NOT_WHOLE)
+    return known.filter(is_open | (known.line_number > known.lines_before)).drop("lines_before")
 
 
 def _is_data(path: str) -> bool:

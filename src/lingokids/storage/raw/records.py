@@ -22,6 +22,7 @@ from ibis.expr import operations as ops
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
+from lingokids.schema import Delivery
 from lingokids.storage.raw import lines as line_cutting
 from lingokids.storage.raw.unknown_keys import with_odd_marked, with_unknown_keys
 from lingokids.storage.tables import no_rows
@@ -49,11 +50,16 @@ _ODD_BYTES = 2 << 20  # of text that is looked at whole at a time
 class RawObject(NamedTuple):
     """One object version to be read."""
 
-    key: str
+    object_key: str
     etag: str
     size_bytes: int
     landed_at: datetime
     load_id: int
+
+    @property
+    def key(self) -> str:
+        """Its name, as a store asks for it."""
+        return self.object_key
 
 
 class _Slot:
@@ -71,12 +77,12 @@ class _Slot:
         return self.table.__arrow_c_stream__(requested_schema)
 
 
-def judge_texts(
+def validate_texts(
     warehouse: Warehouse,
     dataset: str,
     fields: tuple[Field, ...],
     lines: ir.Table,
-    judge: Callable[[ir.Table], ir.Table],
+    validate: Callable[[ir.Table], ir.Table],
 ) -> ir.Table:
     """Parse and judge lines that stand as text in a table of the warehouse, lazily.
 
@@ -85,7 +91,7 @@ def judge_texts(
         dataset: The raw dataset the lines are of.
         fields: The fields of its records.
         lines: The delivery, line_text, landed_at and load_id of each.
-        judge: Types the lines and says which are unusable (``quality``).
+        validate: Types the lines and says which are unusable (``quality``).
     """
     writer = warehouse.writer
     texts = lines.select(*schema.DELIVERY, "line_text", *schema.ARRIVAL).mutate(
@@ -94,7 +100,7 @@ def judge_texts(
     lines = f"({_with_problems(f'({writer.compile(texts)})')})"
     records = _records_sql(lines, fields, _DELIVERED, with_unknown_keys)
     writer.con.execute(f"CREATE OR REPLACE TEMP VIEW texts_of_{dataset} AS {records}")
-    return judge(_table(writer, f"texts_of_{dataset}", _record_schema(fields, _DELIVERED)))
+    return validate(_table(writer, f"texts_of_{dataset}", _record_schema(fields, _DELIVERED)))
 
 
 class RecordReader:
@@ -110,7 +116,7 @@ class RecordReader:
         dataset: str,
         fields: tuple[Field, ...],
         due: list[RawObject],
-        judge: Callable[[ir.Table], ir.Table],
+        validate: Callable[[ir.Table], ir.Table],
     ) -> None:
         self._writer = warehouse.writer
         self._con = self._writer.con
@@ -119,7 +125,7 @@ class RecordReader:
         self._read = self._slot("read", _objects_table(due, []))
         marked = self._records("records_of", fields, with_odd_marked, "keys_at_most")
         whole = self._records("odd_records_of", fields, with_unknown_keys)
-        judged = judge(marked)
+        judged = validate(marked)
         self._judging = functools.cache(lambda: self._writer.compile(judged))
         # both have the same columns: Ibis need not print the same query for the other name
         names = tuple(f'"{table.get_name()}"' for table in (marked, whole))
@@ -133,14 +139,14 @@ class RecordReader:
             f"FROM judged_of_{dataset} WHERE rescued IS DISTINCT FROM '' "
             f"UNION ALL FROM judged_whole_of_{dataset}"
         )
-        schema = judged.schema() | ibis.schema(_OBJECT_COLUMNS)
-        self._tables = (
-            _table(self._writer, f"judged_{dataset}", schema),
+        columns = judged.schema() | ibis.schema(_OF_LINES)
+        self._delivery = Delivery(
+            _table(self._writer, f"judged_{dataset}", columns),
             _table(self._writer, f"read_{dataset}", ibis.schema(_OBJECT_COLUMNS)),
         )
 
-    def read(self, batch: list[line_cutting.Piece]) -> tuple[ir.Table, ir.Table]:
-        """Parse and judge a batch: its lines, and the objects it is of."""
+    def read(self, batch: list[line_cutting.Piece]) -> Delivery:
+        """Parse and validate a batch: its lines, and the objects it is of."""
         indexes = sorted({piece.object_index for piece in batch})
         self._read.table = _objects_table(self._due, indexes)
         self._judged.table = self._judged_whole.table = self._nothing  # the last batch is let go
@@ -149,7 +155,7 @@ class RecordReader:
             judged = self._worked_out(self._judging())
             self._judged.table = _of_objects(judged, self._read.table)
             self._judged_whole.table = _of_objects(self._odd_judged(judged), self._read.table)
-        return self._tables
+        return self._delivery
 
     def _slot(self, name: str, table: pa.Table) -> _Slot:
         return _Slot(self._con, f"{name}_{self._dataset}", table)
@@ -189,7 +195,7 @@ def _of_objects(lines: pa.Table, objects: pa.Table) -> pa.Table:
     """Lines with the object they are of: what is said of it stands once for all its lines."""
     indexes = objects["object_index"].to_numpy()
     places = pa.array(np.searchsorted(indexes, lines["object_index"].to_numpy()), pa.int32())
-    for name in objects.drop_columns("object_index").column_names:
+    for name in [name for name in _OF_LINES if name != "object_index"]:
         column = pa.DictionaryArray.from_arrays(places, objects[name].chunk(0))
         lines = lines.append_column(name, column)
     return lines
@@ -253,21 +259,24 @@ def _with_problems(lines: str) -> str:
 
 _OBJECT_COLUMNS = {
     "object_index": "int32",
-    **{name: schema.COLUMNS[name].type for name in ("object_key", "etag", *schema.ARRIVAL)},
+    **{
+        name: schema.COLUMNS[name].type
+        for name in ("object_key", "etag", "size_bytes", *schema.ARRIVAL)
+    },
 }
+
+
+_OF_LINES = {name: dtype for name, dtype in _OBJECT_COLUMNS.items() if name != "size_bytes"}
 
 
 def _objects_table(due: list[RawObject], indexes: list[int]) -> pa.Table:
     """Some of the objects to be read."""
-    schema = ibis.schema(_OBJECT_COLUMNS).to_pyarrow()
+    columns = ibis.schema(_OBJECT_COLUMNS).to_pyarrow()
     values = {
         "object_index": indexes,
-        "object_key": [due[index].key for index in indexes],
-        "etag": [due[index].etag for index in indexes],
-        "landed_at": [due[index].landed_at for index in indexes],
-        "load_id": [due[index].load_id for index in indexes],
+        **{name: [getattr(due[index], name) for index in indexes] for name in RawObject._fields},
     }
-    return pa.table({field.name: pa.array(values[field.name], field.type) for field in schema})
+    return pa.table({field.name: pa.array(values[field.name], field.type) for field in columns})
 
 
 def _record_schema(fields: tuple[Field, ...], known: tuple[str, ...]) -> ibis.Schema:

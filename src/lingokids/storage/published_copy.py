@@ -10,7 +10,6 @@ cost follows what is new. Any other copy is made anew.
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -18,39 +17,33 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from lingokids.errors import LingokidsError
-from lingokids.storage.units import deletion
+from lingokids.storage.units import columns_of, deletion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-#: Tables that change by units: the columns that name one, and the run's table of those due.
-BY_UNIT = {
-    "activity_engagement_metrics": (("date",), "due_days"),
-    "activity_popularity_daily": (("date",), "due_days"),
-    "user_activity_daily": (("date", "user_id"), "due_user_days"),
-    "user_journeys": (("user_id",), "due_journeys"),
-}
-WHOLE = ("q1_completion_rate", "q2_price_tier_engagement", "q3_subscription_impact", "runs")
+    from lingokids.storage.warehouse import Warehouse
 
 _COPY = '".lingokids-copy"'  # no file's name: the engine calls a database as its file
 _SUCCESSES = "SELECT run_id FROM main.runs WHERE status = 'succeeded' ORDER BY run_id DESC LIMIT 2"
 
 
 class PublishedCopy:
-    """The read-only copy of the gold tables of one warehouse.
+    """The read-only copy of the gold tables of one warehouse, after a run's commit.
 
     Args:
-        file: Where readers find it.
-        connection: The run's connection, after its commit.
-        tables: The tables of the warehouse.
+        warehouse: The warehouse; the file is its ``published``.
+        tables: The tables that are copied.
     """
 
-    def __init__(self, file: Path, connection: duckdb.DuckDBPyConnection, tables: set[str]) -> None:
-        self._file = file
-        self._con = connection
-        self._tables = [name for name in (*BY_UNIT, *WHOLE) if name in tables]
-        runs = connection.execute(_SUCCESSES).fetchall() if "runs" in tables else []
+    def __init__(self, warehouse: Warehouse, tables: list[str]) -> None:
+        self._file = warehouse.published
+        self._con = warehouse.writer.con
+        self._warehouse = warehouse
+        self._tables = tables
+        there = "runs" in warehouse.tables
+        runs = self._con.execute(_SUCCESSES).fetchall() if there else []
         self._runs = [run_id for (run_id,) in runs]
 
     @property
@@ -61,12 +54,8 @@ class PublishedCopy:
         """
         return self._copied_run() == self._runs[0] if self._runs else True
 
-    def publish(self, run_tables: set[str], *, anew: bool) -> None:
-        """Bring it up to date.
-
-        Args:
-            run_tables: The tables of the run, among them those of the units that it replaced.
-            anew: Whether more than those units may have changed, so that every row is copied.
+    def publish(self) -> None:
+        """Bring it up to date: what the run changed, if it is of the run before; else all rows.
 
         Raises:
             LingokidsError: The file cannot be written; the run itself is committed.
@@ -74,13 +63,12 @@ class PublishedCopy:
         if not self._runs:
             return
         aside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        is_next = self._warehouse.has_changed and self._runs[1:] == [self._copied_run()]
         try:
             aside.unlink(missing_ok=True)
-            if anew or self._runs[1:] != [self._copied_run()]:
-                self._write(aside, self._copy_rows)
-            else:
+            if is_next:
                 shutil.copyfile(self._file, aside)
-                self._write(aside, functools.partial(self._replace_units, run_tables=run_tables))
+            self._write(aside, self._copy_changes if is_next else self._copy_rows)
             aside.replace(self._file)
         except (OSError, duckdb.Error) as error:
             raise LingokidsError(
@@ -101,29 +89,45 @@ class PublishedCopy:
             return None
         return row[0] if row else None
 
-    def _write(self, file: Path, write_units: Callable[[str], None]) -> None:
+    def _write(self, file: Path, copy: Callable[[str], None]) -> None:
         self._con.execute(f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS {_COPY}")
         try:
             for name in self._tables:
-                (write_units if name in BY_UNIT else self._copy_rows)(name)
+                copy(name)
+            self._copy_rows("runs")
             self._con.execute(f"DELETE FROM {_COPY}.main.runs WHERE status <> 'succeeded'")
             self._con.execute(f"CHECKPOINT {_COPY}")
         finally:
             self._con.execute(f"DETACH {_COPY}")
 
     def _copy_rows(self, name: str) -> None:
-        self._con.execute(f"CREATE OR REPLACE TABLE {_COPY}.main.{name} AS FROM main.{name}")
+        self._con.execute(f'CREATE OR REPLACE TABLE {_COPY}.main."{name}" AS {self._rows_of(name)}')
 
-    def _replace_units(self, name: str, run_tables: set[str]) -> None:
-        unit, due = BY_UNIT[name]
-        copy = f"{_COPY}.main.{name}"
-        self._con.execute(f"CREATE TABLE IF NOT EXISTS {copy} AS FROM main.{name} LIMIT 0")
-        if due in run_tables:
-            self._con.execute(deletion(copy, unit, f"temp.main.{due}"))
-            self._con.execute(
-                f"INSERT INTO {copy} BY NAME FROM main.{name} "
-                f"SEMI JOIN temp.main.{due} USING ({', '.join(unit)})"
-            )
+    def _copy_changes(self, name: str) -> None:
+        due = self._warehouse.due.get(name)
+        if name not in self._warehouse.changed_tables and self._has_same_columns(name):
+            return
+        if due is None or due.relation is None or not self._has_same_columns(name):
+            self._copy_rows(name)
+            return
+        copy, units = f'{_COPY}.main."{name}"', f'temp.main."{due.relation}"'
+        self._con.execute(deletion(copy, due.step.unit, units))
+        self._con.execute(
+            f"INSERT INTO {copy} BY NAME {self._rows_of(name)} "
+            f"SEMI JOIN {units} USING ({columns_of(due.step.unit)})"
+        )
+
+    def _rows_of(self, name: str) -> str:
+        """All rows, without what is hidden from readers."""
+        hidden = "EXCLUDE (version) " if "version" in self._warehouse.columns[name] else ""
+        return f'SELECT * {hidden}FROM main."{name}"'
+
+    def _has_same_columns(self, name: str) -> bool:
+        rows = self._con.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE database_name = ? AND table_name = ?",
+            [_COPY.strip('"'), name],
+        ).fetchall()
+        return {column for (column,) in rows} == self._warehouse.columns[name] - {"version"}
 
 
 def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
