@@ -123,9 +123,11 @@ class RunHooks:
         from lingokids.runtime.backfill import fill_new_fields
         from lingokids.storage import BronzeDataset
         from lingokids.storage.state import forget_rules
+        from lingokids.storage.upgrade import upgrade
 
         bronze = [table for table in written if isinstance(table, BronzeDataset)]
         if rebuild == "bronze":
+            upgrade(_bronze(self._all_tables))
             fill_new_fields(_bronze(self._all_tables))
             written = [table for table in written if table not in bronze and table.is_outdated]
         else:

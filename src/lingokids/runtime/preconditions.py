@@ -96,14 +96,15 @@ def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
     for table in tables:
         if not table.is_outdated:
             continue
-        stored, promised = table.warehouse.columns[table.table_name], set(table.columns)
+        stored, promised = table.warehouse.columns[table.table_name], table.stored_columns
         lacking, spare = sorted(promised - stored), sorted(stored - promised)
-        faults = [f"lacks {name}" for name in lacking] + [f"has {name} too many" for name in spare]
+        faults = [f"lacks {name}" for name in lacking]
+        faults += [f"has an unexpected column {name}" for name in spare]
         can_be_filled = table.table_name.startswith("bronze_") and not spare
         layer = "bronze" if can_be_filled or table.layer != "bronze" else "raw"
         raise LingokidsError(
             f"{table.table_name} was made by another version: it {', '.join(faults)}. Nothing was "
-            f"changed; uv run kedro run --params rebuild={layer} makes it anew"
+            f"changed; uv run kedro run --params rebuild={layer} rebuilds it"
             + (", with what was delivered for it before." if can_be_filled else ".")
         )
 
