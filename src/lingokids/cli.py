@@ -47,7 +47,7 @@ class _StoppableRun(click.Command):
         received: list[int] = []
 
         def stop(signal_number: int, _frame: FrameType | None) -> None:
-            from lingokids.storage.warehouse import Warehouse
+            from lingokids.storage.duckdb.warehouse import Warehouse
 
             if Warehouse.is_committing:
                 click.echo("The run is committed; it ends in a moment.", err=True)

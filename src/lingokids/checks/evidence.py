@@ -12,12 +12,14 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ibis
+
 from lingokids import schema
 from lingokids.checks.results import FAILED, MOST_EXAMPLES, WARNED, Result
-from lingokids.storage.records import insert_records
+from lingokids.storage.records import insert_records, kept_table
 
 if TYPE_CHECKING:
-    from lingokids.storage.warehouse import Warehouse
+    from lingokids.storage.duckdb.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
 MOST_PAGES = 100
@@ -90,10 +92,11 @@ def page_of(reports: Path, run_id: str) -> Path:
 
 
 def _trends(warehouse: Warehouse) -> dict[tuple[str, str], list[int]]:
-    rows = warehouse.writer.con.execute(
-        "SELECT table_name, rule, list(rows_failed ORDER BY run_id) FROM check_results "
-        "WHERE run_id IN (SELECT DISTINCT run_id FROM check_results ORDER BY run_id DESC LIMIT ?) "
-        "GROUP BY ALL",
-        [RUNS_OF_A_TREND],
-    ).fetchall()
-    return {(table_name, rule): failed for table_name, rule, failed in rows}
+    results = kept_table(warehouse, schema.CHECK_RESULTS).load()
+    runs = results.select("run_id").distinct().order_by(ibis.desc("run_id"))
+    recent = results.semi_join(runs.limit(RUNS_OF_A_TREND), "run_id").order_by("run_id")
+    failed = recent.select("table_name", "rule", "rows_failed")
+    trends: dict[tuple[str, str], list[int]] = {}
+    for table_name, rule, rows_failed in warehouse.rows(failed):
+        trends.setdefault((table_name, rule), []).append(rows_failed)
+    return trends

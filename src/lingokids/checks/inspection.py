@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lingokids import schema
 from lingokids.checks import cures
 from lingokids.checks.asked import Asked
-from lingokids.checks.reading import Reader, UnreadableError
+from lingokids.checks.reading import Reader
 from lingokids.checks.results import FAILED, HELD, MOST_EXAMPLES, SKIPPED, WARNED, Example, Result
 from lingokids.errors import LingokidsError
 from lingokids.schema import (
@@ -35,13 +35,13 @@ from lingokids.schema import (
     Steady,
     Unique,
 )
+from lingokids.storage.engine import UnreadableError
 from lingokids.storage.records import RECORDS
-from lingokids.storage.tables import VERSION
 
 if TYPE_CHECKING:
     from lingokids.checks.conditions import Scope
+    from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.tables import TableDataset
-    from lingokids.storage.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
 
@@ -170,20 +170,14 @@ class Inspection:
     def _changed_rows(self, table: TableDataset) -> Scope:
         from lingokids.checks.conditions import Scope
 
-        if table.unit:  # whole units: rows that did not differ stand among them
-            return self._of_due_units(table)
         if table.table_name == schema.UNKNOWN_KEYS.table_name:  # a view
-            new = table.load().filter(table.load().load_id == self._warehouse.number)
-            return Scope(new, table.load(), None, None, self._reader.table)
-        # what is not replaced by units is replaced as a whole, or identified by its load
-        return Scope(table.inserted_in_run(), table.load(), None, None, self._reader.table)
-
-    def _of_due_units(self, table: TableDataset) -> Scope:
-        from lingokids.checks.conditions import Scope
-
-        rows, units = table.load(), table.due_relation
-        due = rows if units is None else rows.semi_join(units, list(table.unit))
-        return Scope(due, rows, None, units, self._reader.table)
+            keys = table.load()
+            new = keys.filter(keys.load_id == self._warehouse.number)
+            return Scope(new, keys, None, None, self._reader.table)
+        # no row that stays has the key of a new one: what is not replaced by units is replaced as
+        # a whole, or identified by its load
+        rows, units = table.stored.changed_rows()
+        return Scope(rows, table.load(), None, units, self._reader.table)
 
     def _whole(self, name: str) -> Scope:
         from lingokids.checks.conditions import Scope
@@ -309,7 +303,7 @@ class Inspection:
             for name, dtype in promised.items()
             if found.get(name) != dtype
         }
-        known = {*promised, VERSION}  # which readers do not see
+        known = {*promised, self._warehouse.hidden_column}
         others = {name: str(dtype) for name, dtype in found.items() if name not in known}
         seconds = time.perf_counter() - started
         if wrong or any(isinstance(rule, SchemaKept) for rule in rules):

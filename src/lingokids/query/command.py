@@ -27,7 +27,7 @@ from lingokids.query.answer import cells_of, choose_rows, head_counts_of, judge
 from lingokids.query.question import parse_where
 from lingokids.query.small_groups import SHOW_ALL, has_small
 from lingokids.schema.parameters import parse_day, parse_smallest_group
-from lingokids.storage.published_copy import missing_in_copy, open_copy
+from lingokids.storage.duckdb.published_copy import missing_in_copy, open_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

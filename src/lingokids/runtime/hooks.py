@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lingokids.checks.inspection import Inspection
     from lingokids.runtime.records import Run
     from lingokids.storage import BronzeDataset, TableDataset
-    from lingokids.storage.warehouse import Warehouse
+    from lingokids.storage.duckdb.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
 
@@ -69,7 +69,6 @@ class RunHooks:
         from lingokids import checks
         from lingokids.checks.inspection import Inspection
         from lingokids.runtime.records import Run
-        from lingokids.storage.state import ensure_state
 
         preconditions.refuse_unsafe_ways_to_run(run_params)
         preconditions.refuse_checks_beside_others(pipeline)
@@ -97,7 +96,6 @@ class RunHooks:
             self._steps = steps_of(pipelines["__default__"], self._all_tables)
             self._window = parse_window(parameters["window"])
             self._rebuild = bool(rebuild)
-            ensure_state(warehouse)
             if rebuild:
                 written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
                 self._prepare_rebuild(rebuild, written)
@@ -120,21 +118,16 @@ class RunHooks:
 
         Other tables are compared with what is made anew, so readers learn what changed.
         """
-        from lingokids.runtime.backfill import fill_new_fields
-        from lingokids.storage import BronzeDataset
-        from lingokids.storage.state import forget_rules
-        from lingokids.storage.upgrade import upgrade
-
-        bronze = [table for table in written if isinstance(table, BronzeDataset)]
+        bronze = _bronze(self._all_tables)
         if rebuild == "bronze":
-            upgrade(_bronze(self._all_tables))
-            fill_new_fields(_bronze(self._all_tables))
+            bronze[0].warehouse.prepare_rebuild(bronze)
             written = [table for table in written if table not in bronze and table.is_outdated]
         else:
             written = [table for table in written if table in bronze or table.is_outdated]
         for table in written:
-            table.clear()
-            forget_rules(table.warehouse, readers_of(table.table_name, self._steps.values()))
+            table.stored.clear()
+            readers = readers_of(table.table_name, self._steps.values())
+            table.warehouse.forget_rules(readers)
 
     @hook_impl
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -151,14 +144,17 @@ class RunHooks:
         read = {link.entry: self._all_tables[link.entry] for link in step.links}
         schemas = {name: table.contract.nullable_schema for name, table in read.items()}
         rules = fingerprint(node, inputs, schemas)
-        table = self._all_tables[node.outputs[0]]
-        return table.find_due(step, rules, read, self._window, rebuild=self._rebuild)
+        return self._all_tables[node.outputs[0]].stored.find_due(
+            step,
+            rules,
+            {name: table.stored for name, table in read.items()},
+            self._window,
+            rebuild=self._rebuild,
+        )
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Check what was changed, commit, say what was done, and publish it."""
-        from lingokids.storage.state import prune_marks
-
         if self._read is not None:
             _log_files(self._read, catalog, pipeline)
             self._read.close()
@@ -175,7 +171,7 @@ class RunHooks:
                 self._fail(run, error)
                 raise
             if warehouse.has_changed:
-                prune_marks(warehouse, self._steps.values())
+                warehouse.prune_marks(self._steps.values())
                 run.record_success()
             if set(pipelines["__default__"].nodes) <= set(pipeline.nodes):
                 _offer(pipelines["publication"], catalog)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
     from lingokids.checks import Asked
+    from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.tables import TableDataset
-    from lingokids.storage.warehouse import Warehouse
 
 
 def check_parameters(parameters: dict[str, Any]) -> str | None:
@@ -96,7 +96,7 @@ def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
     for table in tables:
         if not table.is_outdated:
             continue
-        stored, promised = table.warehouse.columns[table.table_name], table.stored_columns
+        stored, promised = table.warehouse.columns[table.table_name], table.stored.stored_columns
         lacking, spare = sorted(promised - stored), sorted(stored - promised)
         faults = [f"lacks {name}" for name in lacking]
         faults += [f"has an unexpected column {name}" for name in spare]

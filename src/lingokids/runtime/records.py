@@ -19,7 +19,8 @@ from lingokids import schema
 from lingokids.storage.records import insert_records
 
 if TYPE_CHECKING:
-    from lingokids.storage.warehouse import Change, Warehouse
+    from lingokids.storage.duckdb.warehouse import Warehouse
+    from lingokids.storage.engine import Change
 
 LOGGER = logging.getLogger(__name__)
 
@@ -110,27 +111,13 @@ class Run:
 
     def _write_units(self) -> None:
         """Note the loads and days that the run wrote, and the loads that it restored."""
-        warehouse = self.warehouse
-        written = [
-            (self.run_id, table_name, load_id)
-            for table_name, loads in warehouse.rewritten_loads.items()
-            for load_id in sorted(loads)
-        ] + [
-            (run_id, table_name, int(load_id))
-            for table_name, loads in warehouse.restored_loads.items()
+        written = [{"run_id": self.run_id} | unit for unit in self.warehouse.units_written()]
+        restored = [
+            {"run_id": run_id, "table_name": table_name, "load_id": int(load_id)}
+            for table_name, loads in self.warehouse.restored_loads.items()
             for load_id, run_id in loads.items()
         ]
-        names = ("run_id", "table_name", "load_id")
-        rows = [dict(zip(names, row, strict=True)) for row in written]
-        insert_records(warehouse, schema.RUN_UNITS, rows)
-        for table_name, due in warehouse.due.items():
-            if "date" in due.step.unit and table_name in warehouse.changed_tables:
-                days = f'temp.main."{due.relation}"' if due.relation else f'main."{table_name}"'
-                warehouse.writer.con.execute(
-                    f"INSERT INTO {schema.RUN_UNITS.table_name} (run_id, table_name, date) "
-                    f"SELECT DISTINCT ?, ?, date FROM {days}",
-                    [self.run_id, table_name],
-                )
+        insert_records(self.warehouse, schema.RUN_UNITS, written + restored)
 
 
 def _totals(steps: list[tuple[str, Change]]) -> list[tuple[str, Change]]:

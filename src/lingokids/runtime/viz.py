@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
     from lingokids.storage import TableDataset
-    from lingokids.storage.warehouse import Warehouse
+    from lingokids.storage.duckdb.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
 #: The entry that says what was counted; no table has this name.
 _COUNTED = "(counted)"
-_LAST_SUCCESS = "SELECT max(run_id) FROM runs WHERE status = 'succeeded'"
 
 
 class RunStatus(PipelineRunStatusHook):
@@ -64,11 +63,11 @@ def keep_row_counts(file: Path, warehouse: Warehouse, tables: dict[str, TableDat
         warehouse: The warehouse, after a run's commit.
         tables: The tables by their names in the catalog.
     """
-    counted = {"database": str(warehouse.database), "run_id": _last_success(warehouse)}
+    counted = {"database": str(warehouse.database), "run_id": warehouse.last_success()}
     if _read(file).get(_COUNTED) == counted:
         return
     counts = {
-        name: {"columns": len(table.columns), "rows": table.count_in_run()}
+        name: {"columns": len(table.columns), "rows": table.stored.count()}
         for name, table in tables.items()
         if table.table_name in warehouse.tables
     }
@@ -77,13 +76,6 @@ def keep_row_counts(file: Path, warehouse: Warehouse, tables: dict[str, TableDat
         file.write_text(json.dumps(counts | {_COUNTED: counted}))
     except OSError as error:  # a picture's numbers are no reason to fail a run
         LOGGER.warning("kedro-viz will show no row counts: %s", error)
-
-
-def _last_success(warehouse: Warehouse) -> str | None:
-    if "runs" not in warehouse.tables:
-        return None
-    row = warehouse.writer.con.execute(_LAST_SUCCESS).fetchone()
-    return row[0] if row else None
 
 
 def _read(file: Path) -> dict[str, Any]:

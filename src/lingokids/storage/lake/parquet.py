@@ -19,11 +19,10 @@ from kedro_datasets._typing import TablePreview
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.warehouse import Warehouse, no_rows
 from lingokids.storage.lake.lake import Lake, sha256_of
 from lingokids.storage.lake.manifest import PublishedFile
 from lingokids.storage.lake.storage import temporary_folder
-from lingokids.storage.tables import no_rows
-from lingokids.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

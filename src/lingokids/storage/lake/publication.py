@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.lake.lake import Lake
     from lingokids.storage.lake.manifest import Cell
     from lingokids.storage.lake.parquet import Offer, ParquetDataset
-    from lingokids.storage.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
 

@@ -29,13 +29,11 @@ from kedro_datasets._typing import TablePreview
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.schema import Delivery
+from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.raw import lines as line_cutting
-from lingokids.storage.raw import memory
 from lingokids.storage.raw.progress import progress_bar
-from lingokids.storage.raw.records import RawObject, RecordReader, validate_texts
-from lingokids.storage.raw.stores import StoredObject, open_store
+from lingokids.storage.raw.stores import RawObject, StoredObject, open_store
 from lingokids.storage.records import kept_table
-from lingokids.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -67,7 +65,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         batch_mebibytes: How much text the engine is given at a time; three times as much is
             held.
         engine_mebibytes: How much the engine holds at most while it reads: see
-            ``memory.bounded``.
+            ``Engine.bounded_memory``.
         credentials: Of the bucket's server: see ``s3.Client``.
         s3: How the bucket's server is asked: see ``s3.Asking``.
         metadata: For plugins, such as kedro-viz.
@@ -152,9 +150,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         lines = lines.filter(lines.dataset == self.dataset)
         past = lines.select(*schema.LINE, past_reason=lines.reason)
         is_whole = lines.reason.notin(schema.TEXT_IS_NOT_WHOLE)
-        by_text = validate_texts(
-            self._warehouse, self.dataset, self.fields, lines.filter(is_whole), validate
-        )
+        by_text = self._warehouse.validate_texts(self.dataset, lines.filter(is_whole), validate)
         ledger = kept_table(self._warehouse, schema.INGESTED_OBJECTS).load()
         objects = ledger.filter(ledger.dataset == self.dataset).semi_join(
             lines.filter(~is_whole), ["object_key", "load_id"]
@@ -169,13 +165,13 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self, due: list[RawObject], validate: Callable[[ir.Table], ir.Table], if_gone: str
     ) -> Iterator[Delivery]:
         """Read objects once, in batches."""
-        engine = RecordReader(self._warehouse, self.dataset, self.fields, due, validate)
+        reader = self._warehouse.line_reader(self.dataset, due, validate)
         with (
-            memory.bounded(self._warehouse.writer.con, self._engine_mebibytes),
+            self._warehouse.bounded_memory(self._engine_mebibytes),
             progress_bar(self.dataset, len(due)) as advance,
         ):
             for batch in _ahead(self._batches(due, if_gone)):
-                yield engine.read(batch)
+                yield reader.read(batch)
                 advance(len({piece.object_index for piece in batch}))
 
     def preview(self, nrows: int = 10) -> TablePreview:

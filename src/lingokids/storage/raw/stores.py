@@ -38,6 +38,21 @@ class StoredObject(NamedTuple):
     modified_at: datetime
 
 
+class RawObject(NamedTuple):
+    """One object version to be read."""
+
+    object_key: str
+    etag: str
+    size_bytes: int
+    landed_at: datetime
+    load_id: int
+
+    @property
+    def key(self) -> str:
+        """Its name, as a store asks for it."""
+        return self.object_key
+
+
 class Version(Protocol):
     """What names one version of an object: a ``StoredObject``, or a row of a ledger."""
 

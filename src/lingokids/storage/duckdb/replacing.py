@@ -9,21 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lingokids.schema import GONE
-from lingokids.storage.slices import slices_of
-from lingokids.storage.state import set_state
-from lingokids.storage.units import columns_of
+from lingokids.storage.duckdb.slices import slices_of
+from lingokids.storage.duckdb.state import set_state
+from lingokids.storage.duckdb.units import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lingokids.storage.tables import TableDataset
-    from lingokids.storage.units import DueUnits
+    from lingokids.storage.duckdb.stored import StoredTable
+    from lingokids.storage.duckdb.units import DueUnits
 
 
 class Replacement:
     """One save of an incremental table."""
 
-    def __init__(self, table: TableDataset, due: DueUnits, query: str) -> None:
+    def __init__(self, table: StoredTable, due: DueUnits, query: str) -> None:
         self._table = table
         self._due = due
         self._query = query
@@ -36,7 +36,7 @@ class Replacement:
         if self._due.is_nothing:
             return 0, 0
         set_state(self._table.warehouse, self._table.table_name, self._due.rules)
-        limit = self._table.units_a_slice
+        limit = self._table.kept.units_a_slice
         if self._due.relation is None or not limit or self._due.count <= limit:
             return self._replace()
         return self._replace_by_slices(self._due.relation, limit)
@@ -90,7 +90,7 @@ class Replacement:
 
         A row that differs in silent columns alone keeps its version: it is no change to readers.
         """
-        grain, silent = self._table.grain, self._table.silent
+        grain, silent = self._table.contract.grain, self._table.kept.silent
         rest = [name for name in self._table.columns if name not in grain]
         same_grain = " AND ".join(f'old."{name}" = new."{name}"' for name in grain)
         says_same = _equal(name for name in rest if name not in silent)

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
-from lingokids.storage.raw.records import validate_texts
-from lingokids.storage.tables import VERSION
+from lingokids.storage.duckdb.parsing import validate_texts
+from lingokids.storage.duckdb.warehouse import VERSION
 from lingokids.validation import filing, quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lingokids.schema import Field
-    from lingokids.storage import BronzeDataset
+    from lingokids.storage.duckdb.bronze import StoredBronze
 
 LOGGER = logging.getLogger(__name__)
 
 
-def fill_new_fields(tables: Iterable[BronzeDataset]) -> None:
+def fill_new_fields(tables: Iterable[StoredBronze]) -> None:
     """Give bronze the columns of fields that are new, with the values delivered before.
 
     Raises:
@@ -47,7 +47,7 @@ def fill_new_fields(tables: Iterable[BronzeDataset]) -> None:
 
 
 def _refuse_what_the_past_lacks(
-    bronze: BronzeDataset, new: tuple[Field, ...], stored: frozenset[str]
+    bronze: StoredBronze, new: tuple[Field, ...], stored: frozenset[str]
 ) -> None:
     if required := [field.path for field in new if field.required]:
         raise LingokidsError(
@@ -66,7 +66,7 @@ def _refuse_what_the_past_lacks(
 class _Backfill:
     """The back-fill of one bronze table."""
 
-    def __init__(self, bronze: BronzeDataset, new: tuple[Field, ...]) -> None:
+    def __init__(self, bronze: StoredBronze, new: tuple[Field, ...]) -> None:
         self._bronze = bronze
         self._new = new
         self._run = bronze.run
@@ -119,7 +119,7 @@ class _Backfill:
         """Write the table again, in the order of columns and with the comments of its contract."""
         name, past = self._bronze.table_name, f"past_{self._bronze.table_name}"
         self._run(f"ALTER TABLE {name} RENAME TO {past}")
-        self._bronze.warehouse.tables.discard(name)
+        del self._bronze.warehouse.columns[name]
         self._bronze.ensure()
         new = {field.column for field in self._new}
         columns = [*self._bronze.columns, VERSION]

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from lingokids.errors import LingokidsError
-from lingokids.storage.units import columns_of, deletion
+from lingokids.storage.duckdb.units import columns_of, deletion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lingokids.storage.warehouse import Warehouse
+    from lingokids.storage.duckdb.warehouse import Warehouse
 
 _COPY = '".lingokids-copy"'  # no file's name: the engine calls a database as its file
 _SUCCESSES = "SELECT run_id FROM main.runs WHERE status = 'succeeded' ORDER BY run_id DESC LIMIT 2"
@@ -35,6 +35,9 @@ class PublishedCopy:
     Args:
         warehouse: The warehouse; the file is its ``published``.
         tables: The tables that are copied.
+
+    Attributes:
+        successes: The last two runs that changed something, the last one first.
     """
 
     def __init__(self, warehouse: Warehouse, tables: list[str]) -> None:
@@ -44,7 +47,7 @@ class PublishedCopy:
         self._tables = tables
         there = "runs" in warehouse.tables
         runs = self._con.execute(_SUCCESSES).fetchall() if there else []
-        self._runs = [run_id for (run_id,) in runs]
+        self.successes = [run_id for (run_id,) in runs]
 
     @property
     def is_current(self) -> bool:
@@ -52,7 +55,7 @@ class PublishedCopy:
 
         It is not if the run was killed between its commit and its publication.
         """
-        return self._copied_run() == self._runs[0] if self._runs else True
+        return self._copied_run() == self.successes[0] if self.successes else True
 
     def publish(self) -> None:
         """Bring it up to date: what the run changed, if it is of the run before; else all rows.
@@ -60,10 +63,10 @@ class PublishedCopy:
         Raises:
             LingokidsError: The file cannot be written; the run itself is committed.
         """
-        if not self._runs:
+        if not self.successes:
             return
         aside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        is_next = self._warehouse.has_changed and self._runs[1:] == [self._copied_run()]
+        is_next = self._warehouse.has_changed and self.successes[1:] == [self._copied_run()]
         try:
             aside.unlink(missing_ok=True)
             if is_next:

@@ -10,28 +10,44 @@ for one query at a time and closed again, so notebooks and kedro-viz never keep 
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import re
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
 from ibis.backends.duckdb import Backend
+from ibis.backends.sql.datatypes import DuckDBType
 
+from lingokids import schema
 from lingokids.errors import LingokidsError
-from lingokids.storage.published_copy import PublishedCopy, open_copy
+from lingokids.storage.duckdb import state
+from lingokids.storage.duckdb.published_copy import PublishedCopy, open_copy
+from lingokids.storage.duckdb.reading import ReadingBackend
+from lingokids.storage.duckdb.sentences import cannot_open, out_of_room
+from lingokids.storage.engine import Change, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+    from datetime import date
 
+    import ibis
     import ibis.expr.types as ir
 
+    from lingokids.incremental.links import Step
+    from lingokids.schema import Contract
+    from lingokids.storage.bronze import BronzeDataset
+    from lingokids.storage.duckdb.bronze import StoredBronze
+    from lingokids.storage.duckdb.parsing import RecordReader
+    from lingokids.storage.duckdb.stored import StoredTable
+    from lingokids.storage.duckdb.units import DueUnits
+    from lingokids.storage.engine import Kept
     from lingokids.storage.lake.parquet import Offer
-    from lingokids.storage.units import DueUnits
+    from lingokids.storage.raw.stores import RawObject
 
+#: Beside the columns of contracts, hidden from nodes: the run that last changed a row.
+VERSION = "version"
 LOCK_WAIT_SECONDS = 10.0
 _LOCK_RETRY_SECONDS = 0.2
 
@@ -48,15 +64,6 @@ _STORED_COLUMNS = """
 """
 
 
-class Change(NamedTuple):
-    """What one save did to a table."""
-
-    table_name: str
-    rows_deleted: int
-    rows_inserted: int
-    seconds: float
-
-
 class Warehouse:
     """One DuckDB file, shared by every table of an environment.
 
@@ -65,8 +72,7 @@ class Warehouse:
         published: The read-only copy of the gold tables.
         reports: The folder of pages about runs; None: none are written.
         changes: What the run in hand has done so far, in order.
-        tables: The tables there are, as the run in hand sees them.
-        columns: The columns of those that the run in hand found, as they are stored.
+        columns: The columns of the tables there are, as the run in hand sees them.
         number: The number of the run in hand.
         due: The units that it makes of each incremental table.
         rewritten_loads: By table, the loads whose rows it wrote.
@@ -75,6 +81,7 @@ class Warehouse:
         copy: The published copy, while a run reads it: as it was when the run began.
     """
 
+    hidden_column = VERSION
     _known: ClassVar[dict[Path, Warehouse]] = {}
     is_committing: ClassVar[bool] = False  # from a commit to the end of its run: too late to stop
 
@@ -85,7 +92,6 @@ class Warehouse:
         self.published = published
         self.reports = reports
         self.changes: list[Change] = []
-        self.tables: set[str] = set()
         self.columns: dict[str, frozenset[str]] = {}
         self.number = 0
         self.due: dict[str, DueUnits] = {}
@@ -108,6 +114,131 @@ class Warehouse:
             folder = Path(reports) if reports else None
             cls._known[path] = cls(path, Path(published), folder, **settings)
         return cls._known[path]
+
+    @property
+    def name(self) -> str:
+        """What a sentence calls it: its file."""
+        return self.database.name
+
+    @property
+    def tables(self) -> set[str]:
+        """The tables there are, as the run in hand sees them."""
+        return {*self.columns}
+
+    def has(self, table_name: str) -> bool:
+        """Whether there is such a table, or a run would make it."""
+        return self.in_run or table_name in self.reader().list_tables()
+
+    def has_versions(self, contract: Contract) -> bool:
+        """Whether rows of a table say which run last changed them."""
+        return VERSION in self.columns.get(contract.table_name, ()) and (
+            VERSION not in contract.columns
+        )
+
+    def is_outdated(self, table: Kept) -> bool:
+        """Whether a table is stored with other columns than its contract: of another version."""
+        return self.columns.get(table.table_name) not in {None, self.stored(table).stored_columns}
+
+    def stored(self, table: Kept) -> StoredTable:
+        """See ``engine.Engine``."""
+        from lingokids.storage.duckdb.stored import StoredTable
+
+        return StoredTable(self, table)
+
+    def stored_lines(self, table: BronzeDataset) -> StoredBronze:
+        """See ``engine.Engine``."""
+        from lingokids.storage.duckdb.bronze import StoredBronze
+
+        return StoredBronze(self, table)
+
+    def line_reader(
+        self, dataset: str, due: list[RawObject], validate: Callable[[ir.Table], ir.Table]
+    ) -> RecordReader:
+        """See ``engine.Engine``."""
+        from lingokids.storage.duckdb.parsing import RecordReader
+
+        return RecordReader(self, dataset, schema.FIELDS[dataset], due, validate)
+
+    def validate_texts(
+        self, dataset: str, lines: ir.Table, validate: Callable[[ir.Table], ir.Table]
+    ) -> ir.Table:
+        """See ``engine.Engine``."""
+        from lingokids.storage.duckdb.parsing import validate_texts
+
+        return validate_texts(self, dataset, schema.FIELDS[dataset], lines, validate)
+
+    def bounded_memory(self, mebibytes: int | None) -> AbstractContextManager[None]:
+        """See ``engine.Engine``."""
+        from lingokids.storage.duckdb.memory import bounded
+
+        return bounded(self.writer.con, mebibytes)
+
+    def prepare_rebuild(self, bronze: list[BronzeDataset]) -> None:
+        """See ``engine.Engine``."""
+        from lingokids.storage.duckdb.backfill import fill_new_fields
+        from lingokids.storage.duckdb.upgrade import upgrade
+
+        tables = [self.stored_lines(table) for table in bronze]
+        upgrade(tables)
+        fill_new_fields(tables)
+
+    def forget_rules(self, table_names: Iterable[str]) -> None:
+        """See ``engine.Engine``."""
+        state.forget_rules(self, table_names)
+
+    def prune_marks(self, steps: Iterable[Step]) -> None:
+        """See ``engine.Engine``."""
+        state.prune_marks(self, steps)
+
+    def units_written(self) -> list[dict[str, Any]]:
+        """See ``engine.Engine``."""
+        loads = [
+            {"table_name": name, "load_id": load_id}
+            for name, written in self.rewritten_loads.items()
+            for load_id in sorted(written)
+        ]
+        days = [
+            {"table_name": name, "date": day}
+            for name, due in self.due.items()
+            if "date" in due.step.unit and name in self.changed_tables
+            for day in self._days_of(name, due)
+        ]
+        return loads + days
+
+    def _days_of(self, table_name: str, due: DueUnits) -> list[date]:
+        rows = f'temp.main."{due.relation}"' if due.relation else f'main."{table_name}"'
+        days = self.writer.con.execute(f"SELECT DISTINCT date FROM {rows} ORDER BY date")
+        return [day for (day,) in days.fetchall()]
+
+    def last_success(self) -> str | None:
+        """See ``engine.Engine``."""
+        runs = PublishedCopy(self, []).successes
+        return runs[0] if runs else None
+
+    def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
+        """See ``engine.Engine``."""
+        try:
+            return self.writer.con.execute(self.writer.compile(question)).fetchall()
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise LingokidsError(f"Checking the tables: {out_of_room(error)}") from error
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
+            raise UnreadableError(_first_line(error)) from error
+        except duckdb.Error as error:  # it has ended the transaction: no other can be answered
+            raise LingokidsError(
+                f"The tables cannot be checked: {_first_line(error)}. Look for it table by table, "
+                "by --pipeline checks --params checks.table=…"
+            ) from error
+
+    def empty(self, columns: ibis.Schema) -> ir.Table:
+        """See ``engine.Engine``."""
+        return self.writer.sql(no_rows(columns), schema=columns)
+
+    def schema_of(self, table_name: str) -> ibis.Schema:
+        """See ``engine.Engine``."""
+        try:
+            return self.writer.get_schema(table_name)
+        except duckdb.Error as error:
+            raise UnreadableError(_first_line(error)) from error
 
     @property
     def has_changed(self) -> bool:
@@ -158,12 +289,12 @@ class Warehouse:
         self.changes = []
         stored = self._writer.con.execute(_STORED_COLUMNS).fetchall()
         self.columns = {table: frozenset(names) for table, names in stored}
-        self.tables = set(self.columns)
         self.due = {}
         self.rewritten_loads = defaultdict(set)
         self.offers = []
         self.restored_loads = {}
         self.number = self._next_number()
+        state.ensure_state(self)
 
     def _next_number(self) -> int:
         """The number of the run in hand: one more than that of the last run that wrote a table."""
@@ -220,7 +351,7 @@ class Warehouse:
         try:
             duckdb.connect(str(self.database), read_only=True).close()
         except duckdb.Error as error:
-            return _cannot_open(self.database, error, cure="Read it when that one ends.")
+            return cannot_open(self.database, error, cure="Read it when that one ends.")
         return f"{table_name} is not there yet: uv run kedro run makes it."
 
     def publish(self, gold: Iterable[str]) -> None:
@@ -240,102 +371,20 @@ class Warehouse:
                 return duckdb.connect(str(self.database), config=self._settings)
             except duckdb.IOException as error:
                 if "lock" not in str(error) or time.monotonic() > give_up_at:
-                    raise LingokidsError(_cannot_open(self.database, error)) from error
+                    raise LingokidsError(cannot_open(self.database, error)) from error
             except duckdb.Error as error:
-                raise LingokidsError(_cannot_open(self.database, error)) from error
+                raise LingokidsError(cannot_open(self.database, error)) from error
             time.sleep(_LOCK_RETRY_SECONDS)
 
 
-class ReadingBackend(Backend):
-    """An Ibis backend that opens the file, read-only, for one call at a time."""
-
-    def __init__(self, database: Path, published: Path) -> None:
-        super().__init__()
-        self._database = database
-        self._published = published
-        self._opened = 0
-
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[None]:
-        if not self._opened:
-            self.con = _connect_for_reading(self._database, self._published)
-            self._memtables.clear()  # they were registered with a connection that is gone
-            self._post_connect()
-        self._opened += 1
-        try:
-            yield
-        finally:
-            self._opened -= 1
-            if not self._opened:
-                self.con.close()
-
-    def raw_sql(self, query: Any, **kwargs: Any) -> Any:
-        """Refused where its result would outlive the connection."""
-        if not self._opened:
-            raise LingokidsError(
-                "The warehouse is opened for one result at a time: use .execute() or .to_pyarrow() "
-                "on a table, or open the file with duckdb.connect(…, read_only=True)."
-            )
-        return super().raw_sql(query, **kwargs)
-
-    def to_pyarrow_batches(self, expr: ir.Expr, /, **kwargs: Any) -> Any:
-        """Batches of the result, which is read whole before the file is let go.
-
-        As a stream, DuckDB 1.5 gives no row of some unions of many large groups, and never ends.
-        """
-        chunk_size = kwargs.pop("chunk_size", 1_000_000)
-        return self.to_pyarrow(expr.as_table(), **kwargs).to_reader(max_chunksize=chunk_size)
-
-
-def _while_open(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(self: ReadingBackend, *args: Any, **kwargs: Any) -> Any:
-        with self._open():
-            return method(self, *args, **kwargs)
-
-    return call
-
-
-for _name in (
-    *("table", "list_tables", "list_catalogs", "list_databases", "get_schema"),
-    *("_get_schema_using_query", "execute", "to_pyarrow"),
-    *("to_parquet", "to_csv", "to_json", "to_xlsx"),
-):
-    setattr(ReadingBackend, _name, _while_open(getattr(Backend, _name)))
-
-
-def _connect_for_reading(database: Path, published: Path) -> duckdb.DuckDBPyConnection:
-    if not database.exists():
-        raise LingokidsError(f"{database.name} is not there yet: uv run kedro run makes it.")
-    try:
-        return duckdb.connect(str(database), read_only=True)
-    except duckdb.Error as error:
-        if published.exists():
-            return duckdb.connect(str(published), read_only=True)
-        raise LingokidsError(_cannot_open(database, error)) from error
-
-
-_RUN_AGAIN = "Wait until it ends, or stop it, and run again. Nothing was changed."
-
-
-def out_of_room(error: duckdb.Error) -> str:
-    """What to do when the engine ran out of memory or could not write a file."""
-    cause = str(error).splitlines()[0]
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return (
-            "the engine ran out of memory: raise warehouse.memory_limit in "
-            f"conf/base/globals.yml, or free disk space. ({cause})"
-        )
-    return (
-        f"a file could not be written or read ({cause}): free disk space and run again. Every "
-        "table is as it was."
+def no_rows(columns: ibis.Schema) -> str:
+    """A query of no rows with these columns."""
+    nothing = (
+        f'CAST(NULL AS {DuckDBType.to_string(dtype)}) AS "{name}"'
+        for name, dtype in columns.items()
     )
+    return f"SELECT {', '.join(nothing)} WHERE false"
 
 
-def _cannot_open(database: Path, error: duckdb.Error, cure: str = _RUN_AGAIN) -> str:
-    if holder := re.search(r"held in (.*?) \(PID (\d+)\)", str(error)):
-        process = f" (PID {holder[2]}, {Path(holder[1]).name})"
-        return f"{database.name} is in use by another process{process}. {cure}"
-    if "lock" in str(error):
-        return f"{database.name} is in use by another process. {cure}"
-    return f"{database} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]

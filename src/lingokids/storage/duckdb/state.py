@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lingokids.incremental.links import Step
-    from lingokids.storage.warehouse import Warehouse
+    from lingokids.storage.duckdb.warehouse import Warehouse
 
 _STATE, _GONE = TABLE_STATE.table_name, GONE.table_name
 
@@ -37,7 +37,7 @@ class State(NamedTuple):
 def ensure_state(warehouse: Warehouse) -> None:
     """Make the tables of state, if they are not there."""
     for contract in TABLE_STATE, GONE:
-        kept_table(warehouse, contract).ensure()
+        kept_table(warehouse, contract).stored.ensure()
 
 
 def state_of(warehouse: Warehouse, table_name: str) -> State | None:

@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 from lingokids import schema
-from lingokids.storage.state import set_state
+from lingokids.storage.duckdb.state import set_state
 
 if TYPE_CHECKING:
     from lingokids.schema import Delivery
-    from lingokids.storage.bronze import BronzeDataset
+    from lingokids.storage.duckdb.bronze import StoredBronze
 
 _LINES = "temp.main.validated_lines"
 _CHANGED = "temp.main.changed_lines"
@@ -24,7 +24,7 @@ class Replay:
     start. What remains in quarantine is known by its reason of now.
     """
 
-    def __init__(self, bronze: BronzeDataset) -> None:
+    def __init__(self, bronze: StoredBronze) -> None:
         self._bronze = bronze
         self._run = bronze.run
         self._number = bronze.warehouse.number

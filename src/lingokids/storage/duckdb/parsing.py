@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import ibis
@@ -23,20 +23,20 @@ from ibis.expr import operations as ops
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.schema import Delivery
+from lingokids.storage.duckdb.sentences import out_of_room
+from lingokids.storage.duckdb.unknown_keys import with_odd_marked, with_unknown_keys
+from lingokids.storage.duckdb.warehouse import no_rows
 from lingokids.storage.raw import lines as line_cutting
-from lingokids.storage.raw.unknown_keys import with_odd_marked, with_unknown_keys
-from lingokids.storage.tables import no_rows
-from lingokids.storage.warehouse import out_of_room
+from lingokids.storage.raw.stores import RawObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
 
     from lingokids.schema import Field
-    from lingokids.storage.warehouse import Warehouse
+    from lingokids.storage.duckdb.warehouse import Warehouse
 
     LookAtOdd = Callable[[str, tuple[Field, ...], dict[str, Any]], str]
 
@@ -45,21 +45,6 @@ _PLACE = ("object_index", "line_number")
 _DELIVERED = (*schema.DELIVERY, *schema.ARRIVAL)
 
 _ODD_BYTES = 2 << 20  # of text that is looked at whole at a time
-
-
-class RawObject(NamedTuple):
-    """One object version to be read."""
-
-    object_key: str
-    etag: str
-    size_bytes: int
-    landed_at: datetime
-    load_id: int
-
-    @property
-    def key(self) -> str:
-        """Its name, as a store asks for it."""
-        return self.object_key
 
 
 class _Slot:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ibis
-from ibis.expr import operations as ops
 
 from lingokids.schema import GONE
-from lingokids.storage.state import state_of
+from lingokids.storage.duckdb.state import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     from lingokids.incremental.links import Link, Step
     from lingokids.incremental.windows import Window
-    from lingokids.storage.tables import TableDataset
-    from lingokids.storage.warehouse import Warehouse
+    from lingokids.storage.duckdb.stored import StoredTable
+    from lingokids.storage.duckdb.warehouse import Warehouse
 
 
 @dataclass
@@ -39,7 +38,7 @@ class DueUnits:
     """
 
     step: Step
-    rules: str
+    rules: str | None
     since: int | None
     relation: str | None = None
     count: int = 0
@@ -50,31 +49,28 @@ class DueUnits:
         return self.since is not None and not self.count
 
 
-def find_due(  # noqa: PLR0913
-    table: TableDataset,
+def find_due(
+    table: StoredTable,
     step: Step,
-    rules: str,
-    inputs: Mapping[str, TableDataset],
+    rules: str | None,
+    inputs: Mapping[str, StoredTable],
     window: Window,
-    *,
-    rebuild: bool,
 ) -> DueUnits:
     """Work out which units of a table may differ from what its inputs now give.
 
     Args:
         table: The table.
         step: How it is kept.
-        rules: What it is made by now; made by others, all of it is due.
+        rules: What it is made by now; made by others, all of it is due. None: all of it is.
         inputs: The tables that its node reads, by entry.
         window: The days an operator asks for besides what is due.
-        rebuild: Whether all of it is asked for.
     """
     state = state_of(table.warehouse, table.table_name)
-    if rebuild or state is None or state.rules != rules:
+    if rules is None or state is None or state.rules != rules:
         due = DueUnits(step, rules, None)
-        if table.units_a_slice:
+        if table.kept.units_a_slice:
             _list(due, table.warehouse, _all_units(step))
-            if due.count <= table.units_a_slice:
+            if due.count <= table.kept.units_a_slice:
                 due.relation = None
         return due
     due = DueUnits(step, rules, state.version)
@@ -93,8 +89,8 @@ def _list(due: DueUnits, warehouse: Warehouse, query: str) -> None:
 def _changed_units(
     step: Step,
     since: int,
-    table: TableDataset,
-    inputs: Mapping[str, TableDataset],
+    table: StoredTable,
+    inputs: Mapping[str, StoredTable],
     window: Window,
 ) -> str:
     """The units whose inputs changed since, and those of the days that are asked for."""
@@ -121,7 +117,7 @@ def _changed_units(
     """
 
 
-def _changed(link: Link, since: int, read: TableDataset) -> str:
+def _changed(link: Link, since: int, read: StoredTable) -> str:
     """What of an input changed since, by the columns of the link: its rows, and rows that left."""
     by = columns_of(link.by)
     marks = ", ".join(
@@ -147,10 +143,10 @@ def _all_units(step: Step) -> str:
 
 
 def restricted(
-    table: TableDataset, due: DueUnits, inputs: Mapping[str, TableDataset]
+    table: StoredTable, due: DueUnits, inputs: Mapping[str, StoredTable]
 ) -> dict[str, ir.Table]:
     """The inputs of a node, those with the unit's columns restricted to what is due."""
-    units = table.due_relation
+    units = table.due_units
     if units is None:
         return {}
     return {
@@ -160,7 +156,7 @@ def restricted(
     }
 
 
-def _rows_due(read: TableDataset, table: TableDataset, due: DueUnits, units: ir.Table) -> ir.Table:
+def _rows_due(read: StoredTable, table: StoredTable, due: DueUnits, units: ir.Table) -> ir.Table:
     """The rows of an input that belong to units that are due.
 
     Ids lie all over a table, so reading their rows reads all of it. Rows that changed since are
@@ -168,7 +164,7 @@ def _rows_due(read: TableDataset, table: TableDataset, due: DueUnits, units: ir.
     the others are read for those few.
     """
     by, since = list(due.step.unit), due.since
-    if since is None or "date" in by or table.units_a_slice:
+    if since is None or "date" in by or table.kept.units_a_slice:
         return read.load().semi_join(units, by)
     older_due = f"{due.relation}_in_{read.table_name}"
     listed = columns_of(by)
@@ -177,9 +173,7 @@ def _rows_due(read: TableDataset, table: TableDataset, due: DueUnits, units: ir.
         f'SELECT DISTINCT {listed} FROM main."{read.table_name}" '
         f'SEMI JOIN temp.main."{due.relation}" USING ({listed}) WHERE version <= {since}'
     )
-    older = ops.DatabaseTable(
-        name=older_due, schema=table.unit_schema, source=table.warehouse.writer
-    ).to_expr()
+    older = table.unit_table(older_due)
     stored = read.with_version
     newer_rows = stored.filter(stored.version > since)
     older_rows = stored.filter(stored.version <= since).semi_join(older, by)

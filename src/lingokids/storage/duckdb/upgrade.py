@@ -11,15 +11,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lingokids import schema
-from lingokids.storage.raw.records import validate_texts
+from lingokids.storage.duckdb.parsing import validate_texts
+from lingokids.storage.duckdb.state import set_state
+from lingokids.storage.duckdb.stored import StoredTable
+from lingokids.storage.duckdb.warehouse import VERSION
 from lingokids.storage.records import kept_table
-from lingokids.storage.state import set_state
-from lingokids.storage.tables import VERSION, TableDataset
 from lingokids.validation import quality
 
 if TYPE_CHECKING:
-    from lingokids.storage.bronze import BronzeDataset
-    from lingokids.storage.warehouse import Warehouse
+    from lingokids.storage.duckdb.bronze import StoredBronze
+    from lingokids.storage.duckdb.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ _GONE = (
 _BRONZE = tuple(f"bronze_{dataset}" for dataset in schema.FIELDS)
 
 
-def upgrade(tables: list[BronzeDataset]) -> None:
+def upgrade(tables: list[StoredBronze]) -> None:
     """Carry a warehouse of the version before over; do nothing with another."""
     warehouse = tables[0].warehouse
     if _MARK not in warehouse.tables:
@@ -54,17 +55,16 @@ def upgrade(tables: list[BronzeDataset]) -> None:
 
 
 def _forget(warehouse: Warehouse, *names: str) -> None:
-    warehouse.tables -= {*names}
     for name in names:
         warehouse.columns.pop(name, None)
 
 
-def _rewrite(table: TableDataset, query: str) -> None:
+def _rewrite(table: StoredTable, query: str) -> None:
     """Write a table again, as its contract has it now; the query reads the past one."""
     name = table.table_name
     table.run(f"ALTER TABLE {name} RENAME TO past_{name}")
     _forget(table.warehouse, name)
-    TableDataset.ensure(table)
+    StoredTable.ensure(table)
     table.run(f"INSERT INTO {name} BY NAME {query}")
     table.run(f"DROP TABLE past_{name}")
 
@@ -74,7 +74,7 @@ def _upgrade_ledger(warehouse: Warehouse) -> None:
     name = schema.INGESTED_OBJECTS.table_name
     last_of_key = "max(load_id) OVER (PARTITION BY dataset, object_key)"
     _rewrite(
-        kept_table(warehouse, schema.INGESTED_OBJECTS),
+        warehouse.stored(kept_table(warehouse, schema.INGESTED_OBJECTS)),
         f"SELECT *, load_id = {last_of_key} AS is_current FROM past_{name}",
     )
     row = warehouse.writer.con.execute(
@@ -84,7 +84,7 @@ def _upgrade_ledger(warehouse: Warehouse) -> None:
     warehouse.number = (row[0] if row and row[0] else 0) + 1
 
 
-def _upgrade_rescued(tables: list[BronzeDataset]) -> None:
+def _upgrade_rescued(tables: list[StoredBronze]) -> None:
     """Find the unknown keys of each line again: they stand beside their values now."""
     warehouse, rescued = tables[0].warehouse, tables[0].rescued
     past = warehouse.writer.table(rescued.table_name)
@@ -103,7 +103,7 @@ def _upgrade_rescued(tables: list[BronzeDataset]) -> None:
     _rewrite(rescued, f"FROM past_{rescued.table_name} JOIN ({keys}) USING ({line})")
 
 
-def _upgrade_lines(bronze: BronzeDataset) -> None:
+def _upgrade_lines(bronze: StoredBronze) -> None:
     """Lines learn whether they are current, and why a replay had to take them in."""
     line, version = ("object_key", "etag", "line_number"), ("object_key", "etag")
     of_dataset = f"WHERE dataset = '{bronze.dataset}'"
@@ -122,7 +122,7 @@ def _upgrade_lines(bronze: BronzeDataset) -> None:
 
 def _upgrade_run_units(warehouse: Warehouse) -> None:
     """The records of loads and days become one table."""
-    kept_table(warehouse, schema.RUN_UNITS).ensure()
+    kept_table(warehouse, schema.RUN_UNITS).stored.ensure()
     run = warehouse.writer.con.execute
     for name in (*_BRONZE, "quarantined_lines", "ingested_objects", "rescued_values"):
         for record in "run_loads", "run_replays":

@@ -1,0 +1,1 @@
+"""The engine behind the door: DuckDB, one file an environment, one transaction a run."""

@@ -1,0 +1,155 @@
+"""Bronze in the warehouse: validated lines filed into its tables, which belong together."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import ibis
+
+from lingokids import schema
+from lingokids.storage.duckdb.replay import Replay
+from lingokids.storage.duckdb.state import set_state
+from lingokids.storage.duckdb.stored import StoredTable
+from lingokids.storage.records import kept_table
+from lingokids.validation import drift, filing
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from lingokids.schema import Contract, Delivery
+    from lingokids.storage.bronze import BronzeDataset
+    from lingokids.storage.duckdb.warehouse import Warehouse
+
+_COUNTS = ("lines", "blank", "kept", "quarantined")
+
+
+class StoredBronze(StoredTable):
+    """See ``engine.StoredLines``."""
+
+    def __init__(self, warehouse: Warehouse, table: BronzeDataset) -> None:
+        super().__init__(warehouse, table)
+        self.dataset = table.dataset
+
+    # each keeps its compiled query from batch to batch
+
+    @cached_property
+    def ledger(self) -> StoredTable:
+        """The ledger of objects."""
+        return self._beside(schema.INGESTED_OBJECTS)
+
+    @cached_property
+    def quarantine(self) -> StoredTable:
+        """The unusable lines."""
+        return self._beside(schema.QUARANTINED_LINES)
+
+    @cached_property
+    def rescued(self) -> StoredTable:
+        """What lines hold that no field reads."""
+        return self._beside(schema.RESCUED_VALUES)
+
+    def _beside(self, contract: Contract) -> StoredTable:
+        return self.warehouse.stored(kept_table(self.warehouse, contract))
+
+    def ensure(self) -> None:
+        """Make bronze, empty, where it is not there: its tables belong together."""
+        super().ensure()
+        for table in self.ledger, self.quarantine, self.rescued:
+            table.ensure()
+        if schema.UNKNOWN_KEYS.table_name not in self.warehouse.tables:
+            self._count_unknown_keys()
+
+    def clear(self) -> None:
+        """Forget every line and object of the dataset, to take them in anew."""
+        super().clear()
+        for table in self.ledger, self.quarantine, self.rescued:
+            of_dataset = f"dataset = '{self.dataset}'"
+            name = table.table_name
+            self.note_loads(name, f"SELECT DISTINCT load_id FROM {name} WHERE {of_dataset}")
+            table.note(self.run(f"DELETE FROM {name} WHERE {of_dataset}"), 0, 0.0)
+
+    def note_loads(self, table_name: str, sql: str) -> int:
+        """Tell the run of which loads rows were written: a statement gives them, row by row."""
+        loads = [load for (load,) in self.warehouse.writer.con.execute(sql).fetchall()]
+        self.warehouse.rewritten_loads[table_name].update(loads)
+        return len(loads)
+
+    def note_load(self, table: StoredTable, inserted: int, started: float) -> None:
+        """Tell the run that rows of its own load were added."""
+        table.note(0, inserted, time.perf_counter() - started)
+        if inserted:
+            self.warehouse.rewritten_loads[table.table_name].add(self.warehouse.number)
+
+    def file(self, delivery: Delivery) -> None:
+        """See ``engine.StoredLines``."""
+        self.ensure()
+        self._supersede(delivery.objects)
+        lines, dataset = delivery.lines, self.dataset
+        for table, rows in (
+            (self, filing.usable(lines, self.contract)),
+            (self.quarantine, filing.unusable(lines, dataset)),
+            (self.rescued, filing.rescued(lines, dataset)),
+        ):
+            started = time.perf_counter()
+            self.note_load(table, table.append(rows), started)
+        self._enter(filing.counts(delivery, dataset))
+        set_state(self.warehouse, self.table_name, None)
+
+    def _supersede(self, objects: ir.Table) -> None:
+        """Mark what came of earlier versions of these objects: each has another version now."""
+        keys = self.warehouse.writer.compile(objects.select("object_key"))
+        of_earlier = f"is_current AND load_id < {self.warehouse.number} AND object_key IN ({keys})"
+        objects_marked = self.note_loads(
+            self.ledger.table_name,
+            f"UPDATE {self.ledger.table_name} SET is_current = false "
+            f"WHERE dataset = '{self.dataset}' AND {of_earlier} RETURNING load_id",
+        )
+        if objects_marked:
+            self.note_loads(
+                self.table_name,
+                f"UPDATE {self.table_name} SET is_current = false, "
+                f"version = {self.warehouse.number} WHERE {of_earlier} RETURNING load_id",
+            )
+
+    def _enter(self, counts: ir.Table) -> None:
+        """Enter the objects of a batch into the ledger; of an object in several, add them up."""
+        started = time.perf_counter()
+        ledger, rows = self.ledger.table_name, f"temp.main.counts_of_{self.dataset}"
+        self.run(f"CREATE OR REPLACE TEMP TABLE {rows} AS {self.ledger.compile(counts)}")
+        sums = ", ".join(f"{name} = old.{name} + new.{name}" for name in _COUNTS)
+        key = ("dataset", "object_key", "load_id")
+        same_object = " AND ".join(f"old.{name} = new.{name}" for name in key)
+        self.run(f"UPDATE {ledger} AS old SET {sums} FROM {rows} AS new WHERE {same_object}")
+        rows_new = f"(FROM {rows} ANTI JOIN {ledger} USING ({', '.join(key)}))"
+        self.note_load(self.ledger, self.ledger.insert_from(rows_new), started)
+
+    def move(self, delivery: Delivery) -> None:
+        """See ``engine.StoredLines``."""
+        self.ensure()
+        Replay(self).make(delivery)
+
+    def restore(self, rows: ir.Table) -> None:
+        """See ``engine.StoredLines``; later runs have greater numbers."""
+        started = time.perf_counter()
+        inserted = self.append(rows)
+        self.note(0, inserted, time.perf_counter() - started)
+        last_load = self.run(f"SELECT coalesce(max(load_id), 0) FROM {self.name}")
+        set_state(self.warehouse, self.table_name, None, max(last_load, self.warehouse.number))
+
+    def _count_unknown_keys(self) -> None:
+        """Make the view of unknown keys: they are counted when someone asks."""
+        view = self._beside(schema.UNKNOWN_KEYS)
+        usable = ibis.union(*(self._usable_lines(dataset) for dataset in schema.FIELDS))
+        query = view.compile(drift.count_unknown_keys(self.rescued.load(), usable))
+        self.warehouse.writer.con.execute(f"CREATE VIEW {view.table_name} AS {query}")
+        self.warehouse.columns[view.table_name] = view.stored_columns
+        view.comment_on("VIEW")
+
+    def _usable_lines(self, dataset: str) -> ir.Table:
+        """How many lines of a dataset each load brought into bronze."""
+        bronze = self._beside(schema.CONTRACTS[f"bronze_{dataset}"])
+        bronze.kept.has_versions = True
+        bronze.ensure()
+        by_load = bronze.load().group_by("load_id").aggregate(usable_lines=ibis._.count())
+        return by_load.mutate(dataset=ibis.literal(dataset))

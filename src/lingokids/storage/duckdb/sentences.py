@@ -1,0 +1,37 @@
+"""What the engine's errors mean to whoever runs the pipeline: one sentence, with the cure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import duckdb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_RUN_AGAIN = "Wait until it ends, or stop it, and run again. Nothing was changed."
+
+
+def out_of_room(error: duckdb.Error) -> str:
+    """What to do when the engine ran out of memory or could not write a file."""
+    cause = str(error).splitlines()[0]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return (
+            "the engine ran out of memory: raise warehouse.memory_limit in "
+            f"conf/base/globals.yml, or free disk space. ({cause})"
+        )
+    return (
+        f"a file could not be written or read ({cause}): free disk space and run again. Every "
+        "table is as it was."
+    )
+
+
+def cannot_open(database: Path, error: duckdb.Error, cure: str = _RUN_AGAIN) -> str:
+    """Why a file cannot be opened, and which process holds it."""
+    if holder := re.search(r"held in (.*?) \(PID (\d+)\)", str(error)):
+        process = f" (PID {holder[2]}, {Path(holder[1]).name})"
+        return f"{database.name} is in use by another process{process}. {cure}"
+    if "lock" in str(error):
+        return f"{database.name} is in use by another process. {cure}"
+    return f"{database} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"

@@ -1,0 +1,279 @@
+"""One table of the warehouse: made, read, and written by the run that makes it."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import ibis
+import pyarrow as pa
+from ibis.backends.sql.datatypes import DuckDBType
+from ibis.expr import operations as ops
+
+from lingokids import schema
+from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.published_copy import missing_in_copy
+from lingokids.storage.duckdb.replacing import Replacement
+from lingokids.storage.duckdb.sentences import out_of_room
+from lingokids.storage.duckdb.units import DueUnits, find_due, restricted
+from lingokids.storage.duckdb.warehouse import VERSION
+from lingokids.storage.engine import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ibis.expr.datatypes as dt
+    import ibis.expr.types as ir
+    from ibis.backends.duckdb import Backend
+
+    from lingokids.incremental.links import Step
+    from lingokids.incremental.windows import Window
+    from lingokids.storage.duckdb.warehouse import Warehouse
+    from lingokids.storage.engine import Kept
+
+
+#: The engine numbers rows that are not yet committed from here (DuckDB's MAX_ROW_ID).
+_FIRST_UNCOMMITTED_ROW = 36_028_797_018_960_000
+
+
+class StoredTable:
+    """See ``engine.Stored``."""
+
+    def __init__(self, warehouse: Warehouse, table: Kept) -> None:
+        self.warehouse = warehouse
+        self.kept = table
+        self.contract = table.contract
+        self.columns = table.contract.columns
+        self.table_name = table.table_name
+        self._compiled: tuple[ir.Table, str] | None = None
+
+    # --- reading ---
+
+    def load(self) -> ir.Table:
+        """See ``engine.Stored``."""
+        if self.warehouse.in_run:
+            self.ensure()
+            return self.visible_in(self.warehouse.writer)
+        if (copy := self.warehouse.copy) is not None:
+            if self.table_name not in copy.list_tables():
+                raise LingokidsError(missing_in_copy(self.warehouse.published, self.table_name))
+            return self._rows_in(copy, has_versions=False)
+        reader = self.warehouse.reader()
+        if self.table_name not in reader.list_tables():
+            raise LingokidsError(self.warehouse.why_missing(self.table_name))
+        return self.visible_in(reader)
+
+    def visible_in(self, backend: Backend) -> ir.Table:
+        """The table with its promised types, without asking the engine."""
+        if not self.kept.has_versions:
+            return self._rows_in(backend, has_versions=False)
+        # Ibis writes SELECT * for a table, so what nodes do not see is left out by name
+        return self._rows_in(backend, has_versions=True).select(self.columns)
+
+    @property
+    def with_version(self) -> ir.Table:
+        """The table as the run sees it, with the run that last changed each row."""
+        self.ensure()
+        return self._rows_in(self.warehouse.writer, has_versions=True)
+
+    def _rows_in(self, backend: Backend, *, has_versions: bool) -> ir.Table:
+        stored = self.contract.nullable_schema
+        if has_versions:
+            stored = ibis.schema({**stored, VERSION: "int32"})
+        return ops.DatabaseTable(name=self.table_name, schema=stored, source=backend).to_expr()
+
+    def count(self) -> int:
+        """See ``engine.Stored``."""
+        return self.run(f"SELECT count(*) FROM {self.name}")
+
+    def changed_rows(self) -> tuple[ir.Table, ir.Table | None]:
+        """See ``engine.Stored``."""
+        rows = self.visible_in(self.warehouse.writer)
+        if not self.kept.unit:
+            return rows.filter(rows.rowid() >= _FIRST_UNCOMMITTED_ROW), None
+        units = self.due_units
+        # whole units: rows that did not differ stand among them
+        return (rows if units is None else rows.semi_join(units, list(self.kept.unit))), units
+
+    # --- what is due ---
+
+    @property
+    def due(self) -> DueUnits | None:
+        """The units that the run in hand makes; None: it has not worked them out."""
+        return self.warehouse.due.get(self.table_name)
+
+    @property
+    def due_units(self) -> ir.Table | None:
+        """They as a table; None: all of them."""
+        if self.due is None or self.due.relation is None:
+            return None
+        return self.unit_table(self.due.relation)
+
+    def unit_table(self, relation: str) -> ir.Table:
+        """A table of the run that lists units."""
+        columns = {name: self.contract.nullable_schema[name] for name in self.kept.unit}
+        return ops.DatabaseTable(
+            name=relation, schema=ibis.schema(columns), source=self.warehouse.writer
+        ).to_expr()
+
+    def find_due(
+        self,
+        step: Step,
+        rules: str,
+        inputs: Mapping[str, StoredTable],
+        window: Window,
+        *,
+        rebuild: bool,
+    ) -> dict[str, ir.Table]:
+        """See ``engine.Stored``."""
+        self.ensure()
+        due = find_due(self, step, None if rebuild else rules, inputs, window)
+        due.rules = rules
+        self.warehouse.due[self.table_name] = due
+        return restricted(self, due, inputs)
+
+    # --- writing ---
+
+    def replace_due(self, rows: ir.Table) -> None:
+        """See ``engine.Stored``."""
+        if self.due is None:
+            raise LingokidsError(
+                f"{self.table_name}: which of its units are due is worked out by kedro run, or "
+                "session.run() in a notebook."
+            )
+        if self.due.is_nothing:
+            return
+        started = time.perf_counter()
+        deleted, inserted = Replacement(self, self.due, self.compile(rows)).make()
+        self.note(deleted, inserted, time.perf_counter() - started)
+
+    def replace_all(self, rows: ir.Table) -> None:
+        """See ``engine.Stored``."""
+        started = time.perf_counter()
+        self.ensure()
+        saved = f'temp.main."saving_{self.table_name}"'
+        self.run(f"CREATE OR REPLACE TEMP TABLE {saved} AS {self.compile(rows)}")
+        differences = (
+            f"SELECT count(*) FROM ((FROM {self.name} EXCEPT ALL FROM {saved}) UNION ALL "
+            f"(FROM {saved} EXCEPT ALL FROM {self.name}))"
+        )
+        if self.run(differences):
+            deleted = self.run(f"DELETE FROM {self.name}")
+            self.note(deleted, self.insert_from(saved), time.perf_counter() - started)
+        self.run(f"DROP TABLE {saved}")
+
+    def append(self, rows: ir.Table | list[dict[str, Any]]) -> int:
+        """See ``engine.Stored``."""
+        self.ensure()
+        if not isinstance(rows, list):
+            return self.insert_from(f"({self.compile(rows)})")
+        if not rows:
+            return 0
+        con = self.warehouse.writer.con
+        con.register("records_", pa.Table.from_pylist(rows, self.contract.schema.to_pyarrow()))
+        try:
+            con.execute(f"INSERT INTO {self.name} BY NAME FROM records_")
+        except duckdb.Error as error:
+            raise LingokidsError(
+                f"The records of a run cannot be kept in {self.table_name}: "
+                f"{str(error).splitlines()[0]}. If the table was changed by hand, drop it: the "
+                "next run makes it again."
+            ) from error
+        con.unregister("records_")
+        return len(rows)
+
+    def insert_from(self, rows: str) -> int:
+        """Add the rows of a relation, given as SQL, that has the promised columns."""
+        columns = ", ".join(f'"{name}"' for name in self.columns)
+        if not self.kept.has_versions:
+            return self.run(f"INSERT INTO {self.name} ({columns}) SELECT {columns} FROM {rows}")
+        return self.run(
+            f"INSERT INTO {self.name} ({columns}, {VERSION}) "
+            f"SELECT {columns}, {self.warehouse.number} FROM {rows}"
+        )
+
+    def clear(self) -> None:
+        """See ``engine.Stored``."""
+        self.ensure()
+        self.note(self.run(f"DELETE FROM {self.name}"), 0, 0.0)
+        if self.warehouse.columns[self.table_name] != self.stored_columns:
+            self.run(f"DROP TABLE {self.name}")
+            self._create()
+
+    def note(self, deleted: int, inserted: int, seconds: float) -> None:
+        """Tell the run what was done to the table."""
+        self.warehouse.changes.append(Change(self.table_name, deleted, inserted, seconds))
+
+    # --- statements ---
+
+    @property
+    def name(self) -> str:
+        """The table, as SQL."""
+        return f'main."{self.table_name}"'
+
+    @property
+    def stored_columns(self) -> frozenset[str]:
+        """The columns promised and hidden."""
+        return frozenset((*self.columns, VERSION) if self.kept.has_versions else self.columns)
+
+    def sql_type(self, column: str) -> str:
+        """The engine's name for the type of a column."""
+        return DuckDBType.to_string(self.contract.nullable_schema[column])
+
+    def run(self, sql: str) -> int:
+        """Run a statement and return the first value it answers: a count."""
+        try:
+            row = self.warehouse.writer.con.execute(sql).fetchone()
+        except duckdb.ConstraintException as error:
+            raise LingokidsError(
+                f"{self.table_name}: {error}. The rows break its contract: change the "
+                "node, or the contract in schema/ if the promise changed."
+            ) from error
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise LingokidsError(f"{self.table_name}: {out_of_room(error)}") from error
+        return int(row[0]) if row else 0
+
+    def compile(self, rows: ir.Table) -> str:
+        """The query behind an expression; in-memory tables of it are made known to the engine.
+
+        Ibis's own ``insert`` does the same, but does not say how many rows it inserted. The
+        batches of an ingestion are equal expressions: they are compiled once.
+        """
+        writer = self.warehouse.writer
+        writer._run_pre_execute_hooks(rows)
+        if self._compiled is None or not self._compiled[0].equals(rows):
+            self._compiled = (rows, writer.compile(rows))
+        return self._compiled[1]
+
+    def ensure(self) -> None:
+        """See ``engine.Stored``."""
+        if self.table_name not in self.warehouse.tables:
+            self._create()
+
+    def _create(self) -> None:
+        columns = [f'"{name}" {_sql_type(dtype)}' for name, dtype in self.contract.schema.items()]
+        if self.kept.has_versions:
+            columns.append(f"{VERSION} INTEGER NOT NULL")
+        self.warehouse.writer.con.execute(f"CREATE TABLE {self.name} ({', '.join(columns)})")
+        self.warehouse.columns[self.table_name] = self.stored_columns
+        self.comment_on("TABLE")
+
+    def comment_on(self, kind: str) -> None:
+        """Store what the table and its columns mean beside them."""
+        comments = [f"COMMENT ON {kind} {self.name} IS {_text(self.contract.meaning)}"] + [
+            f'COMMENT ON COLUMN {self.name}."{name}" IS {_text(schema.COLUMNS[name].comment)}'
+            for name in self.columns
+        ]
+        self.warehouse.writer.con.execute("; ".join(comments))
+
+
+@functools.cache
+def _sql_type(dtype: dt.DataType) -> str:
+    sql = DuckDBType.to_string(dtype)
+    return sql if dtype.nullable else f"{sql} NOT NULL"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
