@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from lingokids.benchmark.__main__ import add_a_day, make_data, plan_of
-from lingokids.benchmark.handwritten_gold import BRONZE, ENRICHED, PUBLISHED
-from lingokids.benchmark.processes import SCRIPT, run_project, run_script
+from deliveries import add_a_day, make_data, plan_of
+from handwritten_gold import BRONZE, ENRICHED, PUBLISHED
+from processes import SCRIPT, run_project, run_script
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lingokids.benchmark.processes import forget, run_project, run_script, run_trivial
+from processes import forget, run_project, run_script, run_trivial
 
 #: The script's stages that do what a pipeline does.
 _OF_SCRIPT = {

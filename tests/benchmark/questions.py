@@ -1,7 +1,7 @@
-"""How soon the published copy answers: ``python -m lingokids.benchmark.questions COPY``.
+"""How soon the published copy answers: ``uv run python tests/benchmark/questions.py COPY``.
 
 Here: which questions are asked, and the times of them. Elsewhere: asking (``questions``), the copy
-(``storage.published_copy``); ``python -m lingokids.benchmark --folder …`` leaves one in its folder.
+(``storage.gold_copy``); ``python tests/benchmark --folder …`` leaves one in its folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SMALLEST_GROUP = 5
 def main() -> None:
     """Ask everything once, and print the times by the table that answers."""
     parser = argparse.ArgumentParser(
-        prog="python -m lingokids.benchmark.questions", description=__doc__
+        prog="python tests/benchmark/questions.py", description=__doc__
     )
     parser.add_argument("copy", type=Path, help="the file of the published copy")
     copy: Path = parser.parse_args().copy

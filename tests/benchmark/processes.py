@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+BENCHMARK = Path(__file__).resolve().parent
+ROOT = BENCHMARK.parents[1]
 #: What the script makes, in all or up to the two marts, below the folder of a measurement.
 SCRIPT = "handwritten.duckdb"
 SHORT_SCRIPT = "handwritten-two-marts.duckdb"
@@ -76,7 +77,7 @@ def run_short_script(folder: Path, *options: str) -> Cost:
 
 
 def _run_script(folder: Path, database: str, *options: str) -> Cost:
-    command = [sys.executable, "-m", "lingokids.benchmark.handwritten", str(folder / "raw")]
+    command = [sys.executable, str(BENCHMARK / "handwritten.py"), str(folder / "raw")]
     return measure([*command, str(folder / database), *options], cwd=ROOT)
 
 

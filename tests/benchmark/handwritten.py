@@ -2,8 +2,8 @@
 
 Reads ``events/``, ``users/`` and ``activities/`` below a folder of JSON Lines objects and brings
 bronze (typed, with quarantine and ledger), the enriched events and gold (``handwritten_gold``) up
-to date, in one transaction, and publishes them. Usage: ``python -m
-lingokids.benchmark.handwritten RAW_DIR DATABASE``; it prints one line of JSON: CPU and wall seconds
+to date, in one transaction, and publishes them. Usage: ``python
+tests/benchmark/handwritten.py RAW_DIR DATABASE``; it prints one line of JSON: CPU and wall seconds
 of each stage, counts of rows and peak memory. With ``--two-marts`` it ends with the marts: no
 tables of users, nothing published.
 
@@ -26,9 +26,11 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from lingokids.benchmark import handwritten_gold, raw_lines, raw_records
-from lingokids.benchmark.raw_lines import BadLine, LineReader, RawObject
-from lingokids.benchmark.raw_records import FIELDS
+import handwritten_gold
+import raw_lines
+import raw_records
+from raw_lines import BadLine, LineReader, RawObject
+from raw_records import FIELDS
 
 BLANK = " \t\r\n"
 LATEST = "ORDER BY landed_at DESC, object_key DESC, line_number DESC, etag DESC"
@@ -259,7 +261,7 @@ class Stopwatch:
         self._cpu, self._wall = cpu, wall
 
 
-def run(  # noqa: PLR0913
+def run(
     raw_dir: Path,
     database: Path,
     *,

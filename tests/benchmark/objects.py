@@ -1,4 +1,4 @@
-"""Measures reading many small objects of a bucket: ``python -m lingokids.benchmark.objects``.
+"""Measures reading many small objects of a bucket: ``uv run python tests/benchmark/objects.py``.
 
 Here: the objects, reading them with the project's client and with s3fs, and a whole ingestion.
 Elsewhere: both sides of the main job (``__main__``), the client (``storage.s3``).
@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lingokids.benchmark.processes import ROOT, Cost, measure
+from processes import ROOT, Cost, measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m lingokids.benchmark.objects",
+        prog="python tests/benchmark/objects.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -123,7 +123,7 @@ def _lines(number: int, size: int) -> bytes:
 
 
 def _report(reader: str, objects: int) -> None:
-    command = [sys.executable, "-m", "lingokids.benchmark.objects", "--read-with", reader]
+    command = [sys.executable, __file__, "--read-with", reader]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     found = json.loads(done.stdout)
     assert found["objects"] == objects, f"{found['objects']} objects were read"
