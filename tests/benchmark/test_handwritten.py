@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from deliveries import add_a_day, make_data, plan_of
-from handwritten_gold import BRONZE, ENRICHED, PUBLISHED
-from processes import SCRIPT, run_project, run_script
-
-pytestmark = pytest.mark.slow
+from handwritten_gold import BRONZE, PUBLISHED
+from handwritten_silver import ENRICHED
+from processes import BENCHMARK, SCRIPT, run_project, run_script
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +29,26 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+def test_the_script_imports_nothing_of_the_project_and_none_of_its_slow_libraries():
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import handwritten, sys; print(*sys.modules)"],
+        cwd=BENCHMARK,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+    assert "handwritten_gold" in loaded
+    assert not {"lingokids", "kedro", "ibis", "pandas"} & set(loaded)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [*BRONZE, "stg_users", "stg_activities", ENRICHED, *PUBLISHED])
 def test_the_script_makes_the_same_table(folder, table):
     assert _rows(folder / SCRIPT, table) == _rows(folder / "lingokids.duckdb", table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", PUBLISHED)
 def test_the_script_publishes_the_same_table(folder, table):
     published = folder / Path(SCRIPT).stem / "copy.duckdb"
