@@ -1,7 +1,6 @@
-"""The processes that are measured: a trivial project, the hand-written script, the project.
+"""The measured processes: a trivial project, the hand-written script, the project.
 
-Here: starting each and reading what it cost, as the kernel counted it. Elsewhere: what is measured
-in which order (``__main__``), where the time goes (``stages``).
+Each cost is what the kernel counted for the process.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 
 BENCHMARK = Path(__file__).resolve().parent
 ROOT = BENCHMARK.parents[1]
-#: What the script makes, in all or up to the two marts, below the folder of a measurement.
+#: The script's databases, below the folder of a measurement: all tables, and up to the two marts.
 SCRIPT = "handwritten.duckdb"
 SHORT_SCRIPT = "handwritten-two-marts.duckdb"
 
@@ -72,7 +71,7 @@ def run_script(folder: Path, *options: str) -> Cost:
 
 
 def run_short_script(folder: Path, *options: str) -> Cost:
-    """The script in a file of its own, up to the two marts: nothing of users or publication."""
+    """The script up to the two marts, in a database of its own: no users, nothing published."""
     return _run_script(folder, SHORT_SCRIPT, "--two-marts", *options)
 
 
@@ -92,7 +91,7 @@ def run_project(folder: Path, *options: str) -> Cost:
 
 
 def forget(folder: Path) -> None:
-    """Remove what the script and the project have made of the raw objects."""
+    """Remove everything that the script and the project made from the raw objects."""
     for file in folder.glob("*.duckdb*"):
         file.unlink()
     for published in ("02_bronze", "03_gold", Path(SCRIPT).stem):
@@ -103,7 +102,7 @@ def measure(command: list[str], *, cwd: Path, **environment: str) -> Cost:
     """Run a command and read what it cost.
 
     Raises:
-        SystemExit: It failed.
+        SystemExit: The command failed.
     """
     started = time.perf_counter()
     process = subprocess.Popen(
