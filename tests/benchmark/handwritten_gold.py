@@ -78,7 +78,7 @@ USER_JOURNEYS = """
         coalesce(completed_after, 0)::BIGINT AS completed_after,
         registration_at::DATE AS registration_date, trial_start_at::DATE AS trial_start_date,
         subscription_start_at::DATE AS subscription_start_date, first_active_date,
-        last_active_date, load_id
+        last_active_date
     FROM users AS u
     LEFT JOIN active AS a ON a.user_id = u.user_id
     LEFT JOIN systems AS s ON s.user_id = u.user_id"""
