@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from lingokids.benchmark.__main__ import make_data, plan_of, unzipped_bytes
+from deliveries import make_data, plan_of, unzipped_bytes
 
 
 def test_the_bytes_of_gzipped_objects_are_those_of_their_lines(tmp_path):

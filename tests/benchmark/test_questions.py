@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lingokids.benchmark.questions import all_questions, as_row, seconds_of
 from lingokids.metrics import METRICS
+from questions import all_questions, as_row, seconds_of
 
 
 def test_every_metric_is_asked_for_by_every_dimension():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lingokids.benchmark.__main__ import compare, make_data, plan_of
+from comparison import compare
+from deliveries import make_data, plan_of
 
 # CPU to the script's at 1 M events, and the rest, as the benchmark's README states them.
 FIRST_RUN = 1.55

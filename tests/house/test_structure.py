@@ -87,7 +87,11 @@ def test_imports_flow_one_way():
     assert lint.returncode == 0, lint.stdout
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "src").rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted(path for folder in ("src", "tests") for path in (ROOT / folder).rglob("*.py")),
+    ids=lambda path: path.name,
+)
 def test_no_file_is_past_four_hundred_lines(path: Path):
     assert len(path.read_text().splitlines()) <= 400
 

@@ -1,7 +1,6 @@
-"""The processes that are measured: a trivial project, the hand-written script, the project.
+"""The measured processes: a trivial project, the hand-written script, the project.
 
-Here: starting each and reading what it cost, as the kernel counted it. Elsewhere: what is measured
-in which order (``__main__``), where the time goes (``stages``).
+Each cost is what the kernel counted for the process.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-#: What the script makes, in all or up to the two marts, below the folder of a measurement.
+BENCHMARK = Path(__file__).resolve().parent
+ROOT = BENCHMARK.parents[1]
+#: The script's databases, below the folder of a measurement: all tables, and up to the two marts.
 SCRIPT = "handwritten.duckdb"
 SHORT_SCRIPT = "handwritten-two-marts.duckdb"
 
@@ -71,12 +71,12 @@ def run_script(folder: Path, *options: str) -> Cost:
 
 
 def run_short_script(folder: Path, *options: str) -> Cost:
-    """The script in a file of its own, up to the two marts: nothing of users or publication."""
+    """The script up to the two marts, in a database of its own: no users, nothing published."""
     return _run_script(folder, SHORT_SCRIPT, "--two-marts", *options)
 
 
 def _run_script(folder: Path, database: str, *options: str) -> Cost:
-    command = [sys.executable, "-m", "lingokids.benchmark.handwritten", str(folder / "raw")]
+    command = [sys.executable, str(BENCHMARK / "handwritten.py"), str(folder / "raw")]
     return measure([*command, str(folder / database), *options], cwd=ROOT)
 
 
@@ -91,7 +91,7 @@ def run_project(folder: Path, *options: str) -> Cost:
 
 
 def forget(folder: Path) -> None:
-    """Remove what the script and the project have made of the raw objects."""
+    """Remove everything that the script and the project made from the raw objects."""
     for file in folder.glob("*.duckdb*"):
         file.unlink()
     for published in ("02_bronze", "03_gold", Path(SCRIPT).stem):
@@ -102,7 +102,7 @@ def measure(command: list[str], *, cwd: Path, **environment: str) -> Cost:
     """Run a command and read what it cost.
 
     Raises:
-        SystemExit: It failed.
+        SystemExit: The command failed.
     """
     started = time.perf_counter()
     process = subprocess.Popen(

@@ -1,10 +1,6 @@
-"""The script's gold: the tables made of the enriched events, and the files readers get.
+"""The script's gold: the marts, the tables of users, and their published copies.
 
-Here: the two marts, the tables of users, the published copy and Parquet, first and incrementally.
-Elsewhere: the events they are made of, and the order of it all (``handwritten``).
-
-Names, columns and meanings are those of ``schema`` and ``metrics``, written out again; the
-parameters are those of ``conf/base/parameters.yml``.
+The parameters are those of ``conf/base/parameters.yml``, written out again.
 """
 
 from __future__ import annotations
@@ -13,6 +9,8 @@ import shutil
 from pathlib import Path
 
 import duckdb
+
+from handwritten_silver import ENRICHED
 
 SLICE = """
     date, coalesce(country_code, 'unknown') AS country_code,
@@ -80,13 +78,11 @@ USER_JOURNEYS = """
         coalesce(completed_after, 0)::BIGINT AS completed_after,
         registration_at::DATE AS registration_date, trial_start_at::DATE AS trial_start_date,
         subscription_start_at::DATE AS subscription_start_date, first_active_date,
-        last_active_date, load_id
+        last_active_date
     FROM users AS u
     LEFT JOIN active AS a ON a.user_id = u.user_id
     LEFT JOIN systems AS s ON s.user_id = u.user_id"""
-ENRICHED = "intermediate_activity_events_enriched"
-
-#: The tables of events and users that readers get, and where an increment replaced their rows.
+#: The published tables, and the condition that selects the rows an increment replaced.
 PUBLISHED = {
     **dict.fromkeys(MARTS, "date IN (FROM touched_days)"),
     "user_activity_daily": "(date, user_id) IN (FROM touched_user_days)",
@@ -98,22 +94,23 @@ BRONZE = (
 )
 
 
-def build_marts(con: duckdb.DuckDBPyConnection) -> None:
+def rebuild_marts(con: duckdb.DuckDBPyConnection) -> None:
     """Make both marts from all enriched events."""
     for mart, query in MARTS.items():
         con.execute(f"CREATE OR REPLACE TABLE {mart} AS WITH events AS (FROM {ENRICHED}) {query}")
 
 
-def rebuild_touched_days(con: duckdb.DuckDBPyConnection) -> None:
+def refresh_marts(con: duckdb.DuckDBPyConnection) -> None:
     """Replace the touched days of both marts."""
     for mart, query in MARTS.items():
-        con.execute(f"DELETE FROM {mart} WHERE date IN (FROM touched_days)")
+        where_touched = PUBLISHED[mart]
+        con.execute(f"DELETE FROM {mart} WHERE {where_touched}")
         con.execute(f"""
             INSERT INTO {mart}
-            WITH events AS (FROM {ENRICHED} WHERE date IN (FROM touched_days)) {query}""")
+            WITH events AS (FROM {ENRICHED} WHERE {where_touched}) {query}""")
 
 
-def build_users(con: duckdb.DuckDBPyConnection) -> None:
+def rebuild_users(con: duckdb.DuckDBPyConnection) -> None:
     """Make the tables of users from all enriched events."""
     con.execute(f"""
         CREATE OR REPLACE TABLE user_activity_daily AS
@@ -123,31 +120,45 @@ def build_users(con: duckdb.DuckDBPyConnection) -> None:
         WITH users AS (FROM stg_users), {USER_JOURNEYS}""")
 
 
-def rebuild_touched_users(con: duckdb.DuckDBPyConnection) -> None:
-    """Replace the days of users that changed, and the journeys of these and of changed users."""
+def refresh_users(con: duckdb.DuckDBPyConnection) -> None:
+    """Replace the touched days of users, and the journeys of these users and of changed ones."""
     con.execute("""
         CREATE OR REPLACE TEMP TABLE touched_user_days AS
         SELECT date, user_id FROM touched_rows UNION SELECT date, user_id FROM fresh_rows""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE touched_users AS
         SELECT user_id FROM touched_user_days UNION SELECT user_id FROM last_users""")
-    where_touched = PUBLISHED["user_activity_daily"]
-    con.execute(f"DELETE FROM user_activity_daily WHERE {where_touched}")
+    where_day, where_user = PUBLISHED["user_activity_daily"], PUBLISHED["user_journeys"]
+    con.execute(f"DELETE FROM user_activity_daily WHERE {where_day}")
     con.execute(f"""
         INSERT INTO user_activity_daily
-        WITH events AS (FROM {ENRICHED} WHERE {where_touched}) {USER_ACTIVITY}""")
-    con.execute(f"DELETE FROM user_journeys WHERE {PUBLISHED['user_journeys']}")
+        WITH events AS (FROM {ENRICHED} WHERE {where_day}) {USER_ACTIVITY}""")
+    con.execute(f"DELETE FROM user_journeys WHERE {where_user}")
     con.execute(f"""
         INSERT INTO user_journeys
-        WITH users AS (FROM stg_users WHERE {PUBLISHED["user_journeys"]}), {USER_JOURNEYS}""")
+        WITH users AS (FROM stg_users WHERE {where_user}), {USER_JOURNEYS}""")
 
 
 def publish(
     con: duckdb.DuckDBPyConnection, folder: Path, load_id: int, *, is_incremental: bool
 ) -> None:
-    """Copy gold to a file of its own, renamed when whole, and the load and marts to Parquet."""
-    copy, aside = folder / "copy.duckdb", folder / "copy.duckdb.aside"
+    """Publish gold as a DuckDB file, and the load's bronze and the marts as Parquet."""
     folder.mkdir(exist_ok=True)
+    _publish_copy(con, folder, is_incremental=is_incremental)
+    for table in BRONZE:
+        con.execute(f"""
+            COPY (FROM {table} WHERE load_id = {load_id})
+            TO '{folder}/{table}-{load_id}.parquet' (COMPRESSION zstd)""")
+    for mart in MARTS:
+        days = f"WHERE {PUBLISHED[mart]}" if is_incremental else ""
+        con.execute(f"""
+            COPY (FROM {mart} {days}) TO '{folder}/{mart}'
+            (FORMAT parquet, PARTITION_BY date, OVERWRITE_OR_IGNORE, COMPRESSION zstd)""")
+
+
+def _publish_copy(con: duckdb.DuckDBPyConnection, folder: Path, *, is_incremental: bool) -> None:
+    """Write the copy aside and rename it when whole, so that a reader never sees half of it."""
+    copy, aside = folder / "copy.duckdb", folder / "copy.duckdb.aside"
     if is_incremental:
         shutil.copyfile(copy, aside)
     con.execute(f"ATTACH '{aside}' AS copy")
@@ -159,12 +170,3 @@ def publish(
             con.execute(f"CREATE OR REPLACE TABLE copy.{table} AS FROM {table}")
     con.execute("DETACH copy")
     aside.replace(copy)
-    for table in BRONZE:
-        con.execute(f"""
-            COPY (FROM {table} WHERE load_id = {load_id})
-            TO '{folder}/{table}-{load_id}.parquet' (COMPRESSION zstd)""")
-    for mart in MARTS:
-        days = f"WHERE {PUBLISHED[mart]}" if is_incremental else ""
-        con.execute(f"""
-            COPY (FROM {mart} {days}) TO '{folder}/{mart}'
-            (FORMAT parquet, PARTITION_BY date, OVERWRITE_OR_IGNORE, COMPRESSION zstd)""")

@@ -1,20 +1,18 @@
-"""Where a first run's time goes, stage by stage, beside the script's.
+"""CPU seconds of a first run by stage: the project's pipelines beside the script's stages.
 
-Here: running one pipeline after another, each in a process of its own, and the picture. Elsewhere:
-the processes (``processes``).
-
-A pipeline alone reads what the one before has committed, so the stages add up to somewhat more
-than one run of all: each opens the file, commits and publishes.
+Each pipeline runs in a process of its own and reads what the one before committed. So the stages
+add up to somewhat more than one run of all: each opens the file, commits and publishes.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from lingokids.benchmark.processes import forget, run_project, run_script, run_trivial
+from processes import forget, run_project, run_script, run_trivial
 
-#: The script's stages that do what a pipeline does.
+#: The laps of the script that make up each stage.
 _OF_SCRIPT = {
     "ingestion": ("start", "read_and_parse"),
     "staging and enrichment": ("dedup_and_join",),
@@ -22,6 +20,7 @@ _OF_SCRIPT = {
     "commit": ("commit", "close"),
     "publication": ("publish",),
 }
+#: The pipelines of the project that make up each stage; each commits for itself.
 _OF_PROJECT = {
     "ingestion": ("ingestion",),
     "staging and enrichment": ("staging", "enrichment"),
@@ -64,31 +63,38 @@ def measure(folder: Path) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def draw(bars: dict[str, dict[str, float]]) -> str:
-    """The stages as bars of coloured parts: an SVG picture."""
+    """An SVG picture of the stages: one bar a side, one coloured part a stage."""
     scale = 600 / max(sum(bar.values()) for bar in bars.values())
-    parts = []
+    parts: list[str] = []
     for row, (name, bar) in enumerate(bars.items()):
-        left, top = 90.0, 20 + 50 * row
-        parts.append(f'<text x="80" y="{top + 20}" text-anchor="end">{name}</text>')
-        for stage, seconds in bar.items():
-            width = seconds * scale
-            parts.append(
-                f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="30" '
-                f'fill="{_COLOURS[stage]}"><title>{stage}: {seconds:.1f} s</title></rect>'
-            )
-            if width > 30:
-                parts.append(
-                    f'<text x="{left + width / 2:.1f}" y="{top + 20}" text-anchor="middle" '
-                    f'fill="white">{seconds:.1f}</text>'
-                )
-            left += width
-    for number, (stage, colour) in enumerate(_COLOURS.items()):
-        x = 90 + 135 * number
-        parts.append(f'<rect x="{x}" y="130" width="12" height="12" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 17}" y="141">{stage}</text>')
+        parts += _bar(name, bar, scale, top=20 + 50 * row)
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 790 160" font-family="sans-serif" '
         'font-size="12">\n<title>CPU seconds of a first run, above start-up</title>\n'
-        + "\n".join(parts)
+        + "\n".join([*parts, *_legend()])
         + "\n</svg>\n"
     )
+
+
+def _bar(name: str, bar: dict[str, float], scale: float, top: int) -> Iterator[str]:
+    left = 90.0
+    yield f'<text x="80" y="{top + 20}" text-anchor="end">{name}</text>'
+    for stage, seconds in bar.items():
+        width = seconds * scale
+        yield (
+            f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="30" '
+            f'fill="{_COLOURS[stage]}"><title>{stage}: {seconds:.1f} s</title></rect>'
+        )
+        if width > 30:  # else the number does not fit
+            yield (
+                f'<text x="{left + width / 2:.1f}" y="{top + 20}" text-anchor="middle" '
+                f'fill="white">{seconds:.1f}</text>'
+            )
+        left += width
+
+
+def _legend() -> Iterator[str]:
+    for number, (stage, colour) in enumerate(_COLOURS.items()):
+        x = 90 + 135 * number
+        yield f'<rect x="{x}" y="130" width="12" height="12" fill="{colour}"/>'
+        yield f'<text x="{x + 17}" y="141">{stage}</text>'

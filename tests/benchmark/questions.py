@@ -1,7 +1,6 @@
-"""How soon the published copy answers: ``python -m lingokids.benchmark.questions COPY``.
+"""Latency of the published copy: ``uv run python tests/benchmark/questions.py COPY``.
 
-Here: which questions are asked, and the times of them. Elsewhere: asking (``questions``), the copy
-(``storage.published_copy``); ``python -m lingokids.benchmark --folder …`` leaves one in its folder.
+``uv run python tests/benchmark`` leaves a copy in its folder.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ SMALLEST_GROUP = 5
 
 
 def main() -> None:
-    """Ask everything once, and print the times by the table that answers."""
+    """Ask every question once, and print the times by table."""
     parser = argparse.ArgumentParser(
-        prog="python -m lingokids.benchmark.questions", description=__doc__
+        prog="python tests/benchmark/questions.py", description=__doc__
     )
     parser.add_argument("copy", type=Path, help="the file of the published copy")
     copy: Path = parser.parse_args().copy
@@ -32,7 +31,7 @@ def main() -> None:
 
 
 def all_questions() -> list[Question]:
-    """Every metric, in all and by each dimension that it may be split by, week by week."""
+    """Every metric by week: in total, and by each of its dimensions."""
     asked = [
         Question((name,), by=by, grain="week")
         for name, metric in METRICS.items()
@@ -42,14 +41,14 @@ def all_questions() -> list[Question]:
 
 
 def seconds_of(copy: Path, question: Question) -> float:
-    """Wall seconds from the question to the rows of its answer."""
+    """Wall seconds until the rows of the answer are there."""
     started = time.perf_counter()
     ask(copy, SMALLEST_GROUP, question)
     return time.perf_counter() - started
 
 
 def as_row(table: str, times: list[tuple[float, Question]]) -> str:
-    """The times of one table's questions."""
+    """One printed row: the times of one table's questions."""
     milliseconds = [seconds * 1e3 for seconds, _ in times]
     p95 = statistics.quantiles(milliseconds, n=20, method="inclusive")[-1]
     _, slowest = max(times, key=lambda timed: timed[0])

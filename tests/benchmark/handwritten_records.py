@@ -1,8 +1,4 @@
-"""What the raw records hold, and the SQL that types their lines, for the hand-written script.
-
-Here: the fields, the parse, the rules a line must keep. Elsewhere: how lines come out of objects
-(``raw_lines``), and what becomes of them (``handwritten``).
-"""
+"""The script's raw records: their fields, and the SQL that types and validates their lines."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Field(NamedTuple):
-    """A value of a raw record: its column, its path in the record, its type."""
+    """A field of a raw record: its column, its path in the record, its type."""
 
     column: str
     path: str
@@ -67,29 +63,29 @@ PROMISED = {
 }
 
 
-def records(dataset: str, lines: str) -> str:
-    """Parse and type lines; a field without a value, or with a wrong one, is NULL."""
-    typed = ", ".join(f"{_typed(field)} AS {field.column}" for field in FIELDS[dataset])
+def typed(dataset: str, lines: str) -> str:
+    """Parse and type lines; a missing or wrong value is NULL."""
+    columns = ", ".join(f"{_typed(field)} AS {field.column}" for field in FIELDS[dataset])
     return f"""
-        SELECT *, {typed} FROM (
+        SELECT *, {columns} FROM (
             SELECT *, CASE WHEN json_valid(line)
                 THEN json_transform(line, '{_shape(FIELDS[dataset])}') END AS record
             FROM {lines}
         )"""
 
 
-def are_right(dataset: str) -> str:
-    """Whether every value of a line that ``records`` typed is there and right."""
+def is_valid(dataset: str) -> str:
+    """Whether a typed line has every required value, and no wrong one."""
     checked = [f for f in FIELDS[dataset] if f.required or f.type in PROMISED]
-    return " AND ".join(_is_right(field) for field in checked)
+    return " AND ".join(_is_valid(field) for field in checked)
 
 
 def reason(dataset: str) -> str:
-    """The first rule that a line breaks."""
+    """Why a line is not valid: the first rule that it breaks."""
     fields = FIELDS[dataset]
     missing = [(_is_absent(f), f"{f.path} is missing") for f in fields if f.required]
     wrong = [
-        (f"NOT coalesce({_is_right(f)}, false)", f"{f.path} is not {PROMISED[f.type]}")
+        (f"NOT coalesce({_is_valid(f)}, false)", f"{f.path} is not {PROMISED[f.type]}")
         for f in fields
         if f.type in PROMISED
     ]
@@ -99,7 +95,7 @@ def reason(dataset: str) -> str:
         *missing,
         *wrong,
     ]
-    cases = " ".join(f"WHEN {rule} THEN '{reason}'" for rule, reason in rules)
+    cases = " ".join(f"WHEN {rule} THEN '{broken}'" for rule, broken in rules)
     return f"CASE {cases} END"
 
 
@@ -122,13 +118,13 @@ def _is_absent(field: Field) -> str:
     return f"coalesce(record.{field.path}, '') = ''"
 
 
-def _is_right(field: Field) -> str:
-    is_right = f"{field.column} IS NOT NULL"
+def _is_valid(field: Field) -> str:
+    condition = f"{field.column} IS NOT NULL"
     if field.type == SECONDS:
-        is_right = f"{field.column} >= 0"
+        condition = f"{field.column} >= 0"
     elif field.type == "UUID[]":
-        is_right = f"list_count({field.column}) = len({field.column})"
-    return is_right if field.required else f"({is_right} OR {_is_absent(field)})"
+        condition = f"list_count({field.column}) = len({field.column})"
+    return condition if field.required else f"({condition} OR {_is_absent(field)})"
 
 
 def _shape(fields: tuple[Field, ...]) -> str:

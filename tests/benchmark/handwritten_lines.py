@@ -1,12 +1,8 @@
 """Raw objects on a local disk as one Arrow stream of lines, for the hand-written script.
 
-Here: the listing, reading, line ends, gzip, and lines that cannot be text. Elsewhere: what a
-line must hold, and everything after (``handwritten``).
-
-Objects are read straight into a few buffers that are used again and again: on the machines
-measured, fresh memory (0.35 CPU s for 500 MB) costs more than the reading (0.25 with UTF-8 check
-and line ends). The engine pulls the stream while it works, through a bare capsule and from arrays
-laid over numpy memory: ``register`` of a table and ``pa.array`` import pandas and pyarrow.dataset.
+Objects are read straight into a few reused buffers: on the machines measured, fresh memory
+(0.35 CPU s for 500 MB) costs more than reading (0.25, with the UTF-8 check and line ends). The
+engine pulls the stream while it works.
 """
 
 from __future__ import annotations
@@ -15,17 +11,17 @@ import os
 import re
 import zlib
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # starting the threads costs 0.13 CPU s
 
 import numpy as np
 import pyarrow as pa
 
+from handwritten_arrow import instants, numbers, stream_of, texts
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 BATCH_BYTES = 8 << 20
 ROWS_A_BATCH = 20_480  # ten of the engine's vectors: what its threads share out
@@ -35,13 +31,11 @@ KEPT_OF_LONGER = 1_024
 _BOM = b"\xef\xbb\xbf"
 _NEWLINE = ord("\n")
 _ARRIVAL_IN_KEY = re.compile(r"(?:^|/)(\d{4}-\d{2}-\d{2})/(\d{2})/")
-_EPOCH = datetime(1970, 1, 1)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
 class RawObject:
-    """One object version, and how many of its lines came to what."""
+    """One version of an object, and the counts of its lines."""
 
     key: str
     etag: str
@@ -54,7 +48,7 @@ class RawObject:
 
 
 class BadLine(NamedTuple):
-    """A line that is not kept: of which object, and why if that is known before parsing."""
+    """A line that does not enter bronze; its reason is empty unless known before parsing."""
 
     object_index: int
     line_number: int
@@ -63,7 +57,7 @@ class BadLine(NamedTuple):
 
 
 def list_objects(home: Path) -> list[RawObject]:
-    """Every object below ``home``, in order of arrival."""
+    """Every object below ``home``, by arrival time."""
     found = []
     folders = [str(home)] if home.is_dir() else []
     while folders:
@@ -81,13 +75,13 @@ def _listed(entry: os.DirEntry[str], key_start: int) -> RawObject:
         landed_at = datetime.fromisoformat(f"{arrival[1]}T{arrival[2]}:00:00")
     else:
         landed_at = datetime.fromtimestamp(stat.st_mtime, UTC).replace(tzinfo=None)
-    # as the project's store has it, to whose ledger this one is compared
+    # the form of the project's ETags: a test compares the two ledgers
     etag = f"{round(stat.st_mtime * 1e6):x}-{stat.st_size:x}"
     return RawObject(key, etag, stat.st_size, landed_at, entry.path)
 
 
 class LineReader:
-    """Reads objects once; a line that cannot be text is emptied, and noted in ``bad_lines``."""
+    """One pass over objects; blanks lines that cannot be text and lists them in ``bad_lines``."""
 
     def __init__(self, objects: list[RawObject]) -> None:
         self.bad_lines: list[BadLine] = []
@@ -97,7 +91,7 @@ class LineReader:
     def stream(self) -> Any:
         """An ``arrow_array_stream`` capsule of all lines, read as the engine asks for them."""
         schema = _batch(0, [], memoryview(b""), []).schema
-        return _capsule(schema, self._batches())
+        return stream_of(schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         ends: list[np.ndarray] = []
@@ -111,8 +105,7 @@ class LineReader:
                 buffer = self._buffers.lend(max(BATCH_BYTES, size + 1))
             view = buffer[filled:]
             if content is None:
-                with open(raw.path, "rb", buffering=0) as file:
-                    size = file.readinto(view[:size])
+                size = _read_into(view[:size], raw)
             else:
                 view[:size] = content
             ends.append(self._line_ends(index, view, size, is_damaged) + filled)
@@ -121,7 +114,7 @@ class LineReader:
         yield from _sliced(_batch(first, self._objects[first:], buffer, ends))
 
     def _line_ends(self, index: int, view: memoryview, size: int, is_damaged: bool) -> np.ndarray:
-        """Where the lines end, once a last line end is there and no line is faulty."""
+        """Where lines end; adds a missing last line end, and blanks lines that cannot be text."""
         if size and view[size - 1] != _NEWLINE:
             view[size] = _NEWLINE
             size += 1
@@ -129,12 +122,12 @@ class LineReader:
         ends = np.flatnonzero(np.frombuffer(content, np.uint8) == _NEWLINE)
         has_long_line = size > LONGEST_LINE and np.diff(ends, prepend=-1).max() > LONGEST_LINE + 1
         if is_damaged or has_long_line or content[:3] == _BOM or not _is_utf8(content):
-            mended = self._without_faulty_lines(index, bytes(content), is_damaged)
-            view[: len(mended)] = mended
-            ends = np.flatnonzero(np.frombuffer(mended, np.uint8) == _NEWLINE)
+            cleaned = self._without_bad_lines(index, bytes(content), is_damaged)
+            view[: len(cleaned)] = cleaned
+            ends = np.flatnonzero(np.frombuffer(cleaned, np.uint8) == _NEWLINE)
         return ends
 
-    def _without_faulty_lines(self, index: int, content: bytes, is_damaged: bool) -> bytes:
+    def _without_bad_lines(self, index: int, content: bytes, is_damaged: bool) -> bytes:
         lines = content.removeprefix(_BOM).split(b"\n")
         for i, line in enumerate(lines):
             text = ""
@@ -152,19 +145,19 @@ class LineReader:
 
 
 class _Buffers:
-    """Memory that is lent again once the engine has let go of it."""
+    """Memory that is reused once the engine has released it."""
 
     def __init__(self) -> None:
         self._lent: list[tuple[bytearray, memoryview]] = []
 
     def lend(self, size: int) -> memoryview:
-        """A buffer of at least ``size`` bytes, to be filled and given to Arrow as it is."""
+        """A buffer of at least ``size`` bytes, that Arrow arrays may be laid over."""
         for position, (memory, view) in enumerate(self._lent):
             if len(memory) < size:
                 continue
             try:
                 view.release()
-            except BufferError:  # an Arrow array still stands on it
+            except BufferError:  # an Arrow array still uses it
                 continue
             del self._lent[position]
             break
@@ -174,8 +167,17 @@ class _Buffers:
         return self._lent[-1][1]
 
 
+def _read_into(view: memoryview, raw: RawObject) -> int:
+    """Fill ``view`` with an object, and return how many bytes it has."""
+    with open(raw.path, "rb", buffering=0) as file:
+        return file.readinto(view)
+
+
 def _gunzipped(raw: RawObject) -> tuple[bytes, bool]:
-    """The content of a gzipped object; if damaged: what is left, a line for the damage, True."""
+    """The content of a gzipped object, and whether it is damaged.
+
+    A damaged object gives what could be read, and one line more that stands for the damage.
+    """
     compressed, pieces = Path(raw.path).read_bytes(), []
     try:
         while compressed:
@@ -201,7 +203,7 @@ def _is_utf8(content: memoryview | bytes) -> bool:
 def _batch(
     first: int, objects: list[RawObject], buffer: memoryview, ends: list[np.ndarray]
 ) -> pa.RecordBatch:
-    """Lay columns over the lines of ``objects``, of which ``first`` is the first one's index."""
+    """Lay columns over the lines of ``objects``; ``first`` is the index of the first object."""
     counts = np.array([raw.lines for raw in objects], np.int32)
     before = np.cumsum(counts, dtype=np.int32) - counts
     line_ends = np.concatenate([np.array([-1]), *ends]) + 1
@@ -226,41 +228,3 @@ def _batch(
 
 def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     return (batch.slice(row, ROWS_A_BATCH) for row in range(0, len(batch), ROWS_A_BATCH))
-
-
-# --- Arrow without pandas -------------------------------------------------------------------
-
-
-def stream(**columns: pa.Array) -> Any:
-    """An ``arrow_array_stream`` capsule of one batch, to be registered and read once."""
-    batch = pa.record_batch(list(columns.values()), names=list(columns))
-    return _capsule(batch.schema, iter([batch]))
-
-
-def _capsule(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Any:
-    return pa.RecordBatchReader.from_batches(schema, batches).__arrow_c_stream__()
-
-
-def numbers(values: np.ndarray) -> pa.Array:
-    """An Arrow array over the memory of ``values``."""
-    kind = pa.from_numpy_dtype(values.dtype)
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
-
-
-def integers(values: Iterable[int]) -> pa.Array:
-    """An Arrow array of whole numbers."""
-    return numbers(np.fromiter(values, np.int64))
-
-
-def texts(values: Iterable[str]) -> pa.StringArray:
-    """An Arrow array of texts."""
-    encoded = [value.encode() for value in values]
-    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    content = pa.py_buffer(b"".join(encoded))
-    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), content)
-
-
-def instants(values: Iterable[datetime]) -> pa.Array:
-    """An Arrow array of instants without a zone."""
-    microseconds = np.fromiter(((value - _EPOCH) // _MICROSECOND for value in values), np.int64)
-    return numbers(microseconds.view("datetime64[us]"))
