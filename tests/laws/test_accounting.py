@@ -8,7 +8,7 @@ import pytest
 
 from builders import a_user_record, an_activity_record, an_event_record, an_id
 from lingokids.storage import tables
-from lingokids.storage.slices import slices_of
+from lingokids.storage.duckdb.slices import slices_of
 
 ACCOUNT = """
 SELECT object.lines,

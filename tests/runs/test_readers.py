@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from lingokids.storage.warehouse import Warehouse
+from lingokids.storage.duckdb.warehouse import Warehouse
 
 
 def test_batches_hold_every_row_and_not_the_file(sample_project):
