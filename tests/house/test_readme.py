@@ -1,4 +1,4 @@
-"""Every command of the README runs, and what it shows is what they print.
+"""Every command of the README and the pages it leads to runs, and prints what is shown.
 
 When the output has changed for a reason, let it be shown anew, and read the difference:
 
@@ -22,11 +22,18 @@ from minio_server import binary, free_address, wait_until_ready
 
 CLOCK = re.compile(r"^\d\d:\d\d:\d\d ", re.MULTILINE)
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+PAGES = (
+    "README.md",
+    "src/lingokids/query/README.md",
+    "src/lingokids/storage/lake/README.md",
+    "src/lingokids/README.md",
+)
 DRIVEN_ELSEWHERE = {
     "uv run pytest": ".ci/run",
     "uv run ruff check .": ".ci/run",
     "uv run ruff format --check .": ".ci/run",
     "uv run mypy": ".ci/run",
+    'uv run pytest -m "slow or minio or browser"': ".ci/run",
 }
 NEEDS_DOCKER = {"docker compose up -d --wait"}
 WITH_MINIO = re.compile(r"^## With MinIO\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
@@ -65,26 +72,81 @@ def _with_times_of(shown: str, printed: str) -> str:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_readme_runs_and_prints_what_is_shown(checkout):
-    readme = (ROOT / "README.md").read_text()
-    blocks = BLOCK.findall(WITH_MINIO.sub("", readme))
+def test_every_command_of_the_documents_runs_and_prints_what_is_shown(checkout):
+    compared = sum(_follow(ROOT / page, checkout) for page in PAGES)
+
+    assert compared == 5
+
+
+def _follow(page: Path, checkout: Path) -> int:
+    """Do what a page says, in order; returns how many outputs were compared."""
+    text_of_page = page.read_text()
     printed, compared = "", 0
-    for language, text in blocks:
+    for language, text in BLOCK.findall(WITH_MINIO.sub("", text_of_page)):
         if language == "bash":
             commands = [line for line in text.splitlines() if line not in DRIVEN_ELSEWHERE]
-            printed = "".join(_run(command, checkout) for command in commands)
+            outputs = [_run(command, checkout) for command in commands]
+            # of a list of everyday commands the last one's output is shown
+            printed = "".join(outputs if len(outputs) <= 2 else outputs[-1:])
         elif language == "text":
             if "WRITE_README" in os.environ:
-                readme = readme.replace(text, _with_times_of(text, printed.strip()))
-                (ROOT / "README.md").write_text(readme)
+                text_of_page = text_of_page.replace(text, _with_times_of(text, printed.strip()))
+                page.write_text(text_of_page)
             else:
                 assert _without_times(printed.strip()) == _without_times(text.strip())
             compared += 1
         elif language == "python" and "manifest.json" in text:
             assert _run_python(text, checkout).strip()
         elif language == "sql":
-            _run(_as_query(text), checkout)
-    assert compared == 5
+            for statement in text.strip().split(";\n"):
+                _run(_as_query(statement), checkout)
+    return compared
+
+
+@pytest.mark.slow
+def test_a_gold_table_of_ones_own_is_made_as_the_readme_shows(checkout):
+    readme = (ROOT / "README.md").read_text()
+    section = readme[readme.index("## A gold table of your own") :]
+    contract, function, node = (
+        text for language, text in BLOCK.findall(section) if language == "python"
+    )
+    entry = next(text for language, text in BLOCK.findall(section) if language == "yaml")
+    package = checkout / "src/lingokids"
+    _append(package / "schema/gold.py", contract)
+    _append(package / "pipelines/marts/nodes.py", function)
+    _append(checkout / "conf/base/catalog.yml", entry)
+    pipeline = package / "pipelines/marts/pipeline.py"
+    pipeline.write_text(
+        pipeline.read_text()
+        .replace("import (\n", "import (\n    count_by_country,\n", 1)
+        .replace("        [\n", f"        [\n{node}", 1)
+    )
+
+    first = _run("uv run kedro run", checkout)
+    _run("uv run kedro sample next-day", checkout)
+    second = _run("uv run kedro run", checkout)
+
+    assert "country_activity_daily +" in first
+    assert re.search(r"count_by_country .* country_activity_daily \+\d{1,3}\b", second), second
+    sums = "SELECT sum(activities_played) FROM {} WHERE country_code IS NOT NULL"
+    for database in "lingokids", "lingokids-gold":
+        table = f"read('data/{database}.duckdb', '{sums.format('country_activity_daily')}')"
+        events = sums.format("intermediate_activity_events_enriched").replace(
+            "sum(activities_played)", "count(*)"
+        )
+        whole = f"read('data/lingokids.duckdb', '{events}')"
+        _run_python(f"{_READ}\nassert {table} == {whole} > 0", checkout)
+
+
+_READ = """
+import duckdb
+def read(database, query):
+    return duckdb.connect(database, read_only=True).sql(query).fetchone()[0]
+"""
+
+
+def _append(file: Path, text: str) -> None:
+    file.write_text(f"{file.read_text()}\n\n{text}")
 
 
 @pytest.mark.minio

@@ -97,7 +97,7 @@ class Store(Protocol):
 def open_store(
     path: str, credentials: dict[str, Any] | None = None, s3: dict[str, Any] | None = None
 ) -> Store:
-    """The store behind a local folder, or a URL such as ``s3://raw-events``.
+    """The store behind a local folder or file, or a URL such as ``s3://raw-events``.
 
     Args:
         path: The folder or URL.
@@ -140,13 +140,18 @@ def changed_while_read(place: str) -> LingokidsError:
 
 
 class FolderStore:
-    """A local folder; whoever writes into it should write aside and rename."""
+    """A local folder, or one file; whoever writes into it should write aside and rename."""
 
     def __init__(self, path: str) -> None:
-        self._root = Path(path)
+        place = Path(path)
+        self._only = place.name if place.is_file() else None
+        self._root = place.parent if self._only else place
 
     def find(self, since: date | None = None) -> Iterator[StoredObject]:
         """See ``Store``."""
+        if self._only:
+            yield _stored(self._only, os.stat(self._root / self._only))
+            return
         if not self._root.is_dir():
             raise LingokidsError(
                 f"{self._root} is not there: create it, or change it in globals.yml. Nothing was "
@@ -163,8 +168,7 @@ class FolderStore:
                     status = os.stat(f"{folder}/{name}")
                 except FileNotFoundError:  # deleted since its folder was listed
                     continue
-                modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
-                yield StoredObject(key, _file_etag(status), status.st_size, modified_at)
+                yield _stored(key, status)
 
     def fetch(self, versions: Iterable[Version]) -> Generator[Iterable[bytes] | None]:
         """See ``Store``."""
@@ -192,6 +196,11 @@ class FolderStore:
             f"{error.filename} cannot be listed ({error.strerror}). Nothing was changed; mend that "
             "and run again."
         )
+
+
+def _stored(key: str, status: os.stat_result) -> StoredObject:
+    modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+    return StoredObject(key, _file_etag(status), status.st_size, modified_at)
 
 
 def _file_etag(status: os.stat_result) -> str:
