@@ -154,24 +154,17 @@ def _why_nothing(table: ir.Table, question: Question, smallest_group: int) -> st
 
 def as_table(answer: Answer) -> str:
     """Aligned columns, numbers rounded for the eye, and the notes below."""
-    names = answer.rows.column_names
-    cells = [[_readable(value) for value in row.values()] for row in answer.rows.to_pylist()]
-    widths = [
-        max(len(name), *(len(row[place]) for row in cells)) if cells else len(name)
-        for place, name in enumerate(names)
-    ]
-    is_number = [_is_number(field.type) for field in answer.rows.schema]
+    from tabulate import tabulate
 
-    def line(texts: list[str]) -> str:
-        aligned = (
-            text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(texts, widths, is_number, strict=True)
-        )
-        return "  ".join(aligned).rstrip()
-
-    rule = "  ".join("-" * width for width in widths)
-    table = [line(names), rule, *map(line, cells)] if cells else []
-    return "\n".join([*table, *([""] if table and answer.notes else []), *answer.notes])
+    rows = [[_readable(value) for value in row.values()] for row in answer.rows.to_pylist()]
+    table = tabulate(
+        rows,
+        headers=answer.rows.column_names,
+        colalign=["right" if _is_number(field.type) else "left" for field in answer.rows.schema],
+        disable_numparse=True,
+        preserve_whitespace=True,
+    )
+    return "\n".join([*([table, ""] if rows else []), *answer.notes]).rstrip("\n")
 
 
 def as_csv(answer: Answer) -> str:
