@@ -87,7 +87,9 @@ def test_the_schema_refuses_what_is_no_contract():
     broken = document(schema.STG_USERS).model_copy(update={"kind": "Something"})
 
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft201909Validator(SCHEMA).validate(broken.model_dump(by_alias=True, exclude_none=True))
+        jsonschema.Draft201909Validator(SCHEMA).validate(
+            broken.model_dump(by_alias=True, exclude_none=True)
+        )
 
 
 def test_the_export_says_all_that_the_contract_says(tmp_path):

@@ -141,21 +141,21 @@ def _logical_type(dtype: dt.DataType) -> str:
 
 
 def _check(table_name: str, rule: Rule) -> DataQuality:
-    check = DataQuality(
-        name=rule.name,
-        description=rule.meaning,
-        dimension=_DIMENSIONS.get(type(rule), "consistency"),
-        severity="error" if rule.severity == ERROR else "warning",
-    )
+    check: dict[str, Any] = {
+        "name": rule.name,
+        "description": rule.meaning,
+        "dimension": _DIMENSIONS.get(type(rule), "consistency"),
+        "severity": "error" if rule.severity == ERROR else "warning",
+    }
     if (metric := _metric(rule)) is None:
         asked = f"checks.table={table_name},checks.rule={rule.name}"
-        command = f"uv run kedro run --pipeline checks --params {asked}"
-        custom = {"type": "custom", "engine": "lingokids", "implementation": command}
-        return check.model_copy(update=custom)
-    limit: dict[str, Any] = {"mustBeLessOrEqualTo": rule.most_rows, "unit": "rows"}
-    if rule.most_share:
-        limit = {"mustBeLessOrEqualTo": 100 * rule.most_share, "unit": "percent"}
-    return check.model_copy(update={"type": "library", **metric, **limit})
+        check |= {"type": "custom", "engine": "lingokids"}
+        check["implementation"] = f"uv run kedro run --pipeline checks --params {asked}"
+    else:
+        is_share = bool(rule.most_share)
+        check |= {"type": "library", **metric, "unit": "percent" if is_share else "rows"}
+        check["mustBeLessOrEqualTo"] = 100 * rule.most_share if is_share else rule.most_rows
+    return DataQuality(**check)
 
 
 def _metric(rule: Rule) -> dict[str, Any] | None:
