@@ -6,12 +6,7 @@ Here: one definition per metric (``definitions``, of the ``kinds``), what they a
 stands in ``query``.
 """
 
-from lingokids.metrics.definitions import (
-    MEASURES,
-    METRICS,
-    RATES,
-    USER_MEASURES,
-)
+from lingokids.metrics.definitions import MEASURES, METRICS, RATES, USER_MEASURES
 from lingokids.metrics.dimensions import DIMENSIONS, GRAINS
 from lingokids.metrics.kinds import percentage
 from lingokids.metrics.sessions import with_sessions

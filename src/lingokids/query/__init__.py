@@ -7,12 +7,7 @@ an answer is fetched and printed in ``command``. What a metric is stands in ``me
 
 from lingokids.query.answer import answer, work_out
 from lingokids.query.question import Question
-from lingokids.query.side_by_side import (
-    SHOWN,
-    hide_side_by_side,
-    measure_side_by_side,
-    rows_of,
-)
+from lingokids.query.side_by_side import SHOWN, hide_side_by_side, measure_side_by_side, rows_of
 from lingokids.query.small_groups import hide_small_groups
 
 __all__ = [

@@ -18,12 +18,7 @@ from ibis import _
 from lingokids.metrics.definitions import parts_of
 from lingokids.metrics.dimensions import GRAINS
 from lingokids.metrics.kinds import Count, HeadCount, Metric, Rate
-from lingokids.query.small_groups import (
-    are_too_few,
-    hide_small_groups,
-    is_betrayed,
-    is_small,
-)
+from lingokids.query.small_groups import are_too_few, hide_small_groups, is_betrayed, is_small
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

@@ -160,7 +160,7 @@ PROMISES: dict[str, Promise] = {
                 in_words=_unknown_key,
                 severity=WARN,
             ),
-        ),
+        )
     ),
     "ingested_objects": Promise(
         rules=(
@@ -177,19 +177,12 @@ PROMISES: dict[str, Promise] = {
                 each_run=False,
             ),
             Fresh("landed_at", by="dataset", hours={"events": 36, "users": 36}),
-        ),
+        )
     ),
     # silver
     # not in each run: its rows stand in the enriched events, with the same rules
     "stg_events": Promise(
-        rules=(
-            _DAY_OF_EVENT,
-            Refers(
-                ("event_id", "date"),
-                _ENRICHED,
-                "event_enriched",
-            ),
-        ),
+        rules=(_DAY_OF_EVENT, Refers(("event_id", "date"), _ENRICHED, "event_enriched")),
         each_run=False,
     ),
     "stg_users": Promise(
@@ -204,13 +197,8 @@ PROMISES: dict[str, Promise] = {
                 ),
                 severity=WARN,
             ),
-            Refers(
-                ("user_id",),
-                "user_journeys",
-                "journey_made",
-                each_run=False,
-            ),
-        ),
+            Refers(("user_id",), "user_journeys", "journey_made", each_run=False),
+        )
     ),
     _ENRICHED: Promise(
         owner=PRODUCT,
@@ -229,11 +217,7 @@ PROMISES: dict[str, Promise] = {
             _COMPLETED_OF_PLAYED,
             _RATE_OF_COUNTS,
             *_of_events("date", "subscription_status"),
-            Steady(
-                "rows_of_day_steady",
-                "the events",
-                lambda rows: rows.activities_played.sum(),
-            ),
+            Steady("rows_of_day_steady", "the events", lambda rows: rows.activities_played.sum()),
             Steady(
                 "time_per_event_steady",
                 "the usual seconds per event (mean of logarithms over slices)",
@@ -248,8 +232,7 @@ PROMISES: dict[str, Promise] = {
         ),
     ),
     "activity_popularity_daily": Promise(
-        owner=CONTENT,
-        rules=(_COMPLETED_OF_PLAYED, *_of_events("date", "activity_id")),
+        owner=CONTENT, rules=(_COMPLETED_OF_PLAYED, *_of_events("date", "activity_id"))
     ),
     "user_activity_daily": Promise(
         owner=PRODUCT,

@@ -92,9 +92,7 @@ def answer_subscription_impact(
         completed_after=days_after.between(1, days).sum().fill_null(0),
     )
     by_platform = by_user.group_by("platform").aggregate(
-        subscribers=_.count(),
-        before=_.completed_before.sum(),
-        after=_.completed_after.sum(),
+        subscribers=_.count(), before=_.completed_before.sum(), after=_.completed_after.sum()
     )
     return by_platform.mutate(
         average_completed_before=(_.before.cast("float64") / _.subscribers).round(2),

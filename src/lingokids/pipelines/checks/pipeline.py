@@ -14,6 +14,6 @@ def create_pipeline() -> Pipeline:
                 inputs="params:checks",
                 outputs="due_checks",
                 name="find_due_checks",
-            ),
+            )
         ]
     )
