@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from builders import a_user_record, an_activity_record, an_event_record, an_id
 from conftest import A_LAW
 from lingokids import sample
-from lingokids.checks.inspection import BrokenPromiseError
+from lingokids.checks.inspection import BrokenRuleError
 from lingokids.pipelines.enrichment import nodes as enrichment
 
 ENRICHED = "intermediate_activity_events_enriched"
@@ -59,7 +59,7 @@ def test_a_rule_of_severity_error_rolls_the_run_back_and_leaves_evidence(small, 
     small.deliver("events", "b", [an_event_record(3)])
     monkeypatch.setattr(enrichment, "subscription_status", lambda _: ibis.literal("gratis"))
 
-    with pytest.raises(BrokenPromiseError) as broken:
+    with pytest.raises(BrokenRuleError) as broken:
         small.run()
 
     assert broken.value.message.startswith(
@@ -90,7 +90,7 @@ def test_a_key_that_stood_in_the_table_before_is_found(small):
     _tamper(small, f"UPDATE {ENRICHED} {renamed}")
     small.deliver("events", "b", [an_event_record(3)])
 
-    with pytest.raises(BrokenPromiseError, match=r"enriched: rule event_id_unique .* by 1 of 1"):
+    with pytest.raises(BrokenRuleError, match=r"enriched: rule event_id_unique .* by 1 of 1"):
         small.run()
 
 
@@ -98,7 +98,7 @@ def test_a_key_that_stood_in_the_table_before_is_found(small):
 def test_an_unusual_value_is_a_warning_unless_the_operator_says_otherwise(small, caplog):
     small.deliver("users", "v", [a_user_record(901, country_code="ES")])
 
-    with pytest.raises(BrokenPromiseError, match="country_code_matches"):
+    with pytest.raises(BrokenRuleError, match="country_code_matches"):
         small.run(checks=STRICT_COUNTRIES)
     small.run()
 
@@ -169,7 +169,7 @@ def test_tables_changed_by_hand_are_found_on_demand(small, table, statement, rul
     small.run("checks", checks=asked)
     _tamper(small, statement.replace("{}", table))
 
-    with pytest.raises(BrokenPromiseError, match="Nothing was changed"):
+    with pytest.raises(BrokenRuleError, match="Nothing was changed"):
         small.run("checks", checks=asked)
 
     assert rule in {row[1] for row in small.rows(RESULTS) if row[3] == "failed"}
@@ -269,7 +269,7 @@ def test_runs_broken_by_a_rule_leave_all_tables_as_they_were(first, second, user
     shutil.rmtree(untroubled.folder)
     shutil.copytree(broken.folder, untroubled.folder, symlinks=True)
 
-    with pytest.raises(BrokenPromiseError):
+    with pytest.raises(BrokenRuleError):
         broken.run(checks=STRICT_COUNTRIES)
     assert broken.snapshot() == before
 

@@ -10,15 +10,15 @@ from lingokids.checks.conditions import Scope
 from lingokids.checks.results import FAILED, HELD, SKIPPED, WARNED, Result
 from lingokids.schema import (
     WARN,
-    Accepted,
+    AcceptedValues,
     AddsUp,
+    ForeignKey,
     Fresh,
-    Holds,
     InRange,
     Matches,
     NotNull,
     Recounted,
-    Refers,
+    RowCondition,
     Steady,
     Unique,
 )
@@ -26,7 +26,7 @@ from lingokids.schema import (
 SCHEMA = ibis.schema(
     {"id": "string", "day": "date", "country": "string", "played": "int64", "done": "int64"}
 )
-COMPLETED = Holds("done_of_played", "done <= played", lambda row: row.done <= row.played)
+COMPLETED = RowCondition("done_of_played", "done <= played", lambda row: row.done <= row.played)
 
 
 def _row(**values):
@@ -52,7 +52,7 @@ ROW_RULES = {
     "not null": (NotNull("id"), {}, {"id": None}),
     "at least": (InRange("played", at_least=0), {"played": 0}, {"played": -1}),
     "at most": (InRange("played", at_most=9), {"played": 9}, {"played": 10}),
-    "accepted": (Accepted("country", ("es", "fr")), {"country": "fr"}, {"country": "ES"}),
+    "accepted": (AcceptedValues("country", ("es", "fr")), {"country": "fr"}, {"country": "ES"}),
     "form": (Matches("country", "[a-z]{2}|unknown", "a code"), {}, {"country": "esp"}),
     "either form": (
         Matches("country", "[a-z]{2}|unknown", "a code"),
@@ -79,7 +79,7 @@ def test_a_rule_of_rows_counts_the_bad_rows_of_good_ones(rule, good, bad, rows):
     "rule",
     [
         InRange("played", at_least=0, at_most=1),
-        Accepted("country", ("x",)),
+        AcceptedValues("country", ("x",)),
         Matches("country", "x", ""),
     ],
     ids=["range", "accepted", "form"],
@@ -161,7 +161,7 @@ def test_a_new_key_that_stood_in_the_table_is_found(new, old, repeated, rows):
     ("keys", "failed"), [(["a", "b"], 0), (["a", "x"], 1), ([None, "a"], 1), ([None, "x"], 2)]
 )
 def test_a_key_that_stands_nowhere_or_is_null_refers_to_nothing(keys, failed, rows):
-    rule = Refers(("id",), "others", "id_known")
+    rule = ForeignKey(("id",), "others", "id_known")
     scope = _scope(
         *({"id": key} for key in keys), others=_table({"id": "a"}, {"id": "b"}, {"id": None})
     )
@@ -171,7 +171,7 @@ def test_a_key_that_stands_nowhere_or_is_null_refers_to_nothing(keys, failed, ro
 
 
 def test_only_the_rows_among_others_have_to_refer_to_something(rows):
-    rule = Refers(("id",), "others", "id_known", among=("country", "judged"))
+    rule = ForeignKey(("id",), "others", "id_known", among=("country", "judged"))
     scope = _scope(
         {"id": "x", "country": "fr"},
         {"id": "x"},

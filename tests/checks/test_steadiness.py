@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from lingokids.checks.steadiness import robust_z, unusual_days
+from lingokids.checks.anomalies import robust_z, unusual_days
 
 FIRST = date(2021, 1, 1)
 

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from builders import a_user_record, an_activity_record, an_event_record
-from lingokids.checks.inspection import BrokenPromiseError
+from lingokids.checks.inspection import BrokenRuleError
 from lingokids.errors import LingokidsError
 
 ENRICHED = "intermediate_activity_events_enriched"
@@ -77,7 +77,7 @@ THE_DAY_IN_SILVER_AND_GOLD = _empty(ENRICHED, "enriched_days", *DAILY, "gold_day
 def test_rows_changed_by_hand_are_found(small, statement, table, rule):
     _tamper(small, statement)
 
-    with pytest.raises(BrokenPromiseError, match="Nothing was changed"):
+    with pytest.raises(BrokenRuleError, match="Nothing was changed"):
         small.run("checks", checks={"table": table})
 
     assert (table, rule, "failed") in small.rows(RESULTS)
@@ -98,7 +98,7 @@ def test_rows_changed_by_hand_are_found(small, statement, table, rule):
 def test_a_table_that_was_dropped_is_named(small, name):
     _tamper(small, f"DROP {'VIEW' if name == 'stg_events' else 'TABLE'} {name}")
 
-    with pytest.raises(BrokenPromiseError, match=f'rule schema_kept .*such as .*"{name}"'):
+    with pytest.raises(BrokenRuleError, match=f'rule schema_kept .*such as .*"{name}"'):
         small.run("checks", checks={"table": name})
 
     assert small.rows(RESULTS) == [(name, "schema_kept", "failed")]
@@ -133,7 +133,7 @@ def test_the_cure_that_is_named_cures(small, statement, cure):
     before = small.snapshot()
     _tamper(small, statement)
 
-    with pytest.raises(BrokenPromiseError) as broken:
+    with pytest.raises(BrokenRuleError) as broken:
         small.run("checks")
 
     assert f"rebuild={cure}" in broken.value.message
@@ -148,7 +148,7 @@ def test_the_cure_that_is_named_cures(small, statement, cure):
 def test_records_of_runs_have_no_cure_but_a_backup(small):
     _tamper(small, "UPDATE runs SET status = 'fine'")
 
-    with pytest.raises(BrokenPromiseError, match="cannot be made anew"):
+    with pytest.raises(BrokenRuleError, match="cannot be made anew"):
         small.run("checks", checks={"table": "runs"})
 
 

@@ -13,14 +13,14 @@ from click.testing import CliRunner
 from conftest import ROOT
 from lingokids import schema
 from lingokids.schema import (
-    Accepted,
+    AcceptedValues,
     AddsUp,
+    ForeignKey,
     Fresh,
     InRange,
     Matches,
     NotNull,
     Recounted,
-    Refers,
     Unique,
 )
 from lingokids.schema.dictionary import dictionary
@@ -56,11 +56,11 @@ def test_rules_name_what_there_is_and_no_two_have_one_name(contract):
     assert len(set(names)) == len(names)
     for rule in contract.rules:
         assert rule.meaning
-        if isinstance(rule, NotNull | InRange | Accepted | Matches):
+        if isinstance(rule, NotNull | InRange | AcceptedValues | Matches):
             assert rule.column in contract.columns
         elif isinstance(rule, Unique):
             assert set(rule.columns) <= set(contract.columns)
-        elif isinstance(rule, Refers):
+        elif isinstance(rule, ForeignKey):
             other = schema.CONTRACTS[rule.table]
             assert set(rule.columns) <= set(contract.columns) & set(other.columns)
             if rule.among:

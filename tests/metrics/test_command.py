@@ -18,7 +18,7 @@ from lingokids.errors import LingokidsError
 from lingokids.metrics import DIMENSIONS, METRICS, SUBJECTS
 from lingokids.metrics.glossary import glossary
 from lingokids.query import Question, command
-from lingokids.query.answer import cells_of, head_counts_of
+from lingokids.query.answer import cells_of, user_counts_of
 from lingokids.query.small_groups import has_small
 
 SLOW = pytest.mark.slow
@@ -189,14 +189,14 @@ def test_an_answer_in_two_steps_is_that_of_one_query(
 ):
     copy, question = sample_project.folder / "lingokids-gold.duckdb", parse(**asked)
     table = ibis.duckdb.connect(copy, read_only=True).table(question.subject.table_name)
-    judged = has_small(cells_of(table, question), smallest_group, head_counts_of(question))
+    judged = has_small(cells_of(table, question), smallest_group, user_counts_of(question))
     assert judged.to_pyarrow().as_py() == is_any_small
 
     asked_for = command.ask(copy, smallest_group, question)
 
     at_once = query.answer(table, question, smallest_group=smallest_group).to_pyarrow()
     assert asked_for.rows.to_pylist() == at_once.to_pylist()
-    worked_out = query.work_out(table, question, smallest_group).to_pyarrow().to_pylist()
+    worked_out = query.compute_groups(table, question, smallest_group).to_pyarrow().to_pylist()
     assert asked_for.hidden == sum(group["is_hidden"] for group in worked_out)
 
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from lingokids.query import (
     SHOWN,
     Question,
+    compute_groups,
     hide_side_by_side,
     measure_side_by_side,
     rows_of,
-    work_out,
 )
 
 FEWEST = 5
@@ -164,7 +164,7 @@ def test_each_answer_hides_at_least_what_it_hides_alone(sample_project):
         period = [name for name in split if name in ("day", "week")]
         names = tuple(name for name in split if name not in period)
         question = Question(tuple(SHOWN), by=names, grain=period[0] if period else None)
-        alone = work_out(days, question, FEWEST).to_pyarrow().to_pylist()
+        alone = compute_groups(days, question, FEWEST).to_pyarrow().to_pylist()
         alone = {
             tuple(str(row[name]) for name in split): {name: row[name] for name in SHOWN}
             for row in alone

@@ -19,20 +19,20 @@ from lingokids.schema import parameters
 FEWEST = 5
 
 
-def hidden(*groups, keys=("country",), head_counts=()):
+def hidden(*groups, keys=("country",), user_counts=()):
     """The keys of the groups that are hidden; a group is its keys, its users, its head counts."""
-    names = (*keys, "users", *head_counts)
+    names = (*keys, "users", *user_counts)
     columns = dict(zip(names, map(list, zip(*groups, strict=True)), strict=True))
     with duckdb.connect() as con:
         con.register("groups", pa.table(columns))
-        return set(con.execute(_query(keys, head_counts)).fetchall())
+        return set(con.execute(_query(keys, user_counts)).fetchall())
 
 
 @cache  # or most of the time of many examples is that of compiling the same again and again
-def _query(keys, head_counts):
-    columns = dict.fromkeys(keys, "string") | dict.fromkeys(("users", *head_counts), "int64")
+def _query(keys, user_counts):
+    columns = dict.fromkeys(keys, "string") | dict.fromkeys(("users", *user_counts), "int64")
     groups = ibis.table(columns, name="groups")
-    judged = hide_small_groups(groups, keys, FEWEST, head_counts=head_counts)
+    judged = hide_small_groups(groups, keys, FEWEST, user_counts=user_counts)
     return str(ibis.to_sql(judged.filter(judged.is_hidden).select(*keys), dialect="duckdb"))
 
 
@@ -49,7 +49,7 @@ def test_a_small_head_count_takes_one_with_it_that_has_someone_to_count():
     # or the total of trials less es would be those of fr: nobody of it hides them
     groups = [("es", 50, 30), ("fr", 10, 3), ("it", 6, 0), ("pt", 20, 8)]
 
-    assert hidden(*groups, head_counts=("trials",)) == {("fr",), ("pt",)}
+    assert hidden(*groups, user_counts=("trials",)) == {("fr",), ("pt",)}
 
 
 def test_several_small_groups_take_one_more_with_them():

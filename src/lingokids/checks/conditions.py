@@ -20,24 +20,24 @@ from ibis import _
 from lingokids import schema
 from lingokids.checks.results import MOST_EXAMPLES
 from lingokids.schema import (
-    Accepted,
+    AcceptedValues,
     AddsUp,
+    ForeignKey,
     Fresh,
-    Holds,
     InRange,
     Matches,
     NotNull,
     Recounted,
-    Refers,
+    RowCondition,
     Rule,
     Steady,
     Unique,
 )
 
 #: The rules that one pass over the rows counts.
-OF_PASS = (NotNull, InRange, Accepted, Matches, Holds, Unique)
+OF_PASS = (NotNull, InRange, AcceptedValues, Matches, RowCondition, Unique)
 #: The rules that have a query each: relations and sums.
-OF_QUERY = (Refers, AddsUp, Recounted)
+OF_QUERY = (ForeignKey, AddsUp, Recounted)
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ def fails(rule: Rule, rows: ir.Table) -> ir.BooleanValue:
             outside = [] if rule.at_least is None else [value < rule.at_least]
             outside += [] if rule.at_most is None else [value > rule.at_most]
             return ibis.or_(*outside)
-        case Accepted():
+        case AcceptedValues():
             return rows[rule.column].notin(rule.values)
         case Matches():
             return ~rows[rule.column].re_search(f"^({rule.pattern})$")
-        case Holds():
+        case RowCondition():
             return ~rule.expression(rows).fill_null(False)
     raise TypeError(f"{rule.name} is not a rule of rows")
 
@@ -147,7 +147,7 @@ def failing(rule: Rule, scope: Scope) -> ir.Table:
     match rule:
         case Unique():
             return _repeated(rule, scope).drop("is_judged_")
-        case Refers():
+        case ForeignKey():
             # a NULL key has no match, so it stays
             return _judged(rule, scope).anti_join(scope.other(rule.table), rule.columns)
         case AddsUp() | Recounted():
@@ -156,7 +156,7 @@ def failing(rule: Rule, scope: Scope) -> ir.Table:
 
 
 def _judged(rule: Rule, scope: Scope) -> ir.Table:
-    if isinstance(rule, Refers) and rule.among is not None:
+    if isinstance(rule, ForeignKey) and rule.among is not None:
         column, table = rule.among
         return scope.rows.semi_join(scope.other(table), column)
     return scope.rows

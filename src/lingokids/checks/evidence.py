@@ -26,7 +26,7 @@ MOST_PAGES = 100
 RUNS_OF_A_TREND = 30
 
 
-def record(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
+def save(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
     """Keep what was found, in the transaction in hand."""
     insert_records(
         warehouse,

@@ -17,8 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lingokids import schema
-from lingokids.checks import cures
-from lingokids.checks.asked import Asked
+from lingokids.checks import remedies
+from lingokids.checks.options import CheckOptions
 from lingokids.checks.reading import Reader
 from lingokids.checks.results import FAILED, HELD, MOST_EXAMPLES, SKIPPED, WARNED, Example, Result
 from lingokids.errors import LingokidsError
@@ -26,10 +26,10 @@ from lingokids.schema import (
     OFF,
     WARN,
     Contract,
+    ForeignKey,
     Fresh,
     NoOtherColumns,
     NotNull,
-    Refers,
     Rule,
     SchemaKept,
     Steady,
@@ -52,11 +52,11 @@ _MADE_TOGETHER = (
 )
 
 
-class BrokenPromiseError(LingokidsError):
+class BrokenRuleError(LingokidsError):
     """A rule of severity ``error`` does not hold, or cannot be checked."""
 
 
-class Tally(NamedTuple):
+class Counts(NamedTuple):
     """How many rows were judged, how many of them fail, and how long that took."""
 
     rows_checked: int
@@ -77,7 +77,9 @@ class Inspection:
         results: What was found.
     """
 
-    def __init__(self, warehouse: Warehouse, tables: dict[str, TableDataset], asked: Asked) -> None:
+    def __init__(
+        self, warehouse: Warehouse, tables: dict[str, TableDataset], asked: CheckOptions
+    ) -> None:
         self._warehouse = warehouse
         self._reader = Reader(warehouse)
         self._asked = asked
@@ -86,7 +88,7 @@ class Inspection:
         self.about = ""
         self.results: list[Result] = []
 
-    def of_changes(self) -> None:
+    def check_changes(self) -> None:
         """Check the rows that the run changed, in the tables that each run checks."""
         self.about = "Checked: the rows that the run changed."
         self._is_of_changes = True
@@ -99,7 +101,7 @@ class Inspection:
             if contract.promise.each_run and rules:
                 self._check(contract, rules, self._changed_rows(self._tables[name]))
 
-    def of_tables(self) -> None:
+    def check_tables(self) -> None:
         """Check whole tables, without having built anything."""
         self.about = "Checked: whole tables."
         there, dropped = self._warehouse.tables, self._dropped()
@@ -127,20 +129,20 @@ class Inspection:
             LOGGER.info("Freshness is not checked without a clock: give checks.now.")
 
     @property
-    def broken(self) -> BrokenPromiseError | None:
+    def broken(self) -> BrokenRuleError | None:
         """What ends the run, if anything does: the first rule that fails, in a sentence."""
         failed = [result for result in self.results if result.verdict == FAILED]
         if not failed:
             return None
         others = f" (and {len(failed) - 1:,} rules more)" if failed[1:] else ""
-        return BrokenPromiseError(
+        return BrokenRuleError(
             f"{failed[0].sentence}{others}. {self._cure(failed)}. The failing rows stand in "
             "check_failures, and on the page of the run."
         )
 
     def _cure(self, failed: Sequence[Result]) -> str:
         if self._is_of_changes:
-            return cures.OF_A_RUN
+            return remedies.OF_A_RUN
         at_fault = {_at_fault(result) for result in failed}
         layers = {self._tables[name].layer for name in at_fault if name in self._tables}
         altered = {
@@ -148,7 +150,7 @@ class Inspection:
             for result in failed
             if isinstance(result.rule, SchemaKept) and result.table_name in self._warehouse.tables
         }
-        return cures.of_tables(layers, altered - {schema.UNKNOWN_KEYS.table_name})
+        return remedies.for_tables(layers, altered - {schema.UNKNOWN_KEYS.table_name})
 
     def log(self) -> None:
         """Say what was checked, and what is unusual."""
@@ -217,7 +219,7 @@ class Inspection:
             check()
         except UnreadableError as error:
             for rule in rules:
-                self._append(contract, rule, Tally(0, 0, 0.0), obstacle=error.cause)
+                self._append(contract, rule, Counts(0, 0, 0.0), obstacle=error.cause)
 
     def _check_rows(self, contract: Contract, rules: Sequence[Rule], scope: Scope) -> None:
         from lingokids.checks import conditions
@@ -229,14 +231,14 @@ class Inspection:
             failed = int(count)
             if isinstance(rule, Unique):
                 failed = self._count_repeated(rule, scope, is_alarmed=failed > 0)
-            self._note(contract, rule, Tally(rows_checked, failed, seconds), scope)
+            self._note(contract, rule, Counts(rows_checked, failed, seconds), scope)
 
     def _query(self, contract: Contract, rule: Rule, scope: Scope) -> None:
         from lingokids.checks import conditions
 
         started = time.perf_counter()
         checked, failed = self._reader.first(conditions.tally(rule, scope))
-        self._note(contract, rule, Tally(checked, failed, time.perf_counter() - started), scope)
+        self._note(contract, rule, Counts(checked, failed, time.perf_counter() - started), scope)
 
     def _count_repeated(self, rule: Unique, scope: Scope, *, is_alarmed: bool) -> int:
         from lingokids.checks import conditions
@@ -247,7 +249,7 @@ class Inspection:
         return int(self._reader.first(conditions.tally(rule, scope))[1]) if is_alarmed else 0
 
     def _check_days(self, contract: Contract, rules: list[Steady], scope: Scope) -> None:
-        from lingokids.checks import conditions, steadiness
+        from lingokids.checks import anomalies, conditions
 
         started = time.perf_counter()
         compared, judged = scope.table, None
@@ -261,7 +263,7 @@ class Inspection:
         judged = there if judged is None else there & judged
         seconds = time.perf_counter() - started
         for place, rule in enumerate(rules, start=1):
-            count, unusual = steadiness.unusual_days(
+            count, unusual = anomalies.unusual_days(
                 {day[0]: day[place] for day in days},
                 judged,
                 history_days=rule.history_days,
@@ -269,7 +271,7 @@ class Inspection:
                 most_deviation=self._asked.most_deviation,
             )
             examples = [Example({rule.by: day["date"]}, day) for day in unusual]
-            self._append(contract, rule, Tally(count, len(unusual), seconds), examples)
+            self._append(contract, rule, Counts(count, len(unusual), seconds), examples)
 
     def _check_freshness(
         self, contract: Contract, rule: Fresh, scope: Scope, now: datetime
@@ -285,7 +287,7 @@ class Inspection:
         ]
         examples = [Example({rule.by: group[rule.by]}, group) for group in stale]
         seconds = time.perf_counter() - started
-        self._append(contract, rule, Tally(len(rule.hours), len(stale), seconds), examples)
+        self._append(contract, rule, Counts(len(rule.hours), len(stale), seconds), examples)
 
     def _check_store(self, contract: Contract, rules: list[Rule]) -> list[Rule]:
         """Check the stored columns; return the rules that can be checked with them."""
@@ -310,7 +312,7 @@ class Inspection:
             self._append_schema(contract, len(promised), _columns(wrong), seconds)
         for rule in rules:
             if isinstance(rule, NoOtherColumns):
-                tally = Tally(len(promised), len(others), seconds)
+                tally = Counts(len(promised), len(others), seconds)
                 self._append(contract, rule, tally, _columns(others))
         if wrong:
             return []
@@ -321,11 +323,11 @@ class Inspection:
     ) -> None:
         """Note whether the columns are as promised: also unasked, where no rule can be checked."""
         rule = next(rule for rule in contract.rules if isinstance(rule, SchemaKept))
-        self._append(contract, rule, Tally(checked, len(examples), seconds), examples)
+        self._append(contract, rule, Counts(checked, len(examples), seconds), examples)
 
     # --- noting ---
 
-    def _note(self, contract: Contract, rule: Rule, tally: Tally, scope: Scope) -> None:
+    def _note(self, contract: Contract, rule: Rule, tally: Counts, scope: Scope) -> None:
         is_broken = rule.is_broken(tally.rows_checked, tally.rows_failed)
         examples = self._examples(contract, rule, scope) if is_broken else []
         self._append(contract, rule, tally, examples)
@@ -334,7 +336,7 @@ class Inspection:
         self,
         contract: Contract,
         rule: Rule,
-        tally: Tally,
+        tally: Counts,
         examples: Sequence[Example] = (),
         obstacle: str = "",
     ) -> None:
@@ -364,7 +366,7 @@ class Inspection:
 def _at_fault(result: Result) -> str:
     """The table to make anew: for rows of one layer that the next one lacks, that of the next."""
     rule = result.rule
-    return rule.table if isinstance(rule, Refers) and rule.among else result.table_name
+    return rule.table if isinstance(rule, ForeignKey) and rule.among else result.table_name
 
 
 def _columns(faults: dict[str, str]) -> list[Example]:

@@ -13,7 +13,7 @@ import ibis
 from ibis import _
 
 from lingokids import schema
-from lingokids.metrics.kinds import Count, HeadCount, Measure, Metric, Rate
+from lingokids.metrics.kinds import Count, Measure, Metric, Rate, UserCount
 from lingokids.metrics.subjects import REGISTRATION, RETENTION, SUBSCRIPTION
 from lingokids.schema import CONTENT, GROWTH, PRODUCT
 
@@ -71,7 +71,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         owner=PRODUCT,
         caveat="Additive, as both of them are.",
     ),
-    HeadCount(
+    UserCount(
         name="active_users",
         of_rows=_.user_id.nunique(),
         formula="number of different user_id with an activity exit",
@@ -80,7 +80,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         caveat="A user is a parent's account, not a child. Not additive: one who comes on two "
         "days, or in two slices, counts once in the total.",
     ),
-    HeadCount(
+    UserCount(
         name="new_users",
         of_rows=_.user_id.nunique(where=_.is_new),
         needs="is_new",
@@ -91,7 +91,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         caveat="By the first activity there is, not by registration: where the data begin, all "
         "are new. Additive over periods.",
     ),
-    HeadCount(
+    UserCount(
         name="returning_users",
         of_rows=_.user_id.nunique(where=~_.is_new),
         needs="is_new",
@@ -216,7 +216,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         caveat="Time played, not the pauses between. Ask for it without a slice of activities.",
     ),
     # --- registration: the funnel ---
-    HeadCount(
+    UserCount(
         name="registered_users",
         subject=REGISTRATION,
         of_rows=_.user_id.nunique(),
@@ -226,7 +226,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         caveat="Additive, as are all counts of the funnel: a user has one registration, country "
         "and system.",
     ),
-    HeadCount(
+    UserCount(
         name="trials_started",
         subject=REGISTRATION,
         of_rows=_.user_id.nunique(where=_.trial_start_date.notnull()),
@@ -235,7 +235,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         owner=GROWTH,
         caveat="In the period of the registration, whenever the trial began.",
     ),
-    HeadCount(
+    UserCount(
         name="subscriptions_started",
         subject=REGISTRATION,
         of_rows=_.user_id.nunique(where=_.subscription_start_date.notnull()),
@@ -244,7 +244,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         owner=GROWTH,
         caveat="With or without a trial; also of subscriptions that have expired.",
     ),
-    HeadCount(
+    UserCount(
         name="trials_converted",
         subject=REGISTRATION,
         of_rows=_.user_id.nunique(
@@ -283,7 +283,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         caveat="Who registered of late may still subscribe.",
     ),
     # --- retention ---
-    HeadCount(
+    UserCount(
         name="cohort_users",
         subject=RETENTION,
         of_rows=_.user_id.nunique(),
@@ -292,7 +292,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         owner=GROWTH,
         caveat="The same for every week of a cohort of one week.",
     ),
-    HeadCount(
+    UserCount(
         name="retained_users",
         subject=RETENTION,
         of_rows=_.user_id.nunique(where=_.is_active),
@@ -311,7 +311,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         caveat="Week 0 is that of the registration, of which a user has a part only.",
     ),
     # --- subscription ---
-    HeadCount(
+    UserCount(
         name="subscribers",
         subject=SUBSCRIPTION,
         of_rows=_.user_id.nunique(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lingokids.metrics.definitions import METRICS
 from lingokids.metrics.dimensions import DIMENSIONS, GRAINS
-from lingokids.metrics.kinds import HeadCount, Measure, Metric, Rate
+from lingokids.metrics.kinds import Measure, Metric, Rate, UserCount
 from lingokids.metrics.subjects import SUBJECTS, Subject
 
 _HEAD = """\
@@ -95,7 +95,7 @@ def _metrics_of(subject: Subject) -> list[str]:
 
 
 def _kind(metric: Metric) -> str:
-    kinds = {Measure: "measure", HeadCount: "head count", Rate: "rate"}
+    kinds = {Measure: "measure", UserCount: "head count", Rate: "rate"}
     return kinds.get(type(metric), "count")
 
 

@@ -68,7 +68,7 @@ class Count(Definition):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadCount(Count):
+class UserCount(Count):
     """A number of different users.
 
     Attributes:
@@ -107,7 +107,7 @@ class Rate(Definition):
         return _[self.numerator].cast("float64") / _[self.denominator].nullif(0)
 
 
-Metric = Measure | Count | HeadCount | Rate
+Metric = Measure | Count | UserCount | Rate
 
 
 def percentage(part: ir.NumericValue, whole: ir.NumericValue) -> ir.NumericValue:

@@ -17,8 +17,13 @@ from ibis import _
 
 from lingokids.metrics.definitions import parts_of
 from lingokids.metrics.dimensions import GRAINS
-from lingokids.metrics.kinds import Count, HeadCount, Metric, Rate
-from lingokids.query.small_groups import are_too_few, hide_small_groups, is_betrayed, is_small
+from lingokids.metrics.kinds import Count, Metric, Rate, UserCount
+from lingokids.query.small_groups import (
+    are_too_few,
+    hide_small_groups,
+    is_small,
+    needs_secondary_suppression,
+)
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -39,10 +44,10 @@ def answer(table: ir.Table, question: Question, *, smallest_group: int) -> ir.Ta
     Returns:
         The period (named as its grain, by its first day), the dimensions, the metrics.
     """
-    return choose_rows(work_out(table, question, smallest_group), question)
+    return choose_rows(compute_groups(table, question, smallest_group), question)
 
 
-def work_out(table: ir.Table, question: Question, smallest_group: int) -> ir.Table:
+def compute_groups(table: ir.Table, question: Question, smallest_group: int) -> ir.Table:
     """Work out every group that the question names, hidden ones too.
 
     Grain: one row per period and combination of the dimensions asked for.
@@ -81,19 +86,19 @@ def judge(cells: ir.Table, table: ir.Table, question: Question, smallest_group: 
         smallest_group: Groups of fewer users are not shown.
 
     Returns:
-        As ``work_out``.
+        As ``compute_groups``.
     """
     keys = (*question.period, *question.by)
-    filtered, head_counts = _filtered(question), head_counts_of(question)
+    filtered, user_counts = _filtered(question), user_counts_of(question)
     judged = hide_small_groups(
-        cells, naming(*keys, *filtered), smallest_group, head_counts=head_counts
+        cells, naming(*keys, *filtered), smallest_group, user_counts=user_counts
     )
     judged = _named(judged, question)
     if any(len(question.where[name]) > 1 for name in filtered):
         parts = parts_of(question.metrics)
         rows = _named(_rows_that_count(table, question, parts), question)
         together = measure(rows, keys, parts)
-        judged = _judge_together(together, judged, keys, head_counts, smallest_group)
+        judged = _judge_together(together, judged, keys, user_counts, smallest_group)
     return judged.select(
         *keys,
         **{name: ibis.cases((~judged.is_hidden, judged[name])) for name in question.metrics},
@@ -106,10 +111,10 @@ def _filtered(question: Question) -> tuple[str, ...]:
     return tuple(name for name in question.where if name not in question.by)
 
 
-def head_counts_of(question: Question) -> tuple[str, ...]:
+def user_counts_of(question: Question) -> tuple[str, ...]:
     """The columns of ``cells_of`` that count some of a group's users."""
     parts = parts_of(question.metrics)
-    return tuple(name for name, part in parts.items() if isinstance(part, HeadCount))
+    return tuple(name for name, part in parts.items() if isinstance(part, UserCount))
 
 
 def naming(*keys: str) -> tuple[str, ...]:
@@ -131,22 +136,24 @@ def _judge_together(
     groups: ir.Table,
     judged: ir.Table,
     keys: tuple[str, ...],
-    head_counts: tuple[str, ...],
+    user_counts: tuple[str, ...],
     smallest_group: int,
 ) -> ir.Table:
     """Hide the groups of several values that would give away one of them, or are small."""
-    betrayed = is_betrayed(
+    betrayed = needs_secondary_suppression(
         judged.is_hidden.cast("int64").sum(),
         ibis.ifelse(judged.is_hidden, judged.users, 0).max(),
         smallest_group,
     )
-    for name in head_counts:
+    for name in user_counts:
         hidden = ibis.ifelse(judged.is_hidden, judged[name], 0).sum()
         betrayed = betrayed | is_small(hidden, smallest_group)
-    parts = (judged.group_by(keys) if keys else judged).aggregate(is_betrayed=betrayed)
+    parts = (judged.group_by(keys) if keys else judged).aggregate(
+        needs_secondary_suppression=betrayed
+    )
     both = groups.inner_join(parts, keys) if keys else groups.cross_join(parts)
-    too_few = are_too_few(both, ("users", *head_counts), smallest_group)
-    return both.mutate(is_hidden=both.is_betrayed | too_few)
+    too_few = are_too_few(both, ("users", *user_counts), smallest_group)
+    return both.mutate(is_hidden=both.needs_secondary_suppression | too_few)
 
 
 def choose_rows(groups: ir.Table, question: Question) -> ir.Table:
@@ -218,7 +225,7 @@ def measure(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> 
     Returns:
         The keys, the metrics, and ``users``, those of the group.
     """
-    return take_rates(add_up(rows, keys, parts), parts)
+    return add_rates(add_up(rows, keys, parts), parts)
 
 
 def add_up(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> ir.Table:
@@ -231,7 +238,7 @@ def add_up(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> i
     return grouped.aggregate(users=_.user_id.nunique(), **added_up).filter(_.users > 0)
 
 
-def take_rates(groups: ir.Table, parts: dict[str, Metric]) -> ir.Table:
+def add_rates(groups: ir.Table, parts: dict[str, Metric]) -> ir.Table:
     """The groups with those of ``parts`` that are rates of others."""
     for metric in parts.values():
         if isinstance(metric, Rate):

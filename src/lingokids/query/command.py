@@ -23,7 +23,7 @@ from ibis import _
 
 from lingokids.errors import LingokidsError, did_you_mean
 from lingokids.query import Question
-from lingokids.query.answer import cells_of, choose_rows, head_counts_of, judge
+from lingokids.query.answer import cells_of, choose_rows, judge, user_counts_of
 from lingokids.query.question import parse_where
 from lingokids.query.small_groups import SHOW_ALL, has_small
 from lingokids.schema.parameters import parse_day, parse_smallest_group
@@ -112,7 +112,7 @@ def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
     table = _open(copy, question.subject.table_name)
     cells = cells_of(table, question).cache()
     # judging takes longer than counting, and where no cell is small it hides nothing
-    is_any_small = has_small(cells, smallest_group, head_counts_of(question)).to_pyarrow().as_py()
+    is_any_small = has_small(cells, smallest_group, user_counts_of(question)).to_pyarrow().as_py()
     groups = judge(cells, table, question, smallest_group if is_any_small else SHOW_ALL).cache()
     rows = choose_rows(groups, question).to_pyarrow()
     hidden = int(groups.is_hidden.sum().fill_null(0).to_pyarrow().as_py())

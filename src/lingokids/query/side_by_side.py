@@ -29,8 +29,8 @@ from lingokids.metrics.definitions import METRICS, parts_of
 from lingokids.metrics.dimensions import GRAINS
 from lingokids.metrics.kinds import Count, Rate
 from lingokids.metrics.subjects import ACTIVITY, UNKNOWN
-from lingokids.query.answer import add_up, take_rates
-from lingokids.query.small_groups import hide_small_groups, is_betrayed
+from lingokids.query.answer import add_rates, add_up
+from lingokids.query.small_groups import hide_small_groups, needs_secondary_suppression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -80,7 +80,7 @@ def measure_side_by_side(
     judged = [
         # rates and judgement once for all answers of as many names: the query is far shorter
         hide_small_groups(
-            take_rates(ibis.union(*groups), _PARTS), _VALUES[:length], smallest_group, within=_NAMES
+            add_rates(ibis.union(*groups), _PARTS), _VALUES[:length], smallest_group, within=_NAMES
         )
         for length, groups in by_length.items()
     ]
@@ -153,11 +153,11 @@ class _Line:
             tells = not hidden
         else:
             most_users = max((part.users for part in hidden), default=0)
-            tells = is_betrayed(len(hidden), most_users, smallest_group)
+            tells = needs_secondary_suppression(len(hidden), most_users, smallest_group)
         return min(shown, key=lambda part: part.place) if tells else None
 
 
-class Sorted(NamedTuple):
+class Suppression(NamedTuple):
     """The groups that may be shown side by side, and how many may not.
 
     Attributes:
@@ -170,7 +170,7 @@ class Sorted(NamedTuple):
     hidden: pa.Table
 
 
-def hide_side_by_side(groups: pa.Table, smallest_group: int) -> Sorted:
+def hide_side_by_side(groups: pa.Table, smallest_group: int) -> Suppression:
     """Leave out the groups that are hidden, and those that would give one away.
 
     It goes on until nothing more must go, which no query of a fixed length can do: hence rows.
@@ -185,7 +185,7 @@ def hide_side_by_side(groups: pa.Table, smallest_group: int) -> Sorted:
     found = [_group(row) for row in groups.select([*_COLUMNS, *_JUDGED]).to_pylist()]
     _settle(_lines(found), smallest_group)
     shown = groups.filter([not group.is_hidden for group in found]).drop_columns("is_hidden")
-    return Sorted(shown, _count_hidden(found))
+    return Suppression(shown, _count_hidden(found))
 
 
 _JUDGED = ("active_users", "is_hidden")
@@ -262,7 +262,7 @@ def rows_of(shown: pa.Table, *split: str) -> list[dict[str, Any]]:
     """The groups of one answer among those that may be shown, in order of their values.
 
     Args:
-        shown: ``Sorted.shown``.
+        shown: ``Suppression.shown``.
         split: The names of the answer, in any order.
 
     Returns:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 STEPS = 12
 
 #: The same for head counts: each two steps more double what the engine takes to answer.
-HEAD_COUNT_STEPS = 4
+USER_COUNT_STEPS = 4
 
 #: The ``smallest_group`` by which every group is shown.
 SHOW_ALL = 1
@@ -42,7 +42,7 @@ def hide_small_groups(
     smallest_group: int,
     *,
     within: tuple[str, ...] = (),
-    head_counts: tuple[str, ...] = (),
+    user_counts: tuple[str, ...] = (),
 ) -> ir.Table:
     """Say which groups are not shown.
 
@@ -54,7 +54,7 @@ def hide_small_groups(
         smallest_group: The least number of users that is shown.
         within: Columns that say which answer a group belongs to, where there are several: each is
             judged for itself.
-        head_counts: Columns that count some of a group's users, such as those who are new. What
+        user_counts: Columns that count some of a group's users, such as those who are new. What
             they hide comes on top of what the users hide, never instead of it: so a question for
             more metrics shows no group that one for fewer does not.
 
@@ -70,23 +70,23 @@ def hide_small_groups(
     in_turn = list(itertools.islice(itertools.cycle(lines), steps))
     for line in in_turn:
         judged = _hide_one_more(judged, line, keys, smallest_group)
-    if not head_counts:
+    if not user_counts:
         return judged
-    judged = judged.mutate(is_hidden=_.is_hidden | are_too_few(judged, head_counts, smallest_group))
-    for line in in_turn[:HEAD_COUNT_STEPS]:
-        judged = _hide_head_counts(head_counts, judged, line, keys, smallest_group)
+    judged = judged.mutate(is_hidden=_.is_hidden | are_too_few(judged, user_counts, smallest_group))
+    for line in in_turn[:USER_COUNT_STEPS]:
+        judged = _hide_user_counts(user_counts, judged, line, keys, smallest_group)
     return judged
 
 
 def has_small(
-    groups: ir.Table, smallest_group: int, head_counts: tuple[str, ...] = ()
+    groups: ir.Table, smallest_group: int, user_counts: tuple[str, ...] = ()
 ) -> ir.BooleanScalar:
     """Whether any group is too small to be shown, by its users or by some of them.
 
     Where none is, none is hidden, and no union of groups is too small either: of each count it has
     none, or as many as its greatest group.
     """
-    too_few = are_too_few(groups, ("users", *head_counts), smallest_group)
+    too_few = are_too_few(groups, ("users", *user_counts), smallest_group)
     return too_few.any().fill_null(False)
 
 
@@ -100,7 +100,7 @@ def is_small(count: ir.IntegerValue, smallest_group: int) -> ir.BooleanValue:
     return (count > 0) & (count < smallest_group)
 
 
-def is_betrayed(
+def needs_secondary_suppression(
     hidden: ir.IntegerValue, most_users: ir.IntegerValue, smallest_group: int
 ) -> ir.BooleanValue:
     """Whether groups that are hidden beside a total could be worked out from it.
@@ -120,13 +120,13 @@ def _hide_one_more(
     place = ibis.row_number().over(group_by=line, order_by=["is_hidden", "users", *keys])
     hidden = judged.is_hidden.cast("int64").sum().over(group_by=line)
     most_users = ibis.ifelse(judged.is_hidden, judged.users, 0).max().over(group_by=line)
-    is_next = is_betrayed(hidden, most_users, smallest_group) & (place == 0)
+    is_next = needs_secondary_suppression(hidden, most_users, smallest_group) & (place == 0)
     # a column of its own first: windows are worked out before they are combined
     return judged.mutate(is_next=is_next).mutate(is_hidden=_.is_hidden | _.is_next).drop("is_next")
 
 
-def _hide_head_counts(
-    head_counts: tuple[str, ...],
+def _hide_user_counts(
+    user_counts: tuple[str, ...],
     judged: ir.Table,
     line: tuple[str, ...],
     keys: tuple[str, ...],
@@ -137,7 +137,7 @@ def _hide_head_counts(
     They are the smallest that are shown and have someone to count, until it is small no longer.
     """
     next_of = {}
-    for name in head_counts:
+    for name in user_counts:
         counted = judged[name]
         in_line = ibis.window(group_by=line)
         shown_before = ibis.window(

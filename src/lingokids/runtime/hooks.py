@@ -74,7 +74,7 @@ class RunHooks:
         preconditions.refuse_checks_beside_others(pipeline)
         parameters = catalog.load("parameters")
         rebuild = preconditions.check_parameters(parameters)
-        asked = checks.check_parameters(parameters["checks"])
+        asked = checks.parse_options(parameters["checks"])
         preconditions.refuse_what_would_be_ignored(pipeline, asked, rebuild)
         self._all_tables = _tables(catalog, _names_of_tables(catalog))
         tables = _tables(catalog, pipeline.datasets())
@@ -200,15 +200,15 @@ class RunHooks:
         from lingokids.checks import evidence
 
         if run.is_checking:
-            inspection.of_tables()
+            inspection.check_tables()
         elif run.warehouse.has_changed:
-            inspection.of_changes()
+            inspection.check_changes()
         if not inspection.results:
             return
         inspection.log()
         if (error := inspection.broken) is not None:
             raise error
-        evidence.record(run.warehouse, run.run_id, inspection.results)
+        evidence.save(run.warehouse, run.run_id, inspection.results)
 
     def _fail(self, run: Run, error: Exception) -> None:
         """Roll back, and record why, with what checks found, in a transaction of its own."""
@@ -221,7 +221,7 @@ class RunHooks:
             run.warehouse.begin()
             run.record_failure(error)
             if self._inspection is not None and self._inspection.results:
-                evidence.record(run.warehouse, run.run_id, self._inspection.results)
+                evidence.save(run.warehouse, run.run_id, self._inspection.results)
             run.warehouse.commit()
             outcome = "nothing was changed" if run.is_checking else "every table is as it was"
             self._write_page(run, f"A rule is broken, and {outcome}.")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
-    from lingokids.checks import Asked
+    from lingokids.checks import CheckOptions
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.tables import TableDataset
 
@@ -147,7 +147,9 @@ def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
         )
 
 
-def refuse_what_would_be_ignored(pipeline: Pipeline, asked: Asked, rebuild: str | None) -> None:
+def refuse_what_would_be_ignored(
+    pipeline: Pipeline, asked: CheckOptions, rebuild: str | None
+) -> None:
     """What only checks on demand do, asked of a run that builds; and the other way round."""
     if "due_checks" in pipeline.all_outputs():
         if rebuild:

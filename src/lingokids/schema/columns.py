@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from lingokids.schema.rules import WARN, Accepted, InRange, Matches, Rule
+from lingokids.schema.rules import WARN, AcceptedValues, InRange, Matches, Rule
 
 #: Milliseconds are kept exactly: sums do not depend on the order of adding.
 SECONDS = "decimal(12, 3)"
@@ -42,7 +42,7 @@ SHARE = (partial(InRange, at_least=0, at_most=1),)
 
 
 def _one_of(*values: str) -> tuple[Callable[[str], Rule], ...]:
-    return (partial(Accepted, values=values),)
+    return (partial(AcceptedValues, values=values),)
 
 
 #: A duration over a day is an app left in the background: seldom, and no fault of a load.

@@ -25,7 +25,7 @@ from lingokids.schema.columns import COLUMNS
 from lingokids.schema.contract import Contract
 from lingokids.schema.rules import (
     ERROR,
-    Accepted,
+    AcceptedValues,
     Fresh,
     InRange,
     Matches,
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
 API_VERSION = "v3.2.0"
-_OF_COLUMN = (NotNull, InRange, Accepted, Matches)
+_OF_COLUMN = (NotNull, InRange, AcceptedValues, Matches)
 _DIMENSIONS: dict[type[Rule], str] = {
     NotNull: "completeness",
     Unique: "uniqueness",
     Fresh: "timeliness",
     InRange: "conformity",
-    Accepted: "conformity",
+    AcceptedValues: "conformity",
     Matches: "conformity",
     Steady: "coverage",
 }
@@ -164,7 +164,7 @@ def _metric(rule: Rule) -> dict[str, Any] | None:
             return {"metric": "nullValues"}
         case Unique():
             return {"metric": "duplicateValues", "arguments": {"properties": list(rule.columns)}}
-        case Accepted():
+        case AcceptedValues():
             return {"metric": "invalidValues", "arguments": {"validValues": list(rule.values)}}
         case Matches():
             return {"metric": "invalidValues", "arguments": {"pattern": f"^({rule.pattern})$"}}

@@ -20,11 +20,11 @@ from lingokids.errors import in_one_line
 from lingokids.schema.rules import (
     WARN,
     AddsUp,
+    ForeignKey,
     Fresh,
-    Holds,
     NotNull,
     Recounted,
-    Refers,
+    RowCondition,
     Rule,
     Steady,
 )
@@ -56,13 +56,13 @@ class Promise:
 _ENRICHED = "intermediate_activity_events_enriched"
 _ON_DEMAND = Promise(each_run=False)
 _NOT_STORED = Promise(each_run=False, is_stored=False)
-_OBJECT_KNOWN = Refers(("object_key", "etag"), "ingested_objects", "object_known")
+_OBJECT_KNOWN = ForeignKey(("object_key", "etag"), "ingested_objects", "object_known")
 _LINES = Promise(rules=(_OBJECT_KNOWN,), each_run=False)
 
 
 def _records(key: str, table: str, title: str) -> Promise:
     """Lines of which each key has a last record in another table."""
-    staged = Refers((key,), table, title, each_run=False)
+    staged = ForeignKey((key,), table, title, each_run=False)
     return Promise(rules=(_OBJECT_KNOWN, staged), each_run=False)
 
 
@@ -105,12 +105,12 @@ def _days_of_user(journeys: ir.Table, activity: ir.Table) -> ir.Table:
     return days.mutate(expected=1)
 
 
-_COMPLETED_OF_PLAYED = Holds(
+_COMPLETED_OF_PLAYED = RowCondition(
     "completed_of_played",
     "activities_completed is at most activities_played",
     lambda row: row.activities_completed <= row.activities_played,
 )
-_RATE_OF_COUNTS = Holds(
+_RATE_OF_COUNTS = RowCondition(
     "rate_of_counts",
     "completion_rate = activities_completed / activities_played",
     lambda row: (
@@ -118,7 +118,7 @@ _RATE_OF_COUNTS = Holds(
         < 1e-9  # engines divide alike but for the last digit
     ),
 )
-_PERCENTAGE_OF_COUNTS = Holds(
+_PERCENTAGE_OF_COUNTS = RowCondition(
     "percentage_of_counts",
     "completion_percentage = activities_completed / activities_played, rounded",
     lambda row: (
@@ -129,7 +129,7 @@ _PERCENTAGE_OF_COUNTS = Holds(
         < 0.0051
     ),
 )
-_DAY_OF_EVENT = Holds(
+_DAY_OF_EVENT = RowCondition(
     "date_of_event",
     "date is the UTC day of occurred_at",
     lambda row: row["date"] == row.occurred_at.date(),
@@ -153,7 +153,7 @@ PROMISES: dict[str, Promise] = {
     "rescued_values": _LINES,
     "unknown_keys": Promise(
         rules=(
-            Holds(
+            RowCondition(
                 "keys_known",
                 "every key delivered is read by a field of schema/raw.py",
                 lambda row: row.unknown_key.isnull(),
@@ -164,7 +164,7 @@ PROMISES: dict[str, Promise] = {
     ),
     "ingested_objects": Promise(
         rules=(
-            Holds(
+            RowCondition(
                 "lines_accounted_for",
                 "lines = blank + kept + quarantined",
                 lambda row: row.lines == row.blank + row.kept + row.quarantined,
@@ -182,12 +182,12 @@ PROMISES: dict[str, Promise] = {
     # silver
     # not in each run: its rows stand in the enriched events, with the same rules
     "stg_events": Promise(
-        rules=(_DAY_OF_EVENT, Refers(("event_id", "date"), _ENRICHED, "event_enriched")),
+        rules=(_DAY_OF_EVENT, ForeignKey(("event_id", "date"), _ENRICHED, "event_enriched")),
         each_run=False,
     ),
     "stg_users": Promise(
         rules=(
-            Holds(
+            RowCondition(
                 "subscription_ends_after_start",
                 "subscription_expire_at is not before subscription_start_at",
                 lambda row: (
@@ -197,7 +197,7 @@ PROMISES: dict[str, Promise] = {
                 ),
                 severity=WARN,
             ),
-            Refers(("user_id",), "user_journeys", "journey_made", each_run=False),
+            ForeignKey(("user_id",), "user_journeys", "journey_made", each_run=False),
         )
     ),
     _ENRICHED: Promise(
@@ -205,7 +205,7 @@ PROMISES: dict[str, Promise] = {
         rules=(
             _DAY_OF_EVENT,
             # not in each run: the run has just made these rows of those
-            Refers(("event_id",), "stg_events", "event_known", each_run=False),
+            ForeignKey(("event_id",), "stg_events", "event_known", each_run=False),
             NotNull("country_code", severity=WARN, most_share=0.5),
             NotNull("activity_type", severity=WARN, most_share=0.5),
         ),
@@ -238,7 +238,7 @@ PROMISES: dict[str, Promise] = {
         owner=PRODUCT,
         rules=(
             _COMPLETED_OF_PLAYED,
-            Holds(
+            RowCondition(
                 "capped_of_total",
                 "capped_time_spent is at most total_time_spent",
                 lambda row: row.capped_time_spent <= row.total_time_spent,
@@ -249,7 +249,7 @@ PROMISES: dict[str, Promise] = {
     "user_journeys": Promise(
         owner=PRODUCT,
         rules=(
-            Refers(("user_id",), "stg_users", "user_known", each_run=False),
+            ForeignKey(("user_id",), "stg_users", "user_known", each_run=False),
             _completed("completed_before", before=True),
             _completed("completed_after", before=False),
             Recounted(

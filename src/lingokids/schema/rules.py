@@ -127,7 +127,7 @@ class InRange(Rule):
 
 
 @dataclass(frozen=True)
-class Accepted(Rule):
+class AcceptedValues(Rule):
     """A value is one of a list."""
 
     column: str
@@ -150,7 +150,7 @@ class Matches(Rule):
 
 
 @dataclass(frozen=True)
-class Holds(Rule):
+class RowCondition(Rule):
     """An expression across the columns of a row is true; NULL is not.
 
     ``in_words`` says what a failing row is, where its key alone would not tell enough.
@@ -166,7 +166,7 @@ class Holds(Rule):
 
 
 @dataclass(frozen=True)
-class Refers(Rule):
+class ForeignKey(Rule):
     """A key stands in another table; a NULL key does not.
 
     Attributes:

@@ -17,5 +17,5 @@ def find_due_checks(parameters: dict[str, Any]) -> dict[str, list[str]]:
     Args:
         parameters: The ``checks`` parameters: one table, one rule, or all.
     """
-    asked = checks.check_parameters(parameters)
+    asked = checks.parse_options(parameters)
     return {name: [rule.name for rule in asked.asked_rules_of(name)] for name in schema.STORED}

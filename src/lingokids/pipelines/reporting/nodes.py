@@ -16,7 +16,7 @@ from ibis import _
 
 from lingokids import metrics, query, schema
 from lingokids.pipelines.reporting import page
-from lingokids.query.side_by_side import Sorted
+from lingokids.query.side_by_side import Suppression
 from lingokids.schema import parameters
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _answers(dimensions: tuple[str, ...]) -> list[tuple[str, ...]]:
     ]
 
 
-def hide_groups(measured_groups: pa.Table, smallest_group: int) -> Sorted:
+def hide_groups(measured_groups: pa.Table, smallest_group: int) -> Suppression:
     """Leave out what is hidden, or would tell what is hidden, if all of it is seen side by side.
 
     Args:

@@ -44,8 +44,8 @@ def lay_out(
     """Put answers, definitions and charts into the page.
 
     Args:
-        shown: ``metrics.Sorted.shown``.
-        hidden: ``metrics.Sorted.hidden``.
+        shown: ``metrics.Suppression.shown``.
+        hidden: ``metrics.Suppression.hidden``.
         activity_names: The titles of activities.
         figures: The ready-made charts, by the place they have in the page.
         smallest_group: The parameter.

@@ -28,7 +28,7 @@ _OF_RECORDS = (
 )
 
 
-def of_tables(layers: AbstractSet[str], altered: AbstractSet[str]) -> str:
+def for_tables(layers: AbstractSet[str], altered: AbstractSet[str]) -> str:
     """What to do where whole tables were checked.
 
     Args:

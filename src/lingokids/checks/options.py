@@ -18,7 +18,7 @@ SEVERITIES = (ERROR, WARN, OFF)
 
 
 @dataclass(frozen=True)
-class Asked:
+class CheckOptions:
     """The parameters ``checks``, read.
 
     Attributes:
@@ -54,7 +54,7 @@ class Asked:
         return [rule for rule in self.rules_of(table_name) if self.rule in (None, rule.name)]
 
 
-def check_parameters(parameters: dict[str, Any]) -> Asked:
+def parse_options(parameters: dict[str, Any]) -> CheckOptions:
     """Read the ``checks`` parameters, so that a wrong one is refused before anything runs.
 
     Raises:
@@ -65,7 +65,7 @@ def check_parameters(parameters: dict[str, Any]) -> Asked:
         _refuse_unknown("checks.table", table, schema.STORED)
     if rule is not None:
         _refuse_unknown_rule(rule, table)
-    asked = Asked(
+    asked = CheckOptions(
         table=table,
         rule=rule,
         now=_parse_instant("checks.now", parameters["now"]),
@@ -102,7 +102,7 @@ def _refuse_unknown_rule(rule: object, table: str | None) -> None:
         _refuse_unknown("checks.rule", rule, names)
 
 
-def _refuse_to_check_nothing(asked: Asked) -> None:
+def _refuse_to_check_nothing(asked: CheckOptions) -> None:
     """An answer that nothing is wrong would be one that nobody looked for."""
     if asked.table is None and asked.rule is None:
         return
