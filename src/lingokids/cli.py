@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kedro.framework.startup import ProjectMetadata
 
 _NO_PIPELINE = re.compile(r"Failed to find the pipeline named '(.*?)'")
+_FORMAT = click.Choice(["table", "csv", "json"])
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Modules and expressions live as long as the run: looking for garbage among them as often as
@@ -149,7 +150,7 @@ def init_lake(metadata: ProjectMetadata, /, without_sample: bool, wait: float) -
 @click.option("--until", help="The day after the last that counts.")
 @click.option("--top", type=int, help="Only so many rows, greatest first metric first, a period.")
 @click.option("--per", multiple=True, help="A dimension of --by: --top within each value of it.")
-@click.option("--format", "-f", "format_name", default="table", help="table, csv or json.")
+@click.option("--format", "-f", "format_name", type=_FORMAT, default="table")
 @click.option("--glossary", is_flag=True, help="Print what every metric means, and end.")
 @env_option
 @click.pass_obj
@@ -167,11 +168,10 @@ def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
         return
     from lingokids.query import command
 
-    written = command.parse_format(asked["format_name"])
     question = command.parse_question(asked)
     answer = command.ask(*command.find_copy(metadata.project_path, asked["env"]), question)
-    click.echo(written(answer))
-    if asked["format_name"] != "table":  # a program reads that; a person reads this
+    click.echo(command.FORMATS[asked["format_name"]](answer))
+    if asked["format_name"] != "table":  # standard output is for a program
         for note in answer.notes:
             click.echo(note, err=True)
 

@@ -1,9 +1,6 @@
-"""What the metrics are: one definition each.
+"""What each metric means: definitions, dimensions, sessions, and the glossary made of them.
 
-Here: one definition per metric (``definitions``, of the ``kinds``), what they are about
-(``subjects``), by what and for which periods (``dimensions``), where a session begins
-(``sessions``), the glossary made of all that (``glossary``). How a question about them is answered
-stands in ``query``.
+How a question about metrics is answered is in ``query``.
 """
 
 from lingokids.metrics.definitions import MEASURES, METRICS, RATES, USER_MEASURES

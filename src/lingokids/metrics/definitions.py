@@ -1,8 +1,4 @@
-"""Every metric: one definition each, for tables, answers and readers.
-
-Here: name, formula, unit, owner and caveat. Elsewhere: what a measure, a head count and a rate are
-(``kinds``), what metrics are about (``subjects``), how a question is answered by them (``answer``).
-"""
+"""Every metric, defined once: formula, unit, owner and caveat."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from ibis import _
 from lingokids import schema
 from lingokids.metrics.kinds import Count, Measure, Metric, Rate, UserCount
 from lingokids.metrics.subjects import REGISTRATION, RETENTION, SUBSCRIPTION
-from lingokids.schema import CONTENT, GROWTH, PRODUCT
+from lingokids.schema import CONTENT, GROWTH
 
 if TYPE_CHECKING:
     from ibis.common.deferred import Deferred
@@ -26,7 +22,6 @@ _DEFINITIONS: tuple[Metric, ...] = (
         of_events=_.count(),
         formula="number of activity exits",
         unit="exits",
-        owner=PRODUCT,
         caveat="An activity left after a second counts; one that is still open does not.",
     ),
     Measure(
@@ -34,23 +29,20 @@ _DEFINITIONS: tuple[Metric, ...] = (
         of_events=_.completed_flag.sum().fill_null(0).cast("int64"),
         formula="number of activity exits with completed_flag",
         unit="exits",
-        owner=PRODUCT,
-        caveat="An exit that does not say whether it was completed counts as not completed.",
+        caveat="An exit without completed_flag counts as not completed.",
     ),
     Measure(
         name="total_time_spent",
         of_events=_.duration_seconds.sum().fill_null(0).cast(schema.TOTAL_SECONDS),
         formula="sum of duration_seconds",
         unit="s",
-        owner=PRODUCT,
-        caveat="Durations are as delivered: an app left in the background counts for days.",
+        caveat="Durations as delivered: an app left in the background can count for days.",
     ),
     Measure(
         name="capped_time_spent",
         of_events=_.capped_seconds.sum().fill_null(0).cast(schema.TOTAL_SECONDS),
         formula="sum of duration_seconds, each at most duration_cap_seconds",
         unit="s",
-        owner=PRODUCT,
         caveat="Long exits count up to the cap, a parameter; share_of_time_capped says how much "
         "that leaves out.",
     ),
@@ -59,87 +51,76 @@ _DEFINITIONS: tuple[Metric, ...] = (
         of_events=_.begins_session.sum().fill_null(0).cast("int64"),
         formula="number of exits opened over session_gap_minutes after the last, or first of a day",
         unit="sessions",
-        owner=PRODUCT,
-        caveat="Of a user, whose children may play at once. It ends at midnight, UTC, and counts "
-        "in the slice and activity that began it.",
+        caveat="Per user, whose children may play at once. Ends at midnight UTC; counts for the "
+        "slice and activity that began it.",
     ),
     Count(
         name="time_beyond_cap",
         of_rows=(_.total_time_spent.sum() - _.capped_time_spent.sum()).cast(schema.TOTAL_SECONDS),
         formula="total_time_spent - capped_time_spent",
         unit="s",
-        owner=PRODUCT,
         caveat="Additive, as both of them are.",
     ),
     UserCount(
         name="active_users",
         of_rows=_.user_id.nunique(),
-        formula="number of different user_id with an activity exit",
+        formula="number of distinct user_id with an activity exit",
         unit="users",
-        owner=PRODUCT,
-        caveat="A user is a parent's account, not a child. Not additive: one who comes on two "
-        "days, or in two slices, counts once in the total.",
+        caveat="A user is a parent's account, not a child. Not additive: active on two days, or in "
+        "two slices, a user counts once in the total.",
     ),
     UserCount(
         name="new_users",
         of_rows=_.user_id.nunique(where=_.is_new),
         needs="is_new",
-        rest="returning_users",
-        formula="number of different user_id active in the period that were never before",
+        complement="returning_users",
+        formula="number of distinct user_id active in the period and never before",
         unit="users",
-        owner=PRODUCT,
-        caveat="By the first activity there is, not by registration: where the data begin, all "
-        "are new. Additive over periods.",
+        caveat="By first activity, not by registration: on the first days of the data, all are "
+        "new. Additive over periods.",
     ),
     UserCount(
         name="returning_users",
         of_rows=_.user_id.nunique(where=~_.is_new),
         needs="is_new",
-        rest="new_users",
+        complement="new_users",
         formula="active_users - new_users",
         unit="users",
-        owner=PRODUCT,
         caveat="Active before the period too, however long ago. Not additive.",
     ),
     Count(
         name="active_user_days",
         of_rows=ibis.struct({"user": _.user_id, "day": _["date"]}).nunique(),
-        formula="number of different pairs of user_id and date",
+        formula="number of distinct pairs of user_id and date",
         unit="user-days",
-        owner=PRODUCT,
         caveat="Additive over days, not over slices.",
     ),
     Count(
         name="days_observed",
         of_rows=_.days_of_period.max(),
         needs="days_of_period",
-        formula="number of days of the period with activity of anyone",
+        formula="number of days of the period with any activity",
         unit="days",
-        owner=PRODUCT,
-        caveat="Of anyone, not of the slice: a day on which a slice did not come counts too.",
+        caveat="Days with activity of any user, not only of the slice.",
     ),
     Rate(
         name="daily_active_users",
         numerator="active_user_days",
         denominator="days_observed",
         unit="users",
-        owner=PRODUCT,
         caveat="The mean over the days of the period.",
     ),
     Rate(
         name="stickiness",
         numerator="daily_active_users",
         denominator="active_users",
-        unit="0 to 1",
-        owner=PRODUCT,
-        caveat="By month: daily over monthly active users. A month that is not over yet looks "
-        "stickier than it will be.",
+        caveat="By month: daily divided by monthly active users. The current month looks stickier "
+        "than it will be at its end.",
     ),
     Rate(
         name="completion_rate",
         numerator="activities_completed",
         denominator="activities_played",
-        unit="0 to 1",
         owner=CONTENT,
         caveat="Not the mean of daily rates: busy days weigh more.",
     ),
@@ -149,31 +130,27 @@ _DEFINITIONS: tuple[Metric, ...] = (
         denominator="activities_played",
         unit="s",
         owner=CONTENT,
-        caveat="A mean, so a few very long exits move it much.",
+        caveat="A mean, sensitive to a few very long exits.",
     ),
     Rate(
         name="activities_per_user",
         numerator="activities_played",
         denominator="active_users",
         unit="exits",
-        owner=PRODUCT,
-        caveat="Per user who was active in the period, not per registered user.",
+        caveat="Per active user of the period, not per registered user.",
     ),
     Rate(
         name="time_per_user",
         numerator="total_time_spent",
         denominator="active_users",
         unit="s",
-        owner=PRODUCT,
-        caveat="Per user who was active in the period, not per registered user.",
+        caveat="Per active user of the period, not per registered user.",
     ),
     Rate(
         name="share_of_time_capped",
         numerator="time_beyond_cap",
         denominator="total_time_spent",
-        unit="0 to 1",
-        owner=PRODUCT,
-        caveat="How much of all time capped_time_spent leaves out.",
+        caveat="The share of all time that capped_time_spent leaves out.",
     ),
     Rate(
         name="capped_time_per_activity",
@@ -181,39 +158,35 @@ _DEFINITIONS: tuple[Metric, ...] = (
         denominator="activities_played",
         unit="s",
         owner=CONTENT,
-        caveat="A mean that a few very long exits do not move much.",
+        caveat="A mean, hardly affected by a few very long exits.",
     ),
     Rate(
         name="capped_time_per_user",
         numerator="capped_time_spent",
         denominator="active_users",
         unit="s",
-        owner=PRODUCT,
-        caveat="Per user who was active in the period, not per registered user.",
+        caveat="Per active user of the period, not per registered user.",
     ),
     Rate(
         name="sessions_per_user",
         numerator="sessions",
         denominator="active_users",
         unit="sessions",
-        owner=PRODUCT,
-        caveat="Ask for it without a slice of activities: a session counts where it began.",
+        caveat="Do not split by activity: a session counts for the activity that began it.",
     ),
     Rate(
         name="activities_per_session",
         numerator="activities_played",
         denominator="sessions",
         unit="exits",
-        owner=PRODUCT,
-        caveat="Ask for it without a slice of activities: a session counts where it began.",
+        caveat="Do not split by activity: a session counts for the activity that began it.",
     ),
     Rate(
         name="time_per_session",
         numerator="capped_time_spent",
         denominator="sessions",
         unit="s",
-        owner=PRODUCT,
-        caveat="Time played, not the pauses between. Ask for it without a slice of activities.",
+        caveat="Time played, without the pauses. Do not split by activity.",
     ),
     # --- registration: the funnel ---
     UserCount(
@@ -223,8 +196,8 @@ _DEFINITIONS: tuple[Metric, ...] = (
         formula="number of users with registration_at",
         unit="users",
         owner=GROWTH,
-        caveat="Additive, as are all counts of the funnel: a user has one registration, country "
-        "and system.",
+        caveat="Additive, like all counts of the funnel: a user has one registration, country "
+        "and operating system.",
     ),
     UserCount(
         name="trials_started",
@@ -233,7 +206,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         formula="number of registered users with trial_start_at",
         unit="users",
         owner=GROWTH,
-        caveat="In the period of the registration, whenever the trial began.",
+        caveat="Counted in the period of the registration, whenever the trial began.",
     ),
     UserCount(
         name="subscriptions_started",
@@ -242,7 +215,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         formula="number of registered users with subscription_start_at",
         unit="users",
         owner=GROWTH,
-        caveat="With or without a trial; also of subscriptions that have expired.",
+        caveat="With or without a trial; expired subscriptions included.",
     ),
     UserCount(
         name="trials_converted",
@@ -253,44 +226,41 @@ _DEFINITIONS: tuple[Metric, ...] = (
         formula="number of registered users with trial_start_at and subscription_start_at",
         unit="users",
         owner=GROWTH,
-        caveat="Whichever of the two began first.",
+        caveat="In either order.",
     ),
     Rate(
         name="trial_rate",
         subject=REGISTRATION,
         numerator="trials_started",
         denominator="registered_users",
-        unit="0 to 1",
         owner=GROWTH,
-        caveat="Who registered of late may still start one.",
+        caveat="Recent registrations may still start a trial.",
     ),
     Rate(
         name="trial_conversion_rate",
         subject=REGISTRATION,
         numerator="trials_converted",
         denominator="trials_started",
-        unit="0 to 1",
         owner=GROWTH,
-        caveat="A trial that is not over yet counts as not converted.",
+        caveat="A running trial counts as not converted.",
     ),
     Rate(
         name="subscription_rate",
         subject=REGISTRATION,
         numerator="subscriptions_started",
         denominator="registered_users",
-        unit="0 to 1",
         owner=GROWTH,
-        caveat="Who registered of late may still subscribe.",
+        caveat="Recent registrations may still subscribe.",
     ),
     # --- retention ---
     UserCount(
         name="cohort_users",
         subject=RETENTION,
         of_rows=_.user_id.nunique(),
-        formula="number of users registered in the period, for whom the week was observed whole",
+        formula="number of users registered in the period whose week is fully covered by the data",
         unit="users",
         owner=GROWTH,
-        caveat="The same for every week of a cohort of one week.",
+        caveat="Constant over the weeks of a weekly cohort.",
     ),
     UserCount(
         name="retained_users",
@@ -299,16 +269,15 @@ _DEFINITIONS: tuple[Metric, ...] = (
         formula="number of users of the cohort with an activity exit in the week",
         unit="users",
         owner=GROWTH,
-        caveat="Ask by weeks_after_registration: without it, in any whole week.",
+        caveat="Split by weeks_after_registration: without it, active in any full week.",
     ),
     Rate(
         name="retention_rate",
         subject=RETENTION,
         numerator="retained_users",
         denominator="cohort_users",
-        unit="0 to 1",
         owner=GROWTH,
-        caveat="Week 0 is that of the registration, of which a user has a part only.",
+        caveat="Week 0 is the week of registration, of which a user has only a part.",
     ),
     # --- subscription ---
     UserCount(
@@ -318,7 +287,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         formula="number of users with subscription_start_at",
         unit="users",
         owner=GROWTH,
-        caveat="Additive: a user has one record, and so one beginning.",
+        caveat="Additive: a user has one subscription date.",
     ),
     Count(
         name="completed_before",
@@ -327,7 +296,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         formula="exits completed in the subscription_impact.days before the day of subscription",
         unit="exits",
         owner=GROWTH,
-        caveat="Additive. Who registered within these days could not play on all of them.",
+        caveat="Additive. Users who registered within these days could not play on all of them.",
     ),
     Count(
         name="completed_after",
@@ -336,8 +305,8 @@ _DEFINITIONS: tuple[Metric, ...] = (
         formula="exits completed in the subscription_impact.days after the day of subscription",
         unit="exits",
         owner=GROWTH,
-        caveat="Additive. Subscribers of the last days have not had all of them: leave them out "
-        "by until.",
+        caveat="Additive. For the latest subscribers these days are not over: exclude them by "
+        "until.",
     ),
     Rate(
         name="completed_before_per_subscriber",
@@ -364,30 +333,30 @@ _DEFINITIONS: tuple[Metric, ...] = (
         denominator="completed_before",
         unit="times",
         owner=GROWTH,
-        caveat="1 is no change; says nothing of what caused it.",
+        caveat="1 is no change; a correlation, not a cause.",
     ),
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _DEFINITIONS}
 
-#: The additive part, as expressions over events: what ``user_activity_daily`` holds.
+#: Additive measures as expressions over events: the columns of ``user_activity_daily``.
 USER_MEASURES: dict[str, Deferred] = {
     metric.name: metric.of_events for metric in _DEFINITIONS if isinstance(metric, Measure)
 }
 
-#: Those of them that every table of measures has: no more than the columns of an event.
+#: Those of them that need no more than the columns of an event: every gold table has them.
 MEASURES: dict[str, Deferred] = {name: USER_MEASURES[name] for name in schema.MEASURES}
 
 
 def parts_of(names: Iterable[str]) -> dict[str, Metric]:
-    """The metrics of these names and all that they are made of, parts before wholes."""
+    """The named metrics and their components, in order of definition."""
     wanted = list(names)
     for name in wanted:
         wanted += [part for part in METRICS[name].parts if part not in wanted]
     return {name: metric for name, metric in METRICS.items() if name in wanted}
 
 
-#: The rates, as expressions over a table that has both their parts.
+#: Rates as expressions over a table that has numerator and denominator.
 RATES: dict[str, Deferred] = {
     metric.name: metric.of_parts for metric in _DEFINITIONS if isinstance(metric, Rate)
 }

@@ -1,8 +1,4 @@
-"""By what metrics may be split and filtered, and the periods they may be asked for.
-
-Here: dimensions with their caveats, and time grains. Elsewhere: which dimensions a subject has
-(``subjects``), the metrics (``definitions``).
-"""
+"""Dimensions to group and filter metrics by, and time grains."""
 
 from __future__ import annotations
 
@@ -19,12 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dimension:
-    """What a metric may be split or filtered by.
+    """A column to group or filter by.
 
     Attributes:
-        name: The column.
-        caveat: What a reader should know.
-        own_meaning: What it is, if it is no column of a table and so has no meaning in contracts.
+        own_meaning: What it means, if it is no column of a contract.
     """
 
     name: str
@@ -33,37 +27,37 @@ class Dimension:
 
     @property
     def meaning(self) -> str:
-        """What it is."""
+        """What it means."""
         return self.own_meaning or schema.COLUMNS[self.name].meaning
 
 
 _DIMENSIONS = (
     Dimension(
         "country_code",
-        "Of the user's latest record, also for events before it; `unknown` until the record "
-        "arrives.",
+        "From the user's latest record, also for earlier events; `unknown` until one arrives.",
     ),
-    Dimension("os_name", "Unless the parameter `os_names` joins spellings; `unknown` if absent."),
-    Dimension("os_version", "Alone it mixes systems: ask for os_name beside it."),
-    Dimension("app_version", "Text: 5.9 sorts after 5.10."),
+    Dimension("os_name", "The parameter `os_names` can merge spellings; `unknown` if absent."),
+    Dimension("os_version", "Ambiguous alone: add os_name."),
+    Dimension("app_version", "Sorted as text: 5.9 after 5.10."),
     Dimension("subscription_status", "At the moment of the event, by the user's latest record."),
-    Dimension("activity_type", "By the latest catalogue; `unknown` if the activity is not in it."),
+    Dimension(
+        "activity_type", "From the latest catalogue; `unknown` if the activity is not in it."
+    ),
     Dimension("collection_id", "`none` where the activity was opened outside any playlist."),
-    Dimension("activity_id", "Ask for activity_name beside it."),
+    Dimension("activity_id", "Add activity_name to see titles."),
     Dimension(
         "activity_name",
-        "By the latest catalogue, where several activities may share a title; `unknown` if it has "
-        "none.",
+        "From the latest catalogue; several activities may share a title; `unknown` if absent.",
     ),
     Dimension(
         "main_os_name",
-        "The platform of the funnel, of retention and of subscribers; of equals the first by name, "
-        "`unknown` if none is known.",
+        "Platform in funnel, retention and subscription metrics; ties go to the first by name; "
+        "`unknown` if absent.",
     ),
     Dimension(
         "weeks_after_registration",
-        "0 is the week of the registration itself.",
-        "ISO weeks since that of the registration",
+        "0 is the week of registration.",
+        "ISO weeks since the week of registration",
     ),
 )
 
@@ -72,11 +66,10 @@ DIMENSIONS: dict[str, Dimension] = {dimension.name: dimension for dimension in _
 
 @dataclass(frozen=True)
 class Grain:
-    """A period of time, named by its first day.
+    """A period, identified by its first day.
 
     Attributes:
-        meaning: What a period is.
-        first_day: The first day of the period that a day lies in.
+        first_day: From a day to the first day of its period.
     """
 
     meaning: str

@@ -1,8 +1,4 @@
-"""The kinds of metrics: what may be added up, what is counted anew, what is a quotient.
-
-Here: what a definition consists of. Elsewhere: the definitions (``definitions``), what they are
-about (``subjects``).
-"""
+"""The kinds of metrics: additive measures, counts, user counts and rates."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from ibis import _
 
 from lingokids import schema
 from lingokids.metrics.subjects import ACTIVITY, Subject
+from lingokids.schema import PRODUCT
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -21,27 +18,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """What every metric says of itself."""
+    """What all kinds have in common."""
 
     name: str
     unit: str
-    owner: str
+    owner: str = PRODUCT
     caveat: str
     subject: Subject = ACTIVITY
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The metrics that it needs beside itself."""
+        """The metrics that are computed along with it."""
         return ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure(Definition):
-    """A metric that may be added up.
+    """An additive metric, stored in the gold tables as a column of its name.
 
     Attributes:
-        of_events: Its value over rows of the events: what the gold tables hold in a column of
-            its name.
+        of_events: Its value over rows of events.
     """
 
     formula: str
@@ -55,11 +51,11 @@ class Measure(Definition):
 
 @dataclass(frozen=True, kw_only=True)
 class Count(Definition):
-    """A metric that is worked out when asked for.
+    """A metric computed per question, not stored.
 
     Attributes:
         of_rows: Its value over rows of its subject.
-        needs: A column that the rows lack and ``answer`` adds: ``is_new``, ``days_of_period``.
+        needs: A column that ``answer`` adds to the rows: ``is_new``, ``days_of_period``.
     """
 
     formula: str
@@ -69,31 +65,32 @@ class Count(Definition):
 
 @dataclass(frozen=True, kw_only=True)
 class UserCount(Count):
-    """A number of different users.
+    """A number of distinct users.
 
     Attributes:
-        rest: The head count of all others: the whole less this one would give it away, so the
-            two are judged together.
+        complement: The count of all other users. The total less it reveals this one, so both are
+            checked for small groups.
     """
 
-    rest: str | None = None
+    complement: str | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The rest."""
-        return (self.rest,) if self.rest else ()
+        """The complement."""
+        return (self.complement,) if self.complement else ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rate(Definition):
-    """A quotient of two other metrics, taken after they are added up."""
+    """A quotient of two other metrics, computed after aggregation."""
 
+    unit: str = "0 to 1"
     numerator: str
     denominator: str
 
     @property
     def formula(self) -> str:
-        """The quotient in words."""
+        """The quotient, in words."""
         return f"{self.numerator} / {self.denominator}"
 
     @property
@@ -103,7 +100,7 @@ class Rate(Definition):
 
     @property
     def of_parts(self) -> Deferred:
-        """Its value beside its parts; NULL where there is nothing to divide by."""
+        """Its value over a table with both; NULL where the denominator is 0."""
         return _[self.numerator].cast("float64") / _[self.denominator].nullif(0)
 
 
@@ -111,5 +108,5 @@ Metric = Measure | Count | UserCount | Rate
 
 
 def percentage(part: ir.NumericValue, whole: ir.NumericValue) -> ir.NumericValue:
-    """A share in percent, rounded to 2 digits: for answers, never for storing."""
+    """A share in percent, rounded to 2 digits: for results only, never an intermediate step."""
     return (part.cast("float64") * 100 / whole.nullif(0)).round(2)

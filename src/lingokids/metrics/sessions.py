@@ -1,13 +1,9 @@
-"""How long an activity counts, and where a session begins.
+"""Sessionization of events, and the cap on their duration.
 
-Here: the two rules, as columns of the events. Elsewhere: what is added up of them
-(``definitions``), how long and how far apart (the parameters ``duration_cap_seconds`` and
-``session_gap_minutes``).
-
-A session is a run of activities of one user (not child) on one UTC day, each opened no more than
-the gap after the one before was left. It is counted where it begins, so sessions are additive:
-over days, and over slices by that of the activity that began them. It ends at midnight, UTC, so
-that a late event concerns its own day alone.
+A session is a sequence of activities of one user (not child) on one UTC day, each opened no more
+than ``session_gap_minutes`` after the previous one was left. It counts for the day and slice of its
+first activity, so sessions are additive. It ends at midnight UTC, so that a late event concerns
+only its own day.
 """
 
 from __future__ import annotations
@@ -22,19 +18,15 @@ from lingokids import schema
 def with_sessions(
     events: ir.Table, duration_cap_seconds: int, session_gap_minutes: int
 ) -> ir.Table:
-    """Say of each event how long it counts, and whether it begins a session.
+    """Add ``capped_seconds`` and ``begins_session`` to events.
 
-    Grain: as ``events``.
+    Events at the same instant are ordered by event_id.
 
     Args:
-        events: One row per event, whole days of a user.
-        duration_cap_seconds: An activity counts for so long at most, and was opened no longer
-            ago: one that was left in the background for hours begins a session.
+        events: One row per event, with whole days of each user.
+        duration_cap_seconds: The longest duration that counts. It also bounds when an activity was
+            opened: one left in the background for hours begins a session.
         session_gap_minutes: A longer pause ends a session.
-
-    Returns:
-        The events with ``capped_seconds`` and ``begins_session``. Events of one instant follow
-        each other by event_id.
     """
     capped = ibis.least(events.duration_seconds.fill_null(0), duration_cap_seconds)
     left_before = events.occurred_at.lag().over(

@@ -1,8 +1,4 @@
-"""What metrics are about: the gold table that answers them, and what one counts there.
-
-Here: for each subject its table, its rows, the day that places a row in a period, and the
-dimensions it may be split by. Elsewhere: the metrics (``definitions``).
-"""
+"""The subjects of metrics: each one's gold table, rows, day and dimensions."""
 
 from __future__ import annotations
 
@@ -24,14 +20,14 @@ NO_COLLECTION = "none"
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing that metrics are about.
+    """What a metric is about.
 
     Attributes:
-        table_name: The gold table that answers.
-        counts: What one counts, in a sentence.
-        day: Which day places a row in a period and in a span.
-        dimensions: The columns that it may be split and filtered by.
-        rows: The rows that count, made of the table: ``user_id``, the dimensions, ``date``.
+        table_name: The gold table it is computed from.
+        counts: What is counted, in a sentence.
+        day: Which day assigns a row to a period.
+        dimensions: The columns to group and filter by.
+        rows: From the table to the rows to count: ``user_id``, the dimensions, ``date``.
     """
 
     name: str
@@ -43,12 +39,12 @@ class Subject:
 
 
 def first_day_of_week(day: ir.DateValue) -> ir.DateValue:
-    """The Monday of the ISO week that a day lies in."""
+    """The Monday of a day's ISO week."""
     return day.cast("timestamp").truncate("W").date()
 
 
 def weeks_between(day: ir.DateValue, later: ir.DateValue) -> ir.IntegerValue:
-    """How many ISO weeks later a day lies: 0 within the same week."""
+    """The number of ISO weeks from a day to a later one: 0 within a week."""
 
     def week(of: ir.DateValue) -> ir.IntegerValue:
         return (of.epoch_days() + 3) // 7  # day 4 of the epoch was a Monday
@@ -71,10 +67,10 @@ def _subscribed(user_journeys: ir.Table) -> ir.Table:
 
 
 def _observed_weeks(user_journeys: ir.Table) -> ir.Table:
-    """One row per registered user and week after his registration that was observed whole.
+    """One row per registered user and full week since their registration.
 
-    Observed are the days from the first to the last activity of anyone. A week that began before
-    or is not over yet would count as one of absence.
+    A week is full if it lies between the first and the last day with any activity. A partial week
+    would understate retention.
     """
     observed = user_journeys.aggregate(
         first_day=_.first_active_date.min(), last_day=_.last_active_date.max()
@@ -93,7 +89,7 @@ _PEOPLE = ("country_code", "main_os_name")
 ACTIVITY = Subject(
     name="activity",
     table_name=schema.USER_ACTIVITY_DAILY.table_name,
-    counts="Activities that users left (`activity_exit`), each event once, by its last delivery.",
+    counts="Activities that users left (`activity_exit`), each event once (last delivery).",
     day="UTC day of the event",
     dimensions=(
         *("country_code", "os_name", "os_version", "app_version"),
@@ -106,8 +102,8 @@ ACTIVITY = Subject(
 REGISTRATION = Subject(
     name="registration",
     table_name=schema.USER_JOURNEYS.table_name,
-    counts="Registered users, and how far they came since, by their last record.",
-    day="UTC day of the registration",
+    counts="Registered users and how far they have come since, by their latest record.",
+    day="UTC day of registration",
     dimensions=_PEOPLE,
     rows=_registered,
 )
@@ -115,9 +111,9 @@ REGISTRATION = Subject(
 RETENTION = Subject(
     name="retention",
     table_name=schema.USER_JOURNEYS.table_name,
-    counts="Registered users in each ISO week after that of their registration which was observed "
-    "whole: from the first day with activity to the last.",
-    day="UTC day of the registration: `--grain week` makes a row of each cohort",
+    counts="Registered users in each full ISO week since their registration; full: between the "
+    "first and the last day with any activity.",
+    day="UTC day of registration: `--grain week` gives weekly cohorts",
     dimensions=("weeks_after_registration", *_PEOPLE),
     rows=_observed_weeks,
 )
@@ -126,8 +122,8 @@ SUBSCRIPTION = Subject(
     name="subscription",
     table_name=schema.USER_JOURNEYS.table_name,
     counts="Subscribers, and the activities they completed in the `subscription_impact.days` "
-    "before and after the day on which the subscription began, that day in neither.",
-    day="UTC day on which the subscription began",
+    "before and after the day of subscription, that day excluded.",
+    day="UTC day of subscription",
     dimensions=_PEOPLE,
     rows=_subscribed,
 )

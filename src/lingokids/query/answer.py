@@ -1,11 +1,8 @@
-"""The query that answers a question, in Ibis, over one gold table.
+"""The query behind an answer: group, aggregate, hide small groups, sort and limit.
 
-Here: grouping, counting and choosing rows. Elsewhere: what may be asked (``question``), what a
-metric is (``definitions``), which groups are not shown (``small_groups``).
-
-Every answer comes from a gold table that has the users, so that head counts and small groups are
-exact for any combination of dimensions and any period: ``user_activity_daily``, which alone has
-the activity beside all slices, or ``user_journeys``. The question's metrics say which.
+Every answer is computed from a gold table with one row per user, so that user counts and small
+groups are exact for any combination of dimensions and any period: ``user_activity_daily``, which
+alone has the activity beside all dimensions, or ``user_journeys``.
 """
 
 from __future__ import annotations
@@ -32,135 +29,129 @@ if TYPE_CHECKING:
 
 
 def answer(table: ir.Table, question: Question, *, smallest_group: int) -> ir.Table:
-    """Answer a question: only groups that may be shown, in order.
+    """Answer a question: the groups that may be shown, sorted.
 
-    Grain: one row per period and combination of the dimensions asked for.
+    Grain: one row per period and combination of the dimensions in ``by``.
 
     Args:
         table: The gold table that ``question.subject.table_name`` names.
         question: What is asked.
-        smallest_group: The parameter: groups of fewer users are not shown.
+        smallest_group: Groups of fewer users are hidden.
 
     Returns:
-        The period (named as its grain, by its first day), the dimensions, the metrics.
+        The period (a column named after the grain, with its first day), dimensions, metrics.
     """
     return choose_rows(compute_groups(table, question, smallest_group), question)
 
 
 def compute_groups(table: ir.Table, question: Question, smallest_group: int) -> ir.Table:
-    """Work out every group that the question names, hidden ones too.
+    """Compute every group of the answer, hidden ones included.
 
-    Grain: one row per period and combination of the dimensions asked for.
+    Grain: one row per period and combination of the dimensions in ``by``.
 
     Returns:
         The period, the dimensions, the metrics (NULL where hidden), ``is_hidden``.
     """
-    return judge(cells_of(table, question), table, question, smallest_group)
+    return mark_hidden(cells_of(table, question), table, question, smallest_group)
 
 
 def cells_of(table: ir.Table, question: Question) -> ir.Table:
-    """The finest groups that decide what is hidden, none of them judged.
+    """Aggregate the finest groups that decide what is hidden.
 
-    A dimension that is filtered is worked out for all its values, so that a group is hidden in
-    ``where`` if and only if it is hidden in ``by``.
+    A filtered dimension keeps all its values, so that ``where`` hides exactly what ``by`` hides.
 
-    Grain: one row per period and combination of the dimensions asked for or filtered.
+    Grain: one row per period and combination of the dimensions in ``by`` or ``where``.
     """
     parts = parts_of(question.metrics)
     keys = (*question.period, *question.by, *_filtered(question))
-    return measure(_rows_that_count(table, question, parts), keys, parts)
+    return measure(_rows_in_span(table, question, parts), keys, parts)
 
 
-def judge(cells: ir.Table, table: ir.Table, question: Question, smallest_group: int) -> ir.Table:
-    """Say which of the groups that the question names are hidden.
+def mark_hidden(
+    cells: ir.Table, table: ir.Table, question: Question, smallest_group: int
+) -> ir.Table:
+    """Apply the suppression of small groups to the groups of the answer.
 
-    Several values together are hidden where those of them that are hidden alone could be worked
-    out.
-
-    Grain: one row per period and combination of the dimensions asked for.
+    A filter on several values adds them up: their sum is hidden where it would reveal one of them
+    that is hidden on its own.
 
     Args:
         cells: ``cells_of`` the table.
-        table: The gold table: several values together are added up from it.
+        table: The gold table: filters on several values are aggregated from it.
         question: What is asked.
-        smallest_group: Groups of fewer users are not shown.
+        smallest_group: Groups of fewer users are hidden.
 
     Returns:
         As ``compute_groups``.
     """
     keys = (*question.period, *question.by)
     filtered, user_counts = _filtered(question), user_counts_of(question)
-    judged = hide_small_groups(
+    marked = hide_small_groups(
         cells, naming(*keys, *filtered), smallest_group, user_counts=user_counts
     )
-    judged = _named(judged, question)
+    marked = _matching(marked, question)
     if any(len(question.where[name]) > 1 for name in filtered):
         parts = parts_of(question.metrics)
-        rows = _named(_rows_that_count(table, question, parts), question)
-        together = measure(rows, keys, parts)
-        judged = _judge_together(together, judged, keys, user_counts, smallest_group)
-    return judged.select(
+        rows = _matching(_rows_in_span(table, question, parts), question)
+        combined = measure(rows, keys, parts)
+        marked = _mark_combined(combined, marked, keys, user_counts, smallest_group)
+    return marked.select(
         *keys,
-        **{name: ibis.cases((~judged.is_hidden, judged[name])) for name in question.metrics},
-        is_hidden=judged.is_hidden,
+        **{name: ibis.cases((~marked.is_hidden, marked[name])) for name in question.metrics},
+        is_hidden=marked.is_hidden,
     )
 
 
 def _filtered(question: Question) -> tuple[str, ...]:
-    """The dimensions that are filtered without being asked for."""
+    """The dimensions in ``where`` that are not in ``by``."""
     return tuple(name for name in question.where if name not in question.by)
 
 
 def user_counts_of(question: Question) -> tuple[str, ...]:
-    """The columns of ``cells_of`` that count some of a group's users."""
+    """The columns of ``cells_of`` that count a subset of a group's users."""
     parts = parts_of(question.metrics)
     return tuple(name for name, part in parts.items() if isinstance(part, UserCount))
 
 
 def naming(*keys: str) -> tuple[str, ...]:
-    """The keys that tell one group from another: an activity's title only repeats its id.
+    """The keys that identify a group: an activity's title only repeats its id.
 
-    As a dimension of its own it would make each activity a line of one, which hides no other.
+    As a further dimension it would split each activity into one part, which protects nothing.
     """
     return tuple(key for key in keys if key != "activity_name" or "activity_id" not in keys)
 
 
-def _named(rows: ir.Table, question: Question) -> ir.Table:
-    """The rows with the values that the question names."""
+def _matching(rows: ir.Table, question: Question) -> ir.Table:
+    """Apply ``where``."""
     for name, values in question.where.items():
         rows = rows.filter(_[name].cast("string").isin(values))
     return rows
 
 
-def _judge_together(
-    groups: ir.Table,
-    judged: ir.Table,
+def _mark_combined(
+    combined: ir.Table,
+    marked: ir.Table,
     keys: tuple[str, ...],
     user_counts: tuple[str, ...],
     smallest_group: int,
 ) -> ir.Table:
-    """Hide the groups of several values that would give away one of them, or are small."""
-    betrayed = needs_secondary_suppression(
-        judged.is_hidden.cast("int64").sum(),
-        ibis.ifelse(judged.is_hidden, judged.users, 0).max(),
+    """Hide sums over several values that are small, or would reveal one of the values."""
+    reveals = needs_secondary_suppression(
+        marked.is_hidden.cast("int64").sum(),
+        ibis.ifelse(marked.is_hidden, marked.users, 0).max(),
         smallest_group,
     )
     for name in user_counts:
-        hidden = ibis.ifelse(judged.is_hidden, judged[name], 0).sum()
-        betrayed = betrayed | is_small(hidden, smallest_group)
-    parts = (judged.group_by(keys) if keys else judged).aggregate(
-        needs_secondary_suppression=betrayed
-    )
-    both = groups.inner_join(parts, keys) if keys else groups.cross_join(parts)
+        hidden = ibis.ifelse(marked.is_hidden, marked[name], 0).sum()
+        reveals = reveals | is_small(hidden, smallest_group)
+    parts = (marked.group_by(keys) if keys else marked).aggregate(reveals=reveals)
+    both = combined.inner_join(parts, keys) if keys else combined.cross_join(parts)
     too_few = are_too_few(both, ("users", *user_counts), smallest_group)
-    return both.mutate(is_hidden=both.needs_secondary_suppression | too_few)
+    return both.mutate(is_hidden=both.reveals | too_few)
 
 
 def choose_rows(groups: ir.Table, question: Question) -> ir.Table:
-    """Keep the rows that are shown, the greatest first if ``top`` is asked for.
-
-    Grain: as ``groups``, less those that are hidden or not among the top.
-    """
+    """Drop hidden groups, sort, and keep the ``top`` ones of each period and ``per``."""
     shown = groups.filter(~_.is_hidden).drop("is_hidden")
     names = (*question.period, *question.by)
     if question.top is None:
@@ -168,13 +159,13 @@ def choose_rows(groups: ir.Table, question: Question) -> ir.Table:
     within = (*question.period, *question.per)
     others = [name for name in names if name not in within]
     greatest_first = [ibis.desc(question.metrics[0]), *others]
-    placed = shown.mutate(place=ibis.row_number().over(group_by=within, order_by=greatest_first))
-    chosen = placed.filter(_.place < question.top).drop("place")
+    ranked = shown.mutate(rank=ibis.row_number().over(group_by=within, order_by=greatest_first))
+    chosen = ranked.filter(_["rank"] < question.top).drop("rank")
     return chosen.order_by([*within, *greatest_first])
 
 
-def _rows_that_count(table: ir.Table, question: Question, parts: dict[str, Metric]) -> ir.Table:
-    """The rows of the subject in the span, with their period and what else the metrics need."""
+def _rows_in_span(table: ir.Table, question: Question, parts: dict[str, Metric]) -> ir.Table:
+    """The subject's rows from ``since`` to ``until``, with the columns that the metrics need."""
     rows = question.subject.rows(table)
     needed = {metric.needs for metric in parts.values() if isinstance(metric, Count)}
     if "is_new" in needed:
@@ -194,7 +185,7 @@ def _rows_that_count(table: ir.Table, question: Question, parts: dict[str, Metri
 
 
 def _is_new(rows: ir.Table, question: Question) -> ir.BooleanValue:
-    """Whether the user's first day of all lies in the period, as far as the span has it."""
+    """Whether the user's first day with activity lies in the period and the span."""
     is_new = ibis.literal(True)
     for name in question.period:
         is_new = is_new & (rows.first_date >= rows[name])
@@ -204,7 +195,7 @@ def _is_new(rows: ir.Table, question: Question) -> ir.BooleanValue:
 
 
 def _with_days_of_period(rows: ir.Table, question: Question) -> ir.Table:
-    """How many different days of the period there are, whoever was active on them."""
+    """Add the number of days of the period with activity of anyone."""
     days = rows.group_by(question.period) if question.period else rows
     counted = days.aggregate(days_of_period=_["date"].nunique())
     return (
@@ -213,17 +204,17 @@ def _with_days_of_period(rows: ir.Table, question: Question) -> ir.Table:
 
 
 def measure(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> ir.Table:
-    """Add up what the metrics are made of, count the users, and take the rates last.
+    """Aggregate the metrics and count the users of each group; compute rates last.
 
-    Grain: one row per combination of ``keys`` that a user stands behind.
+    Grain: one row per combination of ``keys`` with at least one user.
 
     Args:
         rows: Rows of the metrics' subject, with the columns of ``keys``.
-        keys: What a group is; none: all in one.
-        parts: The metrics and what they are made of: see ``definitions.parts_of``.
+        keys: Columns to group by; none: one group of all rows.
+        parts: The metrics and their components: see ``definitions.parts_of``.
 
     Returns:
-        The keys, the metrics, and ``users``, those of the group.
+        The keys, the metrics, and ``users``.
     """
     return add_rates(add_up(rows, keys, parts), parts)
 
@@ -239,7 +230,7 @@ def add_up(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> i
 
 
 def add_rates(groups: ir.Table, parts: dict[str, Metric]) -> ir.Table:
-    """The groups with those of ``parts`` that are rates of others."""
+    """Add the rates among ``parts`` to groups that have their components."""
     for metric in parts.values():
         if isinstance(metric, Rate):
             groups = groups.mutate(**{metric.name: metric.of_parts})

@@ -1,10 +1,6 @@
-"""A question from the command line: asked of the published copy, answered in print.
+"""``kedro metrics``: query the published copy, print the answer as a table, CSV or JSON.
 
-Here: where the copy and the parameter are found, and the answer as a table, CSV or JSON.
-Elsewhere: what may be asked and how it is worked out (``metrics``), the command's options
-(``cli``), how the copy is made (``storage.published_copy``).
-
-The copy is a file of its own, so a question neither waits for a run nor makes one wait.
+The copy is a file of its own, so a query neither waits for a run nor makes one wait.
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ from ibis import _
 
 from lingokids.errors import LingokidsError, did_you_mean
 from lingokids.query import Question
-from lingokids.query.answer import cells_of, choose_rows, judge, user_counts_of
+from lingokids.query.answer import cells_of, choose_rows, mark_hidden, user_counts_of
 from lingokids.query.question import parse_where
 from lingokids.query.small_groups import SHOW_ALL, has_small
 from lingokids.schema.parameters import parse_day, parse_smallest_group
@@ -38,13 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a question.
-
-    Attributes:
-        rows: The groups that may be shown.
-        hidden: How many groups are not shown.
-        notes: What a reader should know beside the rows.
-    """
+    """The groups that may be shown, the number of hidden ones, and notes for the reader."""
 
     rows: pa.Table
     hidden: int
@@ -75,10 +65,10 @@ def find_copy(project_path: Path, env: str | None) -> tuple[Path, int]:
 
 
 def parse_question(asked: dict[str, Any]) -> Question:
-    """Read the options of the command.
+    """Parse the options of the command.
 
     Raises:
-        LingokidsError: A name or a value is wrong.
+        LingokidsError: A name or a value is invalid.
     """
     return Question(
         metrics=_names("metric", asked["metric"]),
@@ -93,34 +83,36 @@ def parse_question(asked: dict[str, Any]) -> Question:
 
 
 def _names(option: str, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Names given one by one, or several with commas between."""
+    """Names given one by one, or separated by commas."""
     for part in given:
         if not all(name.strip() for name in part.split(",")):
             raise LingokidsError(
-                f"{option} is {part!r}: a name is missing; write one, or several with commas "
-                "between."
+                f"{option} is {part!r}: a name is missing; write one, or several separated by "
+                "commas."
             )
     return tuple(name.strip() for part in given for name in part.split(","))
 
 
 def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
-    """Ask the published copy.
+    """Answer a question from the published copy.
 
     Raises:
         LingokidsError: There is no copy, or it cannot be read.
     """
     table = _open(copy, question.subject.table_name)
     cells = cells_of(table, question).cache()
-    # judging takes longer than counting, and where no cell is small it hides nothing
+    # suppression takes longer than the count, and where no cell is small it hides nothing
     is_any_small = has_small(cells, smallest_group, user_counts_of(question)).to_pyarrow().as_py()
-    groups = judge(cells, table, question, smallest_group if is_any_small else SHOW_ALL).cache()
+    groups = mark_hidden(
+        cells, table, question, smallest_group if is_any_small else SHOW_ALL
+    ).cache()
     rows = choose_rows(groups, question).to_pyarrow()
     hidden = int(groups.is_hidden.sum().fill_null(0).to_pyarrow().as_py())
     notes = []
     if hidden:
         notes.append(
-            f"Not shown, of {groups.count().to_pyarrow().as_py():,} groups: {hidden:,} with fewer "
-            f"than {smallest_group} users, or that would give such a one away."
+            f"Hidden: {hidden:,} of {groups.count().to_pyarrow().as_py():,} groups, with fewer "
+            f"than {smallest_group} users or needed to protect such a group."
             + (" A greater one may be among them." if question.top is not None else "")
         )
     elif not rows.num_rows:
@@ -136,7 +128,7 @@ def _open(copy: Path, name: str) -> ir.Table:
 
 
 def _why_nothing(table: ir.Table, question: Question, smallest_group: int) -> str:
-    """Say which condition no group of a size to be shown meets, and what is nearest to it."""
+    """Say which condition matches no group that may be shown, and suggest the nearest value."""
     rows = question.subject.rows(table)
     for name, values in question.where.items():
         values_there = rows.group_by(value=rows[name].cast("string"))
@@ -145,15 +137,15 @@ def _why_nothing(table: ir.Table, question: Question, smallest_group: int) -> st
         for value in values:
             if value not in known:
                 hint = did_you_mean(value, sorted(known))
-                return f"Nothing to show: {name}={value} does not occur, or too seldom.{hint}"
-    return "Nothing to show: no one meets all of these conditions in these days, or too few."
+                return f"Nothing to show: no, or too few, users with {name}={value}.{hint}"
+    return "Nothing to show: no, or too few, users match these conditions on these days."
 
 
 # --- print ----------------------------------------------------------------------------------
 
 
 def as_table(answer: Answer) -> str:
-    """Aligned columns, numbers rounded for the eye, and the notes below."""
+    """Aligned columns with rounded numbers, then the notes."""
     from tabulate import tabulate
 
     rows = [[_readable(value) for value in row.values()] for row in answer.rows.to_pylist()]
@@ -168,7 +160,7 @@ def as_table(answer: Answer) -> str:
 
 
 def as_csv(answer: Answer) -> str:
-    """One header line and the exact values."""
+    """A header and the exact values."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(answer.rows.column_names)
@@ -177,7 +169,7 @@ def as_csv(answer: Answer) -> str:
 
 
 def as_json(answer: Answer) -> str:
-    """The rows, and how many groups are not among them."""
+    """The rows, and the number of hidden groups."""
     return json.dumps(
         {"rows": answer.rows.to_pylist(), "groups_not_shown": answer.hidden},
         default=lambda value: float(value) if isinstance(value, Decimal) else str(value),
@@ -187,20 +179,6 @@ def as_json(answer: Answer) -> str:
 
 
 FORMATS: dict[str, Callable[[Answer], str]] = {"table": as_table, "csv": as_csv, "json": as_json}
-
-
-def parse_format(name: str) -> Callable[[Answer], str]:
-    """Find the way to print an answer.
-
-    Raises:
-        LingokidsError: There is none of that name.
-    """
-    if name not in FORMATS:
-        raise LingokidsError(
-            f"There is no format {name}.{did_you_mean(name, FORMATS)} There are: "
-            f"{', '.join(FORMATS)}."
-        )
-    return FORMATS[name]
 
 
 def _readable(value: Any) -> str:

@@ -1,8 +1,4 @@
-"""A question about metrics: what is asked, and the sentence that refuses a wrong name.
-
-Here: names, days and numbers of a question and their checks. Elsewhere: what the names mean
-(``definitions``), how the question is answered (``answer``).
-"""
+"""A question about metrics, validated when it is made."""
 
 from __future__ import annotations
 
@@ -21,20 +17,20 @@ WITH_COMMAS = ("activity_name",)
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked about the metrics.
+    """Metrics, and how to group, filter and limit them.
 
     Attributes:
-        metrics: Names of ``METRICS``, of one subject, in the order of the answer's columns.
-        by: Dimensions of the subject: one row for each combination of their values.
-        grain: A name of ``GRAINS``: one row for each period; None: the whole span in one.
-        where: For a dimension, the values that count: any of them.
-        since: First day that counts; None: the first there is.
-        until: The day after the last that counts; None: the last there is.
-        top: Only the so many rows with the greatest first metric, of each period.
-        per: Dimensions out of ``by``: ``top`` counts within each of their values.
+        metrics: Names of ``METRICS``, all of one subject, in the order of the answer's columns.
+        by: Dimensions of the subject to group by.
+        grain: A name of ``GRAINS``: one row per period; None: the whole span in one row.
+        where: By dimension, the values to keep.
+        since: First day; None: no limit.
+        until: The day after the last; None: no limit.
+        top: Keep this many rows per period, those with the greatest first metric.
+        per: Dimensions of ``by`` within whose values ``top`` applies.
 
     Raises:
-        LingokidsError: A name is not defined, or a value is not of its kind.
+        LingokidsError: A name is unknown, or a value invalid.
     """
 
     metrics: tuple[str, ...]
@@ -55,7 +51,7 @@ class Question:
         where = {name: tuple(dict.fromkeys(values)) for name, values in self.where.items()}
         object.__setattr__(self, "where", where)
         if not self.metrics:
-            raise LingokidsError(f"No metric is asked for: name one of {', '.join(METRICS)}.")
+            raise LingokidsError(f"No metric is given: name one of {', '.join(METRICS)}.")
         _refuse_unknown("metric", self.metrics, METRICS)
         _refuse_two_subjects(self.metrics)
         _refuse_dimensions_of_others(self.metrics[0], (*self.by, *self.where))
@@ -73,7 +69,7 @@ class Question:
         for name in self.per:
             if name not in self.by:
                 raise LingokidsError(
-                    f"per is {name}, which the answer is not split by: add it to by"
+                    f"per is {name}, which is not in by: add it to by"
                     + (f" ({', '.join(self.by)})." if self.by else ".")
                 )
         if self.per and self.top is None:
@@ -86,17 +82,17 @@ class Question:
 
     @property
     def period(self) -> tuple[str, ...]:
-        """The column that names the period, if any: it is called as the grain."""
+        """The period's column, named after the grain, if there is one."""
         return (self.grain,) if self.grain else ()
 
 
 def parse_where(conditions: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Read conditions written ``dimension=value``; one named twice may have either value.
+    """Parse conditions ``dimension=value``; a dimension given twice may have either value.
 
-    A comma is refused where a list is what is meant: none but titles have one.
+    A comma is refused, because it is meant as a list: only titles contain one.
 
     Raises:
-        LingokidsError: One is written otherwise.
+        LingokidsError: A condition has another form.
     """
     where: dict[str, tuple[str, ...]] = {}
     for condition in conditions:
@@ -124,7 +120,7 @@ def _refuse_unknown(kind: str, names: Iterable[str], known: Collection[str]) -> 
 
 
 def _refuse_dimensions_of_others(metric: str, names: Iterable[str]) -> None:
-    """A name that is right for metrics about something else: say for which."""
+    """Refuse a dimension of another subject, and say of which."""
     subject = METRICS[metric].subject
     for name in names:
         having = [other.name for other in SUBJECTS if name in other.dimensions]
@@ -154,4 +150,4 @@ def _refuse_text(name: str, given: object) -> None:
 def _refuse_twice(names: tuple[str, ...]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise LingokidsError(f"{name} is asked for twice: leave one out.")
+            raise LingokidsError(f"{name} is given twice: leave one out.")

@@ -1,19 +1,15 @@
-"""Answers that a reader holds side by side, such as those behind a page with filters.
+"""Suppression across answers shown side by side, such as those behind a page with filters.
 
-Here: groups of many answers worked out at once, and which of them must go so that none that is
-hidden can be worked out by setting two answers against each other. Elsewhere: which groups of one
-answer are hidden (``small_groups``), what a metric is (``definitions``).
+Each answer protects its own totals, but a second one may reveal what it hides: a hidden week is the
+sum of its days in another answer. So each group is compared with its *breakdowns*, the parts that
+another answer splits it into, until
 
-One answer hides enough for its own totals. A second one may still tell: a week that one answer
-hides is the sum of its days in another. So each group is looked at with its *parts*, the groups
-that another answer splits it into, until
+* no shown group reveals a hidden part (the rule of a single answer),
+* every hidden group has a hidden part in each breakdown,
+* a breakdown of a single part is hidden if and only if its group is.
 
-* a group that is shown has no part that its other parts would give away (the rule of one answer),
-* a group that is hidden has a hidden part, or its parts would add up to it,
-* a group that has one part only is hidden if and only if that part is.
-
-So one subtraction tells nothing. What longer sums of many answers may tell is not looked at; the
-README of the reporting pipeline says how much that is on the sample.
+So no subtraction of two answers reveals a hidden group. Longer sums over many answers are not
+checked; the README of the reporting pipeline says how much they reveal on the sample.
 """
 
 from __future__ import annotations
@@ -38,10 +34,10 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-#: How many names a group may have: a period and two dimensions.
+#: Longest split: a period and two dimensions.
 MOST_NAMES = 3
 
-#: The metrics shown side by side: those that rows of ``USER_ACTIVITY_DAILY`` give as they are.
+#: The metrics of these answers: those that need no further column on ``USER_ACTIVITY_DAILY``.
 SHOWN = tuple(
     name
     for name, metric in METRICS.items()
@@ -54,37 +50,37 @@ _NAMES = tuple(f"name_{place}" for place in range(1, MOST_NAMES + 1))
 _VALUES = tuple(f"value_{place}" for place in range(1, MOST_NAMES + 1))
 _COLUMNS = tuple(column for pair in zip(_NAMES, _VALUES, strict=True) for column in pair)
 
-#: The periods that a period is part of: a week is not part of a month.
+#: Periods that are part of a longer one: a week is not part of a month.
 _PERIOD_ABOVE = {"day": "week"}
 
 
 def measure_side_by_side(
     user_activity_daily: ir.Table, splits: Iterable[tuple[str, ...]], smallest_group: int
 ) -> ir.Table:
-    """Work out every group of every split, and which are hidden in the answer to it alone.
+    """Compute every group of every split, and which ones its own answer hides.
 
     Grain: one row per split and combination of its values.
 
     Args:
         user_activity_daily: ``USER_ACTIVITY_DAILY``.
-        splits: Names of dimensions and at most one time grain, for each answer.
-        smallest_group: The parameter: groups of fewer users are not shown.
+        splits: For each answer its dimensions, and at most one time grain.
+        smallest_group: Groups of fewer users are hidden.
 
     Returns:
-        ``name_1``, ``value_1`` … by name, NULL beyond the names of the split; ``SHOWN``;
-        ``is_hidden``. What is hidden has its numbers all the same: never write them anywhere.
+        ``name_1``, ``value_1`` … sorted by name, NULL beyond the length of the split; ``SHOWN``;
+        ``is_hidden``. Hidden groups still have their numbers: never write them anywhere.
     """
     by_length: dict[int, list[ir.Table]] = defaultdict(list)
     for split in splits:
         by_length[len(split)].append(_groups_of(user_activity_daily, tuple(sorted(split))))
-    judged = [
-        # rates and judgement once for all answers of as many names: the query is far shorter
+    marked = [
+        # rates and suppression once for all splits of one length: the query is far shorter
         hide_small_groups(
             add_rates(ibis.union(*groups), _PARTS), _VALUES[:length], smallest_group, within=_NAMES
         )
         for length, groups in by_length.items()
     ]
-    return ibis.union(*judged).select(*_COLUMNS, *SHOWN, "is_hidden")
+    return ibis.union(*marked).select(*_COLUMNS, *SHOWN, "is_hidden")
 
 
 def _groups_of(user_activity_daily: ir.Table, split: tuple[str, ...]) -> ir.Table:
@@ -114,32 +110,32 @@ def _groups_of(user_activity_daily: ir.Table, split: tuple[str, ...]) -> ir.Tabl
 
 @dataclass(eq=False)
 class _Group:
-    """One group of one answer, and the lines it stands in."""
+    """One group of one answer, and the breakdowns it is part of."""
 
     key: tuple[tuple[str, str], ...]
     users: int
     is_hidden: bool
-    lines: list[_Line] = field(default_factory=list)
+    breakdowns: list[_Breakdown] = field(default_factory=list)
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.key)
 
     @property
-    def place(self) -> tuple[int, tuple[tuple[str, str], ...]]:
-        """The smallest comes first; between equals the name decides."""
+    def rank(self) -> tuple[int, tuple[tuple[str, str], ...]]:
+        """The smallest first, then by name."""
         return self.users, self.key
 
 
 @dataclass(eq=False)
-class _Line:
+class _Breakdown:
     """A group, and the parts that another answer splits it into."""
 
     whole: _Group
     parts: list[_Group] = field(default_factory=list)
 
     def next_to_hide(self, smallest_group: int) -> _Group | None:
-        """The group that must go so that this line gives nothing away, if one must."""
+        """The next group to hide so that the breakdown reveals nothing, if any."""
         hidden = [part for part in self.parts if part.is_hidden]
         shown = [part for part in self.parts if not part.is_hidden]
         if len(self.parts) == 1:
@@ -150,20 +146,20 @@ class _Line:
         if not shown:
             return None
         if self.whole.is_hidden:
-            tells = not hidden
+            reveals = not hidden
         else:
             most_users = max((part.users for part in hidden), default=0)
-            tells = needs_secondary_suppression(len(hidden), most_users, smallest_group)
-        return min(shown, key=lambda part: part.place) if tells else None
+            reveals = needs_secondary_suppression(len(hidden), most_users, smallest_group)
+        return min(shown, key=lambda part: part.rank) if reveals else None
 
 
 class Suppression(NamedTuple):
-    """The groups that may be shown side by side, and how many may not.
+    """The groups that may be shown side by side, and the number of hidden ones.
 
     Attributes:
         shown: The rows of ``measure_side_by_side`` that may be shown, without ``is_hidden``.
-        hidden: One row per split and value that it may be filtered by (``filter_name``,
-            ``filter_value``; NULL: unfiltered): how many ``groups`` are hidden there.
+        hidden: The number of hidden ``groups`` per split and filter (``filter_name``,
+            ``filter_value``; NULL: unfiltered).
     """
 
     shown: pa.Table
@@ -171,24 +167,23 @@ class Suppression(NamedTuple):
 
 
 def hide_side_by_side(groups: pa.Table, smallest_group: int) -> Suppression:
-    """Leave out the groups that are hidden, and those that would give one away.
+    """Drop the hidden groups, and those that would reveal one.
 
-    It goes on until nothing more must go, which no query of a fixed length can do: hence rows.
+    Repeats until nothing more must be hidden, which no query of a fixed length can do: hence rows.
 
     Args:
-        groups: ``measure_side_by_side``, worked out.
-        smallest_group: The parameter: groups of fewer users are not shown.
+        groups: ``measure_side_by_side``, executed.
+        smallest_group: Groups of fewer users are hidden.
     """
-    # by name first: which group goes depends on which is looked at first, and an engine of several
-    # threads gives them in any order
+    # sorted, because the outcome depends on the order, and several threads return them in any order
     groups = groups.sort_by([(name, "ascending") for name in _COLUMNS])
-    found = [_group(row) for row in groups.select([*_COLUMNS, *_JUDGED]).to_pylist()]
-    _settle(_lines(found), smallest_group)
+    found = [_group(row) for row in groups.select([*_COLUMNS, *_NEEDED]).to_pylist()]
+    _hide_until_stable(_breakdowns(found), smallest_group)
     shown = groups.filter([not group.is_hidden for group in found]).drop_columns("is_hidden")
     return Suppression(shown, _count_hidden(found))
 
 
-_JUDGED = ("active_users", "is_hidden")
+_NEEDED = ("active_users", "is_hidden")
 
 
 def _group(row: dict[str, Any]) -> _Group:
@@ -197,23 +192,23 @@ def _group(row: dict[str, Any]) -> _Group:
     return _Group(key, row["active_users"], row["is_hidden"])
 
 
-def _lines(groups: list[_Group]) -> list[_Line]:
+def _breakdowns(groups: list[_Group]) -> list[_Breakdown]:
     """Every group with each way that another answer splits it."""
     known = {group.key: group for group in groups}
-    lines: dict[tuple[Any, ...], _Line] = {}
+    breakdowns: dict[tuple[Any, ...], _Breakdown] = {}
     for group in groups:
         for above in _above(group.key):
             if (whole := known.get(above)) is not None:
-                line = lines.setdefault((above, group.names), _Line(whole))
-                line.parts.append(group)
-    for line in lines.values():
-        for group in (line.whole, *line.parts):
-            group.lines.append(line)
-    return list(lines.values())
+                breakdown = breakdowns.setdefault((above, group.names), _Breakdown(whole))
+                breakdown.parts.append(group)
+    for breakdown in breakdowns.values():
+        for group in (breakdown.whole, *breakdown.parts):
+            group.breakdowns.append(breakdown)
+    return list(breakdowns.values())
 
 
 def _above(key: tuple[tuple[str, str], ...]) -> Iterator[tuple[tuple[str, str], ...]]:
-    """The groups that a group is a part of: without a name, or of the period above."""
+    """The groups that a group is part of: one dimension less, or a longer period."""
     for place, (name, value) in enumerate(key):
         others = (*key[:place], *key[place + 1 :])
         yield others
@@ -223,17 +218,17 @@ def _above(key: tuple[tuple[str, str], ...]) -> Iterator[tuple[tuple[str, str], 
             yield tuple(sorted((*others, (above, str(monday)))))
 
 
-def _settle(lines: list[_Line], smallest_group: int) -> None:
-    waiting = deque(lines)
+def _hide_until_stable(breakdowns: list[_Breakdown], smallest_group: int) -> None:
+    waiting = deque(breakdowns)
     while waiting:
         group = waiting.popleft().next_to_hide(smallest_group)
         if group is not None:
             group.is_hidden = True
-            waiting.extend(group.lines)
+            waiting.extend(group.breakdowns)
 
 
 def _count_hidden(groups: list[_Group]) -> pa.Table:
-    """Count what is hidden, by the values that are themselves shown over the whole span."""
+    """Count hidden groups by the filter values that are shown over the whole span."""
     import pyarrow as pa
 
     offered = {group.key[0] for group in groups if len(group.key) == 1 and not group.is_hidden}
@@ -259,14 +254,11 @@ def _count_hidden(groups: list[_Group]) -> pa.Table:
 
 
 def rows_of(shown: pa.Table, *split: str) -> list[dict[str, Any]]:
-    """The groups of one answer among those that may be shown, in order of their values.
+    """The shown groups of one split, sorted, each with its values and metrics.
 
     Args:
         shown: ``Suppression.shown``.
-        split: The names of the answer, in any order.
-
-    Returns:
-        For each group the values by the names of the split, and the metrics.
+        split: Dimensions and time grain, in any order.
     """
     from pyarrow import compute
 

@@ -47,7 +47,7 @@ def _section(contract: Contract) -> str:
     grain = ", ".join(f"`{name}`" for name in contract.grain)
     about = [f"## {contract.table_name}\n", f"{contract.meaning}\n"]
     about += [f"Grain: {grain}. Owner: {contract.promise.owner}.\n"]
-    columns = _table(
+    columns = markdown_table(
         ("Column", "Type", "Unit", "Meaning"),
         [
             (
@@ -66,7 +66,7 @@ def _section(contract: Contract) -> str:
 
 
 def _rules(contract: Contract, rules: Sequence[Rule]) -> str:
-    return _table(
+    return markdown_table(
         ("Rule", "What must hold", "Severity", "Tolerated", "Checked"),
         [
             (
@@ -86,6 +86,7 @@ def _is_of_every_table(rule: Rule) -> bool:
     return is_enforced or isinstance(rule, SchemaKept | NoOtherColumns)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def markdown_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table, as wide as its text."""
     lines = [head, ("---",) * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
