@@ -65,7 +65,7 @@ def test_a_rule_of_severity_error_rolls_the_run_back_and_leaves_evidence(small, 
     assert broken.value.message.startswith(
         "intermediate_activity_events_enriched: rule subscription_status_accepted "
         "(subscription_status is one of subscribed, trial, free, lapsed, unknown) is broken by "
-        f'1 of 1, such as {{"event_id": "{an_id(3)}"}} (and 2 rules more). Every table is as it '
+        f'1 of 1, such as {{"event_id": "{an_id(3)}"}} (and 2 more). Every table is as it '
     )
     assert small.snapshot() == before
     assert (

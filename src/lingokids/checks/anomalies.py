@@ -1,8 +1,4 @@
-"""Whether a day is far from what the days before it were.
-
-Here: the robust z-score, on a handful of numbers a day. Elsewhere: how the numbers come out of a
-table (``conditions``), which of them are judged (``schema.promises``).
-"""
+"""Outlier detection: compare a day with the days before it by a robust z-score."""
 
 from __future__ import annotations
 
@@ -10,14 +6,14 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from statistics import median
 
-#: What makes the median absolute deviation comparable to a standard deviation.
+#: Scales the median absolute deviation to a standard deviation.
 _TO_STANDARD = 1.4826
-#: A history that hardly varies would make any change look far: a twentieth of its level is near.
+#: Least spread as a share of the median: a history that hardly varies would flag any change.
 _LEAST_SPREAD = 0.05
 
 
 def robust_z(value: float, history: list[float]) -> float:
-    """How many robust standard deviations ``value`` is from the median of ``history``."""
+    """Distance of ``value`` from the median of ``history``, in robust standard deviations."""
     level = median(history)
     spread = _TO_STANDARD * median([abs(past - level) for past in history])
     spread = max(spread, _LEAST_SPREAD * abs(level))
@@ -28,27 +24,26 @@ def robust_z(value: float, history: list[float]) -> float:
 
 def unusual_days(
     values: Mapping[date, float | None],
-    judged: set[date],
+    days: set[date],
     *,
     history_days: int,
     least_days: int,
     most_deviation: float,
 ) -> tuple[int, list[dict[str, object]]]:
-    """Judge days by the days before them.
+    """Find outliers among days.
 
     Args:
-        values: The measure by day, as far as there are rows.
-        judged: The days to judge.
-        history_days: How many days before a day it is compared with.
-        least_days: With fewer of them a day is not judged.
-        most_deviation: A robust z-score beyond it, either way, is unusual.
+        values: The measure by day, where there are rows.
+        days: The days to check.
+        history_days: The number of days before a day to compare it with.
+        least_days: A day with fewer of them in ``values`` is skipped.
+        most_deviation: The largest robust z-score, positive or negative, that is no outlier.
 
     Returns:
-        How many days were judged, and the unusual ones: date, value, usual (the median before
-        it), deviation.
+        The number of checked days, and the outliers: date, value, usual (median), deviation.
     """
     count, unusual = 0, []
-    for day in sorted(judged):
+    for day in sorted(days):
         value = values.get(day)
         before = (values.get(day - timedelta(days=back)) for back in range(1, history_days + 1))
         history = [past for past in before if past is not None]

@@ -1,10 +1,7 @@
-"""A rule as a query: which rows fail it, and how many of all.
+"""A rule as a lazy query: which rows fail it, and how many.
 
-Here: rules of rows, which one pass over a table counts together, and rules of keys and days,
-which have a query each. Every expression is lazy Ibis. Elsewhere: running it (``inspection``).
-
-A condition that is NULL counts as neither true nor false in SQL, so each rule says which it is:
-see ``schema.rules``.
+Rules of rows are counted together, in one pass over a table; rules of keys and days have a query
+each. What NULL means to a rule is in ``schema.rules``.
 """
 
 from __future__ import annotations
@@ -34,21 +31,21 @@ from lingokids.schema import (
     Unique,
 )
 
-#: The rules that one pass over the rows counts.
+#: Rules that are counted in one pass over the rows.
 OF_PASS = (NotNull, InRange, AcceptedValues, Matches, RowCondition, Unique)
-#: The rules that have a query each: relations and sums.
+#: Rules that have a query each: foreign keys and sums.
 OF_QUERY = (ForeignKey, AddsUp, Recounted)
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The rows that rules are checked on.
+    """The rows to check, and what they are compared with.
 
     Attributes:
-        rows: The rows to judge: those the run changed, or all.
+        rows: The rows to check: those that the run changed, or all.
         table: All rows of the table.
-        earlier: The rows that were there before and may have the same keys; None: there are none.
-        units: The days whose rows are judged, where the run says so; None: those of ``rows``.
+        earlier: Older rows that may have the same keys; None: there are none.
+        units: The days to check; None: those of ``rows``.
         other: Another table, by name.
     """
 
@@ -63,10 +60,10 @@ class Scope:
 
 
 def one_pass(rules: Sequence[Rule], rows: ir.Table) -> ir.Table:
-    """Count the rows, and those that fail each rule of rows or of keys.
+    """Count the rows, and those that fail each rule of rows or of uniqueness.
 
-    Grain: one row: ``rows_checked`` and one count a rule, in order. A key that is NULL or
-    repeated among ``rows`` counts; one repeated elsewhere does not (``repeated_earlier``).
+    Grain: one row: ``rows_checked`` and one count a rule, in order. A key counts if it is NULL or
+    repeated among ``rows``; for one repeated among earlier rows see ``repeated_earlier``.
     """
     counts = {
         f"rule_{place}": _surplus(rule, rows)
@@ -78,7 +75,7 @@ def one_pass(rules: Sequence[Rule], rows: ir.Table) -> ir.Table:
 
 
 def fails(rule: Rule, rows: ir.Table) -> ir.BooleanValue:
-    """Whether a row fails a rule of rows; NULL is no."""
+    """Whether a row fails a rule; NULL: it does not."""
     match rule:
         case NotNull():
             return rows[rule.column].isnull()
@@ -97,10 +94,10 @@ def fails(rule: Rule, rows: ir.Table) -> ir.BooleanValue:
 
 
 def _surplus(rule: Unique, rows: ir.Table) -> ir.IntegerValue:
-    """At least 1 if a key is NULL or stands twice, else 0.
+    """At least 1 if a key is NULL or repeated, else 0.
 
-    A combination is counted by its hash, which is much cheaper. Two combinations of one hash
-    would raise a false alarm, which the exact query behind it (``failing``) then calms.
+    Combinations are counted by their hash, which is much cheaper. A collision raises a false
+    alarm, which the exact query (``tally``) then corrects.
     """
     keys = [rows[column] for column in rule.columns]
     key = keys[0] if len(keys) == 1 else ibis.struct(dict(zip(rule.columns, keys, strict=True)))
@@ -110,10 +107,7 @@ def _surplus(rule: Unique, rows: ir.Table) -> ir.IntegerValue:
 
 
 def repeated_earlier(rule: Unique, scope: Scope) -> ir.Table:
-    """Count the earlier rows that have the key of a row to judge.
-
-    Grain: one row.
-    """
+    """Count the earlier rows that have the key of a row to check."""
     if scope.earlier is None:
         raise ValueError("there are no earlier rows")
     repeated = scope.earlier.semi_join(scope.rows, rule.columns)
@@ -124,38 +118,38 @@ def repeated_earlier(rule: Unique, scope: Scope) -> ir.Table:
 
 
 def tally(rule: Rule, scope: Scope) -> ir.Table:
-    """Count what a rule of keys or days judges, and what fails it.
+    """Count the rows (or groups) that a rule checks, and those that fail it.
 
     Grain: one row: rows_checked, rows_failed.
     """
     if isinstance(rule, AddsUp | Recounted):
-        units = _sums(rule, scope)
-        return units.aggregate(
-            rows_checked=units.count(), rows_failed=_differs(units).sum().fill_null(0)
+        groups = _sums(rule, scope)
+        return groups.aggregate(
+            rows_checked=groups.count(), rows_failed=_differs(groups).sum().fill_null(0)
         )
-    judged = _judged(rule, scope).count().as_scalar()
+    checked = _rows_to_check(rule, scope).count().as_scalar()
     if isinstance(rule, Unique):
         repeated = _repeated(rule, scope)
-        failed = repeated.is_judged_.sum().fill_null(0)
-        return repeated.aggregate(rows_checked=judged, rows_failed=failed)
+        failed = repeated.is_checked_.sum().fill_null(0)
+        return repeated.aggregate(rows_checked=checked, rows_failed=failed)
     failed_rows = failing(rule, scope)
-    return failed_rows.aggregate(rows_checked=judged, rows_failed=failed_rows.count())
+    return failed_rows.aggregate(rows_checked=checked, rows_failed=failed_rows.count())
 
 
 def failing(rule: Rule, scope: Scope) -> ir.Table:
-    """The rows, or units, that fail a rule; with a repeated key, the earlier rows that have it."""
+    """The rows (or groups) that fail a rule; for a repeated key, earlier rows that have it too."""
     match rule:
         case Unique():
-            return _repeated(rule, scope).drop("is_judged_")
+            return _repeated(rule, scope).drop("is_checked_")
         case ForeignKey():
             # a NULL key has no match, so it stays
-            return _judged(rule, scope).anti_join(scope.other(rule.table), rule.columns)
+            return _rows_to_check(rule, scope).anti_join(scope.other(rule.table), rule.columns)
         case AddsUp() | Recounted():
             return _sums(rule, scope).filter(_differs)
     return scope.rows.filter(fails(rule, scope.rows))
 
 
-def _judged(rule: Rule, scope: Scope) -> ir.Table:
+def _rows_to_check(rule: Rule, scope: Scope) -> ir.Table:
     if isinstance(rule, ForeignKey) and rule.among is not None:
         column, table = rule.among
         return scope.rows.semi_join(scope.other(table), column)
@@ -163,11 +157,11 @@ def _judged(rule: Rule, scope: Scope) -> ir.Table:
 
 
 def _repeated(rule: Unique, scope: Scope) -> ir.Table:
-    suspects = scope.rows.mutate(is_judged_=True)
+    suspects = scope.rows.mutate(is_checked_=True)
     if scope.earlier is not None:
-        earlier = scope.earlier.semi_join(scope.rows, rule.columns).mutate(is_judged_=False)
+        earlier = scope.earlier.semi_join(scope.rows, rule.columns).mutate(is_checked_=False)
         suspects = ibis.union(suspects, earlier)
-    # a window takes NULLs for equals, as a join would not
+    # unlike a join, a window treats NULLs as equal
     counted = suspects.mutate(times_=suspects.count().over(group_by=list(rule.columns)))
     return counted.filter((_.times_ > 1) | _any_null(counted, rule.columns)).drop("times_")
 
@@ -177,9 +171,9 @@ def _any_null(rows: ir.Table, columns: Sequence[str]) -> ir.BooleanValue:
 
 
 def _sums(rule: AddsUp | Recounted, scope: Scope) -> ir.Table:
-    """Per unit: the sum that the table has, and the one that the other makes; no rows make 0.
+    """The table's sum and the expected one, per group; no rows make 0.
 
-    One union, because joins take Ibis three times as long to compile.
+    A union, because Ibis takes three times as long to compile a join.
     """
     table, other = scope.table, scope.other(rule.table)
     exact = table[rule.column].type()
@@ -202,15 +196,15 @@ def _sums(rule: AddsUp | Recounted, scope: Scope) -> ir.Table:
     return both.group_by(rule.by).aggregate(found=_.found.sum(), expected=_.expected.sum())
 
 
-def _differs(units: ir.Table) -> ir.BooleanValue:
-    return units.found != units.expected
+def _differs(groups: ir.Table) -> ir.BooleanValue:
+    return groups.found != groups.expected
 
 
 # --- rules of days against days -------------------------------------------------------------
 
 
 def daily(rules: Sequence[Steady], table: ir.Table) -> ir.Table:
-    """The measures of each day.
+    """Compute the measures of each day.
 
     Grain: one row per day: the day, and one number a rule, in order.
     """
@@ -220,30 +214,27 @@ def daily(rules: Sequence[Steady], table: ir.Table) -> ir.Table:
     return table.group_by(day=table[rules[0].by]).aggregate(**measures)
 
 
-def with_history(rules: Sequence[Steady], table: ir.Table, judged: set[date]) -> ir.Table:
-    """The rows of the days judged and of those they are compared with: not all of history."""
-    if not judged:
+def with_history(rules: Sequence[Steady], table: ir.Table, days: set[date]) -> ir.Table:
+    """The rows of some days and of those they are compared with."""
+    if not days:
         return table.limit(0)
     longest = timedelta(days=max(rule.history_days for rule in rules))
     day = table[rules[0].by]
-    return table.filter(day.between(min(judged) - longest, max(judged)))
+    return table.filter(day.between(min(days) - longest, max(days)))
 
 
 def newest(rule: Fresh, table: ir.Table) -> ir.Table:
-    """The newest instant of each group.
-
-    Grain: one row per group: the group, the instant.
-    """
+    """The newest instant of each group."""
     return table.group_by(group=table[rule.by]).aggregate(newest=table[rule.column].max())
 
 
-# --- where a failing row comes from -----------------------------------------------------------
+# --- the source of a failing row ----------------------------------------------------------------
 
 
 def with_source(failed: ir.Table, other: Callable[[str], ir.Table]) -> ir.Table:
-    """The first failing rows, with object_key and line_number of their line where there is one.
+    """The first failing rows, with the object_key and line_number they came from, if any.
 
-    A row of an event comes from its last delivery: the one that no other supersedes.
+    The row of an event came from its last delivery.
     """
     some = failed.limit(MOST_EXAMPLES)
     event = ("event_id", "landed_at", "load_id")

@@ -1,9 +1,6 @@
-"""What checks found, kept: the tables ``check_results`` and ``check_failures``, and a page a run.
+"""Store check results: ``check_results``, ``check_failures`` and a check report for each run.
 
-Here: writing them. Elsewhere: finding it (``inspection``), what the page looks like
-(``report``), records of runs (``runs``).
-
-A run that is rolled back keeps its evidence: it is written in a transaction of its own.
+Also those of a run that is rolled back: they are written in a transaction of their own.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ RUNS_OF_A_TREND = 30
 
 
 def save(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
-    """Keep what was found, in the transaction in hand."""
+    """Insert the results in the current transaction."""
     insert_records(
         warehouse,
         schema.CHECK_RESULTS,
@@ -66,7 +63,7 @@ def save(warehouse: Warehouse, run_id: str, results: list[Result]) -> None:
 
 
 def write_page(warehouse: Warehouse, run_id: str, about: str, results: list[Result]) -> None:
-    """Write the page of the run's checks, and let go of those of long ago."""
+    """Write the check report of a run, and delete old ones."""
     from lingokids.checks import report
 
     if warehouse.reports is None:
@@ -79,15 +76,13 @@ def write_page(warehouse: Warehouse, run_id: str, about: str, results: list[Resu
             old.unlink()
         if any(result.verdict in (FAILED, WARNED) for result in results):
             near = file.is_relative_to(Path.cwd())
-            LOGGER.info(
-                "What is unusual is shown in %s.", file.relative_to(Path.cwd()) if near else file
-            )
-    except OSError as error:  # what was found stands in the tables too
-        LOGGER.warning("The page of the checks could not be written: %s", error)
+            LOGGER.info("Check report: %s", file.relative_to(Path.cwd()) if near else file)
+    except OSError as error:  # the tables have the results as well
+        LOGGER.warning("The check report could not be written: %s", error)
 
 
 def page_of(reports: Path, run_id: str) -> Path:
-    """Where the page of a run's checks is."""
+    """The file of a run's check report."""
     return reports / "checks" / f"{run_id}.html"
 
 

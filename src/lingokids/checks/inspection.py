@@ -1,9 +1,6 @@
-"""Checks of a run: on the rows it changed before its commit, or on whole tables on demand.
+"""The checks of a run: on changed rows before its commit, or on whole tables on demand.
 
-Here: which rules are checked on which rows, and what follows from them. Elsewhere: the rules
-(``schema``), their queries (``conditions``) and how those are answered (``reading``), what to
-do about a broken rule (``cures``), where results are kept (``evidence``), when a run is checked
-and rolled back (``hooks``).
+Decides which rules are checked on which rows, and what follows from the results.
 """
 
 from __future__ import annotations
@@ -45,7 +42,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-#: Tables that one statement after another makes together: where one of them is, all were.
+#: Tables that are created together: where one of them exists, all did.
 _MADE_TOGETHER = (
     {contract.table_name for contract in RECORDS},
     {schema.CHECK_RESULTS.table_name, schema.CHECK_FAILURES.table_name},
@@ -57,7 +54,7 @@ class BrokenRuleError(LingokidsError):
 
 
 class Counts(NamedTuple):
-    """How many rows were judged, how many of them fail, and how long that took."""
+    """Checked rows, failing rows, and the duration of the query."""
 
     rows_checked: int
     rows_failed: int
@@ -70,26 +67,26 @@ class Inspection:
     Args:
         warehouse: The tables, in the run's transaction.
         tables: Every table of the catalog, by entry.
-        asked: The parameters ``checks``.
+        options: The parameters ``checks``.
 
     Attributes:
         about: Which rows were checked, in a sentence.
-        results: What was found.
+        results: One for each checked rule.
     """
 
     def __init__(
-        self, warehouse: Warehouse, tables: dict[str, TableDataset], asked: CheckOptions
+        self, warehouse: Warehouse, tables: dict[str, TableDataset], options: CheckOptions
     ) -> None:
         self._warehouse = warehouse
         self._reader = Reader(warehouse)
-        self._asked = asked
+        self._options = options
         self._tables = {table.table_name: table for table in tables.values()}
         self._is_of_changes = False
         self.about = ""
         self.results: list[Result] = []
 
     def check_changes(self) -> None:
-        """Check the rows that the run changed, in the tables that each run checks."""
+        """Check the rows that the run changed, in tables that are checked in each run."""
         self.about = "Checked: the rows that the run changed."
         self._is_of_changes = True
         changed = self._warehouse.changed_tables
@@ -97,50 +94,50 @@ class Inspection:
             changed.append(schema.UNKNOWN_KEYS.table_name)
         for name in changed:
             contract = schema.CONTRACTS[name]
-            rules = [rule for rule in self._asked.rules_of(name) if _is_of_changes(rule)]
+            rules = [rule for rule in self._options.rules_of(name) if _is_of_changes(rule)]
             if contract.promise.each_run and rules:
                 self._check(contract, rules, self._changed_rows(self._tables[name]))
 
     def check_tables(self) -> None:
-        """Check whole tables, without having built anything."""
+        """Check whole tables on demand."""
         self.about = "Checked: whole tables."
         there, dropped = self._warehouse.tables, self._dropped()
         if not there & set(schema.STORED):
-            raise LingokidsError("There is no table to check yet: uv run kedro run makes them.")
-        if self._asked.table is not None and self._asked.table not in there | dropped:
+            raise LingokidsError("There is no table to check yet: uv run kedro run builds them.")
+        if self._options.table is not None and self._options.table not in there | dropped:
             raise LingokidsError(
-                f"{self._asked.table} is not there yet: uv run kedro run makes it."
+                f"{self._options.table} does not exist yet: uv run kedro run builds it."
             )
-        is_fresh_asked = False
+        is_fresh_selected = False
         for name, contract in schema.STORED.items():
-            asked = [
+            rules = [
                 rule
-                for rule in self._asked.asked_rules_of(name)
-                # what no run has made yet is nothing to compare with
+                for rule in self._options.selected_rules(name)
+                # a table that no run has built yet is nothing to compare with
                 if getattr(rule, "table", name) in there | dropped
             ]
-            is_fresh_asked |= any(isinstance(rule, Fresh) for rule in asked)
-            if asked and name in dropped:
+            is_fresh_selected |= any(isinstance(rule, Fresh) for rule in rules)
+            if rules and name in dropped:
                 missing = [Example({"table": name}, {"is": "missing"})]
                 self._append_schema(contract, len(contract.columns), missing, 0.0)
-            elif asked and name in there and (rules := self._check_store(contract, asked)):
+            elif rules and name in there and (rules := self._check_columns(contract, rules)):
                 self._check(contract, rules, self._whole(name))
-        if self._asked.now is None and is_fresh_asked:
+        if self._options.now is None and is_fresh_selected:
             LOGGER.info("Freshness is not checked without a clock: give checks.now.")
 
     @property
     def broken(self) -> BrokenRuleError | None:
-        """What ends the run, if anything does: the first rule that fails, in a sentence."""
+        """The error that ends the run, if a rule failed: the first one, in a sentence."""
         failed = [result for result in self.results if result.verdict == FAILED]
         if not failed:
             return None
-        others = f" (and {len(failed) - 1:,} rules more)" if failed[1:] else ""
+        others = f" (and {len(failed) - 1:,} more)" if failed[1:] else ""
         return BrokenRuleError(
-            f"{failed[0].sentence}{others}. {self._cure(failed)}. The failing rows stand in "
-            "check_failures, and on the page of the run."
+            f"{failed[0].sentence}{others}. {self._remedy(failed)}. The failing rows are in "
+            "check_failures, and in the check report."
         )
 
-    def _cure(self, failed: Sequence[Result]) -> str:
+    def _remedy(self, failed: Sequence[Result]) -> str:
         if self._is_of_changes:
             return remedies.OF_A_RUN
         at_fault = {_at_fault(result) for result in failed}
@@ -153,17 +150,17 @@ class Inspection:
         return remedies.for_tables(layers, altered - {schema.UNKNOWN_KEYS.table_name})
 
     def log(self) -> None:
-        """Say what was checked, and what is unusual."""
+        """Log warnings, and how many rules hold."""
         for result in self.results:
             if result.verdict == WARNED:
                 LOGGER.warning("%s.", result.sentence)
-        if judged := [result for result in self.results if result.verdict != SKIPPED]:
-            held = sum(result.verdict == HELD for result in judged)
-            tables = {result.table_name for result in judged}
+        if checked := [result for result in self.results if result.verdict != SKIPPED]:
+            held = sum(result.verdict == HELD for result in checked)
+            tables = {result.table_name for result in checked}
             LOGGER.info(
                 "Checked: %s of %s rules hold, in %s tables.",
                 f"{held:,}",
-                f"{len(judged):,}",
+                f"{len(checked):,}",
                 f"{len(tables):,}",
             )
 
@@ -176,8 +173,8 @@ class Inspection:
             keys = table.load()
             new = keys.filter(keys.load_id == self._warehouse.number)
             return Scope(new, keys, None, None, self._reader.table)
-        # no row that stays has the key of a new one: what is not replaced by units is replaced as
-        # a whole, or identified by its load
+        # no unchanged row has the key of a new one: a table is replaced by units or as a whole, or
+        # its rows are identified by their load
         rows, units = table.stored.changed_rows()
         return Scope(rows, table.load(), None, units, self._reader.table)
 
@@ -188,12 +185,12 @@ class Inspection:
         return Scope(rows=table, table=table, earlier=None, units=None, other=self._reader.table)
 
     def _dropped(self) -> set[str]:
-        """The tables that are not there, though runs wrote them by their own records."""
+        """The tables that do not exist, although run_steps or a table created with them does."""
         there = self._warehouse.tables
         written = set()
-        with contextlib.suppress(UnreadableError):  # which its own rules say
+        with contextlib.suppress(UnreadableError):  # its own rules report that
             steps = self._reader.table("run_steps").select("table_name").distinct()
-            written = {name for (name,) in self._reader.all(steps)}
+            written = {name for (name,) in self._reader.rows(steps)}
         for together in _MADE_TOGETHER:
             written |= together if together & there else set()
         return (written & set(schema.STORED)) - there
@@ -208,13 +205,13 @@ class Inspection:
         for rule in rules:
             if isinstance(rule, conditions.OF_QUERY):
                 self._try(contract, [rule], partial(self._query, contract, rule, scope))
-            elif isinstance(rule, Fresh) and self._asked.now is not None:
-                self._check_freshness(contract, rule, scope, self._asked.now)
+            elif isinstance(rule, Fresh) and self._options.now is not None:
+                self._check_freshness(contract, rule, scope, self._options.now)
         if steady := [rule for rule in rules if isinstance(rule, Steady)]:
             self._check_days(contract, steady, scope)
 
     def _try(self, contract: Contract, rules: Sequence[Rule], check: Callable[[], None]) -> None:
-        """Make a check; where it cannot be made, that is what was found of its rules."""
+        """Check rules; if that is impossible, note the obstacle as their result."""
         try:
             check()
         except UnreadableError as error:
@@ -225,7 +222,7 @@ class Inspection:
         from lingokids.checks import conditions
 
         started = time.perf_counter()
-        rows_checked, *counts = self._reader.first(conditions.one_pass(rules, scope.rows))
+        rows_checked, *counts = self._reader.rows(conditions.one_pass(rules, scope.rows))[0]
         seconds = time.perf_counter() - started
         for rule, count in zip(rules, counts, strict=True):
             failed = int(count)
@@ -237,38 +234,38 @@ class Inspection:
         from lingokids.checks import conditions
 
         started = time.perf_counter()
-        checked, failed = self._reader.first(conditions.tally(rule, scope))
+        ((checked, failed),) = self._reader.rows(conditions.tally(rule, scope))
         self._note(contract, rule, Counts(checked, failed, time.perf_counter() - started), scope)
 
     def _count_repeated(self, rule: Unique, scope: Scope, *, is_alarmed: bool) -> int:
         from lingokids.checks import conditions
 
         if not is_alarmed and scope.earlier is not None:
-            (repeated,) = self._reader.first(conditions.repeated_earlier(rule, scope))
+            ((repeated,),) = self._reader.rows(conditions.repeated_earlier(rule, scope))
             is_alarmed = repeated > 0
-        return int(self._reader.first(conditions.tally(rule, scope))[1]) if is_alarmed else 0
+        return int(self._reader.rows(conditions.tally(rule, scope))[0][1]) if is_alarmed else 0
 
     def _check_days(self, contract: Contract, rules: list[Steady], scope: Scope) -> None:
         from lingokids.checks import anomalies, conditions
 
         started = time.perf_counter()
-        compared, judged = scope.table, None
+        compared, to_check = scope.table, None
         if scope.units is not None:
-            judged = {
-                day for (day,) in self._reader.all(scope.units.select(rules[0].by).distinct())
+            to_check = {
+                day for (day,) in self._reader.rows(scope.units.select(rules[0].by).distinct())
             }
-            compared = conditions.with_history(rules, scope.table, judged)
-        days = self._reader.all(conditions.daily(rules, compared))
+            compared = conditions.with_history(rules, scope.table, to_check)
+        days = self._reader.rows(conditions.daily(rules, compared))
         there = {day for day, *_ in days}
-        judged = there if judged is None else there & judged
+        to_check = there if to_check is None else there & to_check
         seconds = time.perf_counter() - started
         for place, rule in enumerate(rules, start=1):
             count, unusual = anomalies.unusual_days(
                 {day[0]: day[place] for day in days},
-                judged,
+                to_check,
                 history_days=rule.history_days,
                 least_days=rule.least_days,
-                most_deviation=self._asked.most_deviation,
+                most_deviation=self._options.most_deviation,
             )
             examples = [Example({rule.by: day["date"]}, day) for day in unusual]
             self._append(contract, rule, Counts(count, len(unusual), seconds), examples)
@@ -279,7 +276,7 @@ class Inspection:
         from lingokids.checks import conditions
 
         started = time.perf_counter()
-        newest = dict(self._reader.all(conditions.newest(rule, scope.table)))
+        newest = dict(self._reader.rows(conditions.newest(rule, scope.table)))
         stale = [
             {rule.by: group, f"newest {rule.column}": newest.get(group), "now": now}
             for group, hours in rule.hours.items()
@@ -289,12 +286,12 @@ class Inspection:
         seconds = time.perf_counter() - started
         self._append(contract, rule, Counts(len(rule.hours), len(stale), seconds), examples)
 
-    def _check_store(self, contract: Contract, rules: list[Rule]) -> list[Rule]:
-        """Check the stored columns; return the rules that can be checked with them."""
+    def _check_columns(self, contract: Contract, rules: list[Rule]) -> list[Rule]:
+        """Check the stored columns; return the rules that can still be checked."""
         started = time.perf_counter()
         promised = contract.nullable_schema
         try:
-            stored = self._reader.columns(contract.table_name)
+            stored = self._warehouse.schema_of(contract.table_name)
         except UnreadableError as error:
             unreadable = [Example({"table": contract.table_name}, {"is": error.cause})]
             self._append_schema(contract, len(promised), unreadable, 0.0)
@@ -321,7 +318,7 @@ class Inspection:
     def _append_schema(
         self, contract: Contract, checked: int, examples: Sequence[Example], seconds: float
     ) -> None:
-        """Note whether the columns are as promised: also unasked, where no rule can be checked."""
+        """Note whether the columns are as promised, even unselected if other rules need them."""
         rule = next(rule for rule in contract.rules if isinstance(rule, SchemaKept))
         self._append(contract, rule, Counts(checked, len(examples), seconds), examples)
 
@@ -341,8 +338,8 @@ class Inspection:
         obstacle: str = "",
     ) -> None:
         name = contract.table_name
-        severity = self._asked.severity_of(name, rule)
-        if severity == OFF:  # the columns are looked at all the same
+        severity = self._options.severity_of(name, rule)
+        if severity == OFF:  # a wrong schema is reported all the same
             severity = WARN
         self.results.append(Result(name, rule, severity, *tally, tuple(examples), obstacle))
 
@@ -351,9 +348,9 @@ class Inspection:
 
         failed = conditions.failing(rule, scope)
         try:
-            rows = self._reader.named(conditions.with_source(failed, self._reader.table))
-        except UnreadableError:  # the tables that know the source are broken too
-            rows = self._reader.named(failed.limit(MOST_EXAMPLES))
+            rows = self._reader.records(conditions.with_source(failed, self._reader.table))
+        except UnreadableError:  # the tables with the source are broken too
+            rows = self._reader.records(failed.limit(MOST_EXAMPLES))
         examples = []
         for row in rows:
             key = {name: row[name] for name in contract.grain if name in row}
@@ -364,7 +361,7 @@ class Inspection:
 
 
 def _at_fault(result: Result) -> str:
-    """The table to make anew: for rows of one layer that the next one lacks, that of the next."""
+    """The table to rebuild: where one lacks rows of the layer below, that one."""
     rule = result.rule
     return rule.table if isinstance(rule, ForeignKey) and rule.among else result.table_name
 
@@ -374,10 +371,10 @@ def _columns(faults: dict[str, str]) -> list[Example]:
 
 
 def _is_of_changes(rule: Rule) -> bool:
-    """Whether a rule is checked on the rows that a run changed.
+    """Whether a rule is checked on changed rows.
 
-    Not what is refused before: the engine enforces what never is NULL when it writes a row, and
-    ``Contract.validate`` the columns and their types when Kedro saves a table.
+    Not if it is enforced earlier: NOT NULL by the engine on write, columns and types by
+    ``Contract.validate`` when Kedro saves the table.
     """
     is_enforced = isinstance(rule, NotNull) and rule.is_enforced
     return rule.each_run and not is_enforced and not isinstance(rule, SchemaKept | NoOtherColumns)

@@ -1,8 +1,4 @@
-"""What an operator may ask of the checks, and tune: the parameters ``checks``.
-
-Here: reading and refusing them. Elsewhere: what they do (``inspection``), the other parameters
-(``lingokids.schema.parameters``).
-"""
+"""The parameters ``checks``, parsed and validated."""
 
 from __future__ import annotations
 
@@ -19,14 +15,14 @@ SEVERITIES = (ERROR, WARN, OFF)
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """The parameters ``checks``, read.
+    """The parameters ``checks``.
 
     Attributes:
-        table: The one table to check, or None: all.
-        rule: The one rule to check, or None: all.
-        now: The clock for freshness, or None: freshness is not checked.
-        most_deviation: Robust z-score from which a day counts as unusual.
-        severities: Severity by ``table.rule``, where it is not the rule's own.
+        table: The table to check; None: all.
+        rule: The rule to check; None: all.
+        now: The clock for freshness; None: freshness is not checked.
+        most_deviation: Robust z-score above which a day is an outlier.
+        severities: Overridden severities, by ``table.rule``.
     """
 
     table: str | None
@@ -36,51 +32,51 @@ class CheckOptions:
     severities: dict[str, str]
 
     def severity_of(self, table_name: str, rule: Rule) -> str:
-        """How much a broken rule matters in this run."""
+        """The rule's severity in this run."""
         return self.severities.get(f"{table_name}.{rule.name}", rule.severity)
 
     def rules_of(self, table_name: str) -> list[Rule]:
-        """The rules of a table that are not turned off."""
+        """The table's rules that are not turned off."""
         return [
             rule
             for rule in schema.CONTRACTS[table_name].rules
             if self.severity_of(table_name, rule) != OFF
         ]
 
-    def asked_rules_of(self, table_name: str) -> list[Rule]:
-        """Those of them that are asked for, when whole tables are checked."""
+    def selected_rules(self, table_name: str) -> list[Rule]:
+        """Those of them selected by ``table`` and ``rule``, for checks on demand."""
         if self.table not in (None, table_name):
             return []
         return [rule for rule in self.rules_of(table_name) if self.rule in (None, rule.name)]
 
 
 def parse_options(parameters: dict[str, Any]) -> CheckOptions:
-    """Read the ``checks`` parameters, so that a wrong one is refused before anything runs.
+    """Parse the parameters ``checks``.
 
     Raises:
-        LingokidsError: There is no such table or rule, or a value is not of its kind.
+        LingokidsError: An unknown table or rule, or an invalid value.
     """
     table, rule = parameters["table"], parameters["rule"]
     if table is not None:
         _refuse_unknown("checks.table", table, schema.STORED)
     if rule is not None:
         _refuse_unknown_rule(rule, table)
-    asked = CheckOptions(
+    options = CheckOptions(
         table=table,
         rule=rule,
         now=_parse_instant("checks.now", parameters["now"]),
         most_deviation=_parse_deviation(parameters["most_deviation"]),
         severities=_parse_severities(parameters["severities"]),
     )
-    _refuse_to_check_nothing(asked)
-    return asked
+    _refuse_to_check_nothing(options)
+    return options
 
 
 def _refuse_unknown(name: str, value: object, known: Any) -> None:
     if value not in known:
         hint = did_you_mean(str(value), known)
         raise LingokidsError(
-            f"{name} is {value!r}, and there is none of that name.{hint} They stand in "
+            f"{name} is {value!r}, and there is none of that name.{hint} See "
             "src/lingokids/schema/README.md."
         )
 
@@ -102,19 +98,19 @@ def _refuse_unknown_rule(rule: object, table: str | None) -> None:
         _refuse_unknown("checks.rule", rule, names)
 
 
-def _refuse_to_check_nothing(asked: CheckOptions) -> None:
-    """An answer that nothing is wrong would be one that nobody looked for."""
-    if asked.table is None and asked.rule is None:
+def _refuse_to_check_nothing(options: CheckOptions) -> None:
+    """Refuse a selection without rules: it would look like success."""
+    if options.table is None and options.rule is None:
         return
-    rules = [rule for name in schema.STORED for rule in asked.asked_rules_of(name)]
+    rules = [rule for name in schema.STORED for rule in options.selected_rules(name)]
     if not rules:
         raise LingokidsError(
-            f"checks.severities turns off all that is asked for ({asked.rule or asked.table}): "
-            "leave it out there, or ask for another rule."
+            f"checks.severities turns off all that is asked for ({options.rule or options.table}): "
+            "remove it there, or select another rule."
         )
-    if asked.now is None and all(isinstance(rule, Fresh) for rule in rules):
+    if options.now is None and all(isinstance(rule, Fresh) for rule in rules):
         raise LingokidsError(
-            f"checks.rule={asked.rule} needs a clock: give the instant to compare with as well, "
+            f"checks.rule={options.rule} needs a clock: add the instant to compare with, "
             "such as checks.now=2021-02-01T12:00:00 (UTC)."
         )
 

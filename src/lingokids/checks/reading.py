@@ -1,4 +1,4 @@
-"""Reading the tables that rules are about, in the run's transaction, whatever was done to them."""
+"""Read the tables that rules are about, in the run's transaction."""
 
 from __future__ import annotations
 
@@ -8,45 +8,32 @@ from lingokids import schema
 from lingokids.storage.records import kept_table
 
 if TYPE_CHECKING:
-    import ibis
     import ibis.expr.types as ir
 
     from lingokids.storage.duckdb.warehouse import Warehouse
 
 
 class Reader:
-    """The tables of a run, as it sees them."""
+    """The tables of the warehouse, as the run sees them."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
     def table(self, name: str) -> ir.Table:
-        """A table; one that is not there is taken for empty, and not made: a check makes none."""
+        """A table; one that does not exist counts as empty, and is not created."""
         contract = schema.CONTRACTS[name]
         if name in self._warehouse.tables:
             return kept_table(self._warehouse, contract).load()
         return self._warehouse.empty(contract.nullable_schema)
 
-    def columns(self, name: str) -> ibis.Schema:
-        """The columns that are stored.
+    def rows(self, query: ir.Table) -> list[tuple[Any, ...]]:
+        """Execute a query.
 
         Raises:
-            UnreadableError: It is a view of what is no longer there.
+            UnreadableError: A table or column does not exist.
         """
-        return self._warehouse.schema_of(name)
+        return self._warehouse.rows(query)
 
-    def first(self, question: ir.Table) -> tuple[Any, ...]:
-        """The first row of the answer."""
-        return self.all(question)[0]
-
-    def all(self, question: ir.Table) -> list[tuple[Any, ...]]:
-        """The rows of the answer.
-
-        Raises:
-            UnreadableError: A table or column of it is not there.
-        """
-        return self._warehouse.rows(question)
-
-    def named(self, question: ir.Table) -> list[dict[str, Any]]:
-        """The rows of the answer, by column."""
-        return [dict(zip(question.columns, row, strict=True)) for row in self.all(question)]
+    def records(self, query: ir.Table) -> list[dict[str, Any]]:
+        """Execute a query; rows by column name."""
+        return [dict(zip(query.columns, row, strict=True)) for row in self.rows(query)]

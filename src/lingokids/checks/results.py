@@ -1,8 +1,4 @@
-"""What a check found: how many rows, how many fail, what follows from it, and some of them.
-
-Here: the verdict on a rule. Elsewhere: where it is kept (``evidence``), how it is shown
-(``report``).
-"""
+"""The result of checking a rule: counts, verdict and failing rows."""
 
 from __future__ import annotations
 
@@ -14,14 +10,14 @@ from lingokids.errors import in_one_line
 from lingokids.schema import ERROR, Rule
 
 MOST_EXAMPLES = 1_000
-#: Failing rows told in a sentence, where the rule has words for them.
+#: Failing rows described in a message, for rules with ``in_words``.
 MOST_TOLD = 5
 HELD, WARNED, FAILED, SKIPPED = "held", "warned", "failed", "skipped"
 
 
 @dataclass(frozen=True)
 class Example:
-    """A failing row: what identifies it, all of it, and the line it came from if there is one."""
+    """A failing row, and the raw line it came from, if any."""
 
     key: dict[str, Any]
     values: dict[str, Any]
@@ -30,24 +26,24 @@ class Example:
 
     @property
     def key_text(self) -> str:
-        """What identifies it, as JSON."""
+        """The key as JSON."""
         return json.dumps(self.key, default=str, ensure_ascii=False)
 
     @property
     def values_text(self) -> str:
-        """All of it, as JSON."""
+        """The row as JSON."""
         return json.dumps(self.values, default=str, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was found of one rule of one table.
+    """The result of checking one rule of one table.
 
     Attributes:
-        severity: The rule's own, or the one an operator gave it.
-        rows_checked: Rows judged; for a rule of days, days; 0: there was nothing to judge by.
-        seconds: The time of the pass over the table that this and other rules share.
-        obstacle: Why the rule could not be checked, if it could not: it then counts as failed.
+        severity: The rule's own, or overridden by ``checks.severities``.
+        rows_checked: Checked rows; for rules about days: days.
+        seconds: Duration of the query, which several rules may share.
+        obstacle: Why the rule could not be checked; it then counts as failed.
     """
 
     table_name: str
@@ -72,7 +68,7 @@ class Result:
 
     @property
     def sentence(self) -> str:
-        """What is wrong, in words."""
+        """What is wrong, in a sentence."""
         rule = f"{self.table_name}: rule {self.rule.name} ({self.rule.meaning})"
         if self.obstacle:
             return f"{rule} cannot be checked: {self.obstacle}"

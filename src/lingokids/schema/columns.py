@@ -1,4 +1,4 @@
-"""One definition per column for the whole warehouse: its type, meaning and unit."""
+"""The type, meaning, unit and rules of every column, defined once for the whole warehouse."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 from lingokids.schema.rules import WARN, AcceptedValues, InRange, Matches, Rule
 
-#: Milliseconds are kept exactly: sums do not depend on the order of adding.
+#: Exact milliseconds, so that sums do not depend on the order of addition.
 SECONDS = "decimal(12, 3)"
 TOTAL_SECONDS = "decimal(18, 3)"
 INSTANT = "timestamp(6)"
@@ -16,13 +16,11 @@ INSTANT = "timestamp(6)"
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Ibis type, what it means, its unit, and which values it may have.
+    """A column, the same in every table that has it.
 
     Attributes:
         type: Ibis type.
-        meaning: What it means.
-        unit: Its unit, where it has one.
-        rules: What its values keep to in every table: each makes a rule of the column's name.
+        rules: From the column's name to a rule on its values.
     """
 
     type: str
@@ -32,7 +30,7 @@ class Column:
 
     @property
     def comment(self) -> str:
-        """The text stored beside the column in the warehouse."""
+        """The column's comment in the warehouse."""
         return f"{self.meaning} [{self.unit}]" if self.unit else self.meaning
 
 
@@ -45,7 +43,7 @@ def _one_of(*values: str) -> tuple[Callable[[str], Rule], ...]:
     return (partial(AcceptedValues, values=values),)
 
 
-#: A duration over a day is an app left in the background: seldom, and no fault of a load.
+#: Longer than a day is an app left in the background: rare, and no defect of a load.
 PLAYED = (*COUNTED, partial(InRange, at_most=86_400, severity=WARN, most_share=0.01))
 COUNTRY = partial(
     Matches,
@@ -62,44 +60,48 @@ COLUMNS: dict[str, Column] = {
         "raw dataset: events, users or activities",
         rules=_one_of("events", "users", "activities"),
     ),
-    "object_key": Column("string", "name of the raw object below its bucket or folder"),
-    "etag": Column("string", "version of the raw object; a re-sent object has a new one"),
-    "line_number": Column("int32", "line of the object, from 1; blank lines count", rules=RANKED),
-    "line_text": Column("string", "the line as delivered; only 1,024 characters if over 1 MiB"),
-    "reason": Column("string", "the first rule the line breaks"),
+    "object_key": Column("string", "path of the raw object in its bucket or folder"),
+    "etag": Column("string", "version of the raw object; new when the object is sent again"),
+    "line_number": Column(
+        "int32", "line number in the object, from 1, blank lines included", rules=RANKED
+    ),
+    "line_text": Column(
+        "string", "the line as delivered; its first 1,024 characters if over 1 MiB"
+    ),
+    "reason": Column("string", "the first validation rule that the line breaks"),
     "past_reason": Column(
-        "string", "why the line was in quarantine until a replay; NULL: it was not"
+        "string", "reason the line was in quarantine before a replay; NULL: never was"
     ),
     "is_current": Column("boolean", "whether the object still has this version, as far as listed"),
-    "outcome": Column("string", "what a replay made of it: usable, unusable, blank or gone"),
+    "outcome": Column("string", "result of a replay: usable, unusable, blank or gone"),
     "is_blank": Column("boolean", "whether the line is blank"),
-    "landed_at": Column(INSTANT, "arrival time: last modification of the object", "UTC"),
+    "landed_at": Column(INSTANT, "arrival time: when the object was last modified", "UTC"),
     "load_id": Column(
-        "int32", "number of the ingestion or replay that took the line in", rules=RANKED
+        "int32", "number of the run that ingested or replayed the line", rules=RANKED
     ),
-    # what a delivered line has besides its fields
+    # keys of delivered lines without a field
     "unknown_keys": Column(
         "array<struct<key: string, json_type: string>>",
-        "keys that no field of schema/raw.py reads, with the JSON types of their values",
+        "keys that no field of schema/raw.py reads, and the JSON types of their values",
     ),
-    "rescued": Column("string", "the values of keys without a field, each in its place, as JSON"),
-    "unknown_key": Column("string", "the key, after the keys of the objects it stands in, by dots"),
+    "rescued": Column(
+        "string", "keys without a field and their values, nested as delivered, as JSON"
+    ),
+    "unknown_key": Column("string", "path of the key in the line, joined by dots"),
     "json_type": Column(
         "string",
-        "type of its values",
+        "JSON type of its values",
         rules=_one_of("text", "number", "boolean", "object", "array", "null"),
     ),
-    "lines_with_key": Column("int64", "usable lines of the load that have it", rules=RANKED),
+    "lines_with_key": Column("int64", "usable lines of the load that have the key", rules=RANKED),
     "usable_lines": Column("int64", "usable lines of the dataset in the load", rules=RANKED),
     "share_of_lines": Column("float64", "lines_with_key / usable_lines, 0 to 1", rules=SHARE),
-    # counts of an object
+    # line counts of an object
     "size_bytes": Column("int64", "size of the object as stored", "bytes", rules=COUNTED),
-    "lines": Column("int64", "lines of the object, blank ones included", rules=COUNTED),
+    "lines": Column("int64", "all lines of the object", rules=COUNTED),
     "blank": Column("int64", "blank lines", rules=COUNTED),
-    "kept": Column("int64", "lines that are usable and stand in bronze", rules=COUNTED),
-    "quarantined": Column(
-        "int64", "lines that are unusable and stand in quarantined_lines", rules=COUNTED
-    ),
+    "kept": Column("int64", "usable lines, kept in bronze", rules=COUNTED),
+    "quarantined": Column("int64", "unusable lines, kept in quarantined_lines", rules=COUNTED),
     # ids
     "event_id": Column("uuid", "id of the event"),
     "user_id": Column("uuid", "id of the user, the parent's account"),
@@ -113,7 +115,7 @@ COLUMNS: dict[str, Column] = {
     "device_id": Column("string", "id of the device"),
     "device_brand": Column("string", "brand of the device"),
     "device_model": Column("string", "model of the device"),
-    "main_os_name": Column("string", "operating system that the user left most activities on"),
+    "main_os_name": Column("string", "operating system with most of the user's activity exits"),
     "os_name": Column("string", "operating system, as delivered"),
     "os_version": Column("string", "version of the operating system"),
     "app_version": Column("string", "version of the app"),
@@ -143,10 +145,12 @@ COLUMNS: dict[str, Column] = {
     "trial_end_at": Column(INSTANT, "when the trial ended", "UTC"),
     "subscription_start_at": Column(INSTANT, "when the subscription began", "UTC"),
     "subscription_expire_at": Column(INSTANT, "when the subscription ends", "UTC"),
-    # what the layers keep about each other
-    "version": Column("int32", "number of the run that last changed it", rules=RANKED),
-    "rules": Column("string", "parameters and expression that it is made by; NULL: not known"),
-    "unit": Column("string", "values of the columns that its readers know it by, as JSON"),
+    # state of incremental tables
+    "version": Column(
+        "int32", "number of the run that last changed the row or table", rules=RANKED
+    ),
+    "rules": Column("string", "parameters and expression the table was built with; NULL: unknown"),
+    "unit": Column("string", "the unit that a row left: its columns and values, as JSON"),
     # measures
     "activities_played": Column("int64", "activity exits", rules=COUNTED),
     "activities_completed": Column("int64", "activity exits played to the end", rules=COUNTED),
@@ -157,7 +161,9 @@ COLUMNS: dict[str, Column] = {
         "s",
         rules=COUNTED,
     ),
-    "sessions": Column("int64", "sessions that began with an activity of the row", rules=COUNTED),
+    "sessions": Column(
+        "int64", "sessions whose first activity is counted in the row", rules=COUNTED
+    ),
     "completion_rate": Column(
         "float64", "activities_completed / activities_played, 0 to 1", rules=SHARE
     ),
@@ -165,25 +171,27 @@ COLUMNS: dict[str, Column] = {
     "rank_by_time": Column(
         "int64", "1 is the activity with most time spent on the day", rules=RANKED
     ),
-    # the way of a user
+    # user journeys
     "registration_date": Column("date", "UTC day of registration_at"),
     "trial_start_date": Column("date", "UTC day of trial_start_at"),
     "subscription_start_date": Column("date", "UTC day of subscription_start_at"),
-    "first_active_date": Column("date", "first day with an activity exit; NULL: there is none"),
-    "last_active_date": Column("date", "last day with an activity exit; NULL: there is none"),
-    "active_days": Column("int64", "different days with an activity exit", rules=COUNTED),
+    "first_active_date": Column("date", "first day with an activity exit; NULL: none"),
+    "last_active_date": Column("date", "last day with an activity exit; NULL: none"),
+    "active_days": Column("int64", "number of days with an activity exit", rules=COUNTED),
     "active_weeks": Column(
         "array<int64>",
-        "weeks with an activity exit, sorted: 0 is the ISO week of registration, 1 the next",
+        "ISO weeks with an activity exit, counted from the week of registration (0), sorted",
     ),
     "compared_days": Column(
-        "int32", "days before and after subscription_start_date whose exits are counted"
+        "int32", "length in days of the periods before and after subscription_start_date"
     ),
     "completed_before": Column(
-        "int64", "exits completed in the compared_days before it", rules=COUNTED
+        "int64",
+        "exits completed in the compared_days before subscription_start_date",
+        rules=COUNTED,
     ),
     "completed_after": Column(
-        "int64", "exits completed in the compared_days after it", rules=COUNTED
+        "int64", "exits completed in the compared_days after subscription_start_date", rules=COUNTED
     ),
     # what runs did
     "run_id": Column("string", "when the run was asked for; runs sort by it"),
@@ -193,42 +201,48 @@ COLUMNS: dict[str, Column] = {
     "status": Column("string", "succeeded or failed", rules=_one_of("succeeded", "failed")),
     "failure": Column("string", "the node that failed and why; NULL if none did"),
     "started_at": Column(INSTANT, "when the run began", "UTC"),
-    "run_seconds": Column("float64", "how long it took", "s", rules=COUNTED),
-    "step": Column("int32", "place in the run, from 1"),
-    "node_name": Column("string", "the node that wrote"),
-    "table_name": Column("string", "the table written"),
-    "rows_deleted": Column("int64", "rows that went", rules=COUNTED),
-    "rows_inserted": Column("int64", "rows that came", rules=COUNTED),
-    # what checks found
-    "rule": Column("string", "the rule of the table's contract"),
+    "run_seconds": Column("float64", "duration of the run", "s", rules=COUNTED),
+    "step": Column("int32", "position in the run, from 1"),
+    "node_name": Column("string", "node that wrote the table"),
+    "table_name": Column("string", "name of the table"),
+    "rows_deleted": Column("int64", "deleted rows", rules=COUNTED),
+    "rows_inserted": Column("int64", "inserted rows", rules=COUNTED),
+    # check results
+    "rule": Column("string", "rule of the table's contract"),
     "severity": Column(
-        "string", "error: the run is rolled back; warn: it is not", rules=_one_of("error", "warn")
+        "string",
+        "error: a broken rule rolls the run back; warn: it is only logged",
+        rules=_one_of("error", "warn"),
     ),
     "verdict": Column(
         "string",
-        "held, warned, or failed; skipped: nothing to judge by",
+        "held, warned, failed, or skipped (nothing to check)",
         rules=_one_of("held", "warned", "failed", "skipped"),
     ),
-    "rows_checked": Column("int64", "rows judged; days, where the rule is of days", rules=COUNTED),
-    "rows_failed": Column("int64", "rows that fail the rule", rules=COUNTED),
+    "rows_checked": Column("int64", "checked rows; for rules about days: days", rules=COUNTED),
+    "rows_failed": Column("int64", "rows (or days) that fail the rule", rules=COUNTED),
     "check_seconds": Column(
-        "float64", "how long it took; rules of one pass over a table share its time", "s"
+        "float64", "duration of the check; rules checked in one pass share it", "s"
     ),
-    "failure_number": Column("int32", "place among the stored failing rows of a rule, from 1"),
-    "row_key": Column("string", "the failing row's grain, as JSON"),
+    "failure_number": Column("int32", "position among the stored failing rows of the rule, from 1"),
+    "row_key": Column("string", "grain of the failing row, as JSON"),
     "row_values": Column("string", "the failing row, as JSON"),
     # the exercise
     "theme": Column("string", "theme of the activity"),
     "price_tier": Column("string", "free or premium"),
-    "platform": Column("string", "shop of the subscription"),
+    "platform": Column("string", "app store of the subscription"),
     "event_type": Column("string", "activity_enter or activity_exit"),
     "created_at": Column(INSTANT, "event time", "UTC"),
     "completed": Column("boolean", "whether the activity was played to its end"),
     "subscription_date": Column("date", "day the subscription began"),
     "price_usd": Column("decimal(12, 2)", "price of the subscription", "USD"),
-    "completion_percentage": Column("decimal(5, 2)", "completed of played, rounded", "%"),
-    "users": Column("int64", "different users", rules=COUNTED),
-    "average_time_spent": Column("decimal(12, 2)", "time spent per exit, rounded", "s"),
+    "completion_percentage": Column(
+        "decimal(5, 2)", "activities_completed / activities_played, rounded", "%"
+    ),
+    "users": Column("int64", "number of distinct users", rules=COUNTED),
+    "average_time_spent": Column(
+        "decimal(12, 2)", "total_time_spent / activities_played, rounded", "s"
+    ),
     "subscribers": Column("int64", "users whose subscription began in the month", rules=COUNTED),
     "average_completed_before": Column(
         "decimal(12, 2)", "exits completed per user in the 7 days before, rounded"
@@ -236,5 +250,5 @@ COLUMNS: dict[str, Column] = {
     "average_completed_after": Column(
         "decimal(12, 2)", "exits completed per user in the 7 days after, rounded"
     ),
-    "change_percentage": Column("decimal(12, 2)", "after against before, rounded", "%"),
+    "change_percentage": Column("decimal(12, 2)", "change from before to after, rounded", "%"),
 }

@@ -1,8 +1,4 @@
-"""The data dictionary: every stored table, its columns and its rules, as a page made of contracts.
-
-Here: the page's words and layout. Elsewhere: the definitions themselves (``columns``,
-``promises``, and the contracts of each layer).
-"""
+"""The data dictionary: every stored table with its columns and rules, in Markdown."""
 
 from __future__ import annotations
 
@@ -15,31 +11,29 @@ from lingokids.schema.rules import NoOtherColumns, NotNull, Rule, SchemaKept
 _HEAD = """\
 # Data dictionary
 
-Made of `columns.py`, `promises.py` and the contracts of each layer by `uv run kedro contracts
-dictionary`: change them there, and print this page anew. `uv run kedro contracts export` writes the
-same as Open Data Contract Standard, a file a table.
+Generated from the contracts in this folder by `uv run kedro contracts dictionary`: edit those, then
+regenerate this page. `uv run kedro contracts export` writes them as Open Data Contract Standard, one
+file a table.
 
-One definition a column holds for the whole warehouse: it makes the tables and their comments, this
-page, the exports and the checks. A type marked `!` is never NULL: the engine refuses such a row
-when it is written.
+A column is defined once for the whole warehouse: tables and their comments, this page, exports and
+checks follow from it. A type marked `!` is NOT NULL: the engine enforces it on every write.
 
-Every table has the rules `schema_kept` (error: every promised column is there, with its promised
-type), `no_other_columns` (warn: there is no column besides), and `<column>_not_null` (error) for
-each column marked `!`. They are checked by `uv run kedro run --pipeline checks`; a run need not,
-because Kedro's validator and the engine refuse what would break them.
+Every table has the rules `schema_kept` (error: the promised columns exist, with their types),
+`no_other_columns` (warn: no unexpected columns), and `<column>_not_null` (error) for each column
+marked `!`. They are checked by `uv run kedro run --pipeline checks` only: in other runs Kedro's
+validator and the engine enforce them.
 
-The other rules stand below each table. *Each run*: checked on the rows that a run changed, before
-its commit. *On demand*: by `--pipeline checks`, which checks every rule on every row.
+The other rules are listed below each table. *Each run*: checked on the changed rows, before the
+commit. *On demand*: by `--pipeline checks`, which checks every rule on every row.
 
-A rule about a value (range, accepted values, form) says nothing of NULL; a rule about a key
-(unique, stands in another table) fails where the key is NULL. A broken rule of severity `error`
-rolls the run back; one of `warn` is logged and kept. What is tolerated stands beside the rule.
-`checks.severities` in `conf/base/parameters.yml` makes a rule matter more or less.
+Rules on values (range, accepted values, pattern) ignore NULL; rules on keys (unique, foreign key)
+fail on a NULL key. A broken rule of severity `error` rolls the run back; `warn` is only logged.
+`checks.severities` in `conf/base/parameters.yml` overrides a severity.
 """
 
 
 def dictionary(tables: Iterable[Contract]) -> str:
-    """The page, in Markdown."""
+    """Render the page."""
     return "\n".join([_HEAD, *(_section(contract) for contract in tables)])
 
 

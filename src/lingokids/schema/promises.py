@@ -1,13 +1,8 @@
-"""Who answers for each table, and what it promises beyond its columns' own definitions.
+"""Owner and rules of each table, beyond the rules of its columns (``columns``).
 
-Here: owner, rules across columns, tables and days, freshness; and which tables are checked in
-each run that changes them. Elsewhere: the rules of a column, wherever it stands (``columns``);
-grain and columns (``tables``); the kinds of rules (``rules``).
-
-A table that is not named here has the default: checked in each run that changes it, by the rules
-of its columns and the uniqueness of its grain. The tables that are not checked in each run are
-those whose rows the project itself has just judged or made of keys; ``--pipeline checks`` checks
-them too.
+A table that is missing here has the defaults. Tables that are not checked in each run are those
+whose rows have just been validated, or derived from checked ones; ``--pipeline checks`` checks them
+as well.
 """
 
 from __future__ import annotations
@@ -41,10 +36,10 @@ class Promise:
     """What a table promises beyond its columns.
 
     Attributes:
-        owner: Who answers for it.
-        rules: What holds besides the rules of its columns and its grain.
-        each_run: Whether it is checked in each run that changes it, or on demand only.
-        is_stored: Whether the warehouse keeps it; else it ends with the run, or is a file.
+        owner: The team responsible for it.
+        rules: Its rules besides those of its columns and its grain.
+        each_run: Checked in every run that changes it; else on demand only.
+        is_stored: Kept in the warehouse; else temporary, or a file.
     """
 
     owner: str = DATA_ENGINEERING
@@ -61,32 +56,32 @@ _LINES = Promise(rules=(_OBJECT_KNOWN,), each_run=False)
 
 
 def _records(key: str, table: str, title: str) -> Promise:
-    """Lines of which each key has a last record in another table."""
+    """A bronze table whose keys are all in a silver table."""
     staged = ForeignKey((key,), table, title, each_run=False)
     return Promise(rules=(_OBJECT_KNOWN, staged), each_run=False)
 
 
 def _kept(dataset: str) -> AddsUp:
-    """That bronze has the lines which the ledger counts; in each run ingestion counts them so."""
+    """Bronze has as many lines as the ledger; not in each run, as ingestion counts both at once."""
     by = ("object_key", "etag")
     return AddsUp("kept", by, f"bronze_{dataset}", where=("dataset", dataset), each_run=False)
 
 
-def _of_events(*unit: str) -> tuple[Rule, ...]:
-    """What a table of days keeps to the events it is made of: whole days in each run.
+def _of_events(*by: str) -> tuple[Rule, ...]:
+    """Reconcile a table of days with its events; in each run by day only.
 
     Args:
-        unit: The columns it has from the events as they are, by which its sums are compared.
+        by: The columns that it takes unchanged from the events.
     """
     return (
         AddsUp("activities_played", ("date",), _ENRICHED),
-        AddsUp("activities_completed", unit, _ENRICHED, of="completed_flag", each_run=False),
-        AddsUp("total_time_spent", unit, _ENRICHED, of="duration_seconds", each_run=False),
+        AddsUp("activities_completed", by, _ENRICHED, of="completed_flag", each_run=False),
+        AddsUp("total_time_spent", by, _ENRICHED, of="duration_seconds", each_run=False),
     )
 
 
 def _completed(column: str, *, before: bool) -> Recounted:
-    """The exits completed in the compared days on one side of the day of subscription."""
+    """Recount the exits completed in the days before or after a subscription."""
     side, sign = ("before", -1) if before else ("after", 1)
 
     def count(journeys: ir.Table, activity: ir.Table) -> ir.Table:
@@ -115,7 +110,7 @@ _RATE_OF_COUNTS = RowCondition(
     "completion_rate = activities_completed / activities_played",
     lambda row: (
         (row.completion_rate - row.activities_completed / row.activities_played.nullif(0)).abs()
-        < 1e-9  # engines divide alike but for the last digit
+        < 1e-9  # engines differ in the last digit of a quotient
     ),
 )
 _PERCENTAGE_OF_COUNTS = RowCondition(
@@ -145,7 +140,7 @@ def _unknown_key(row: Mapping[str, Any]) -> str:
 
 
 PROMISES: dict[str, Promise] = {
-    # bronze: each line was judged when it was typed (quality), and an object is taken in once
+    # bronze: ingestion has validated each line, and takes in each object once
     "bronze_events": _LINES,
     "bronze_users": _records("user_id", "stg_users", "user_staged"),
     "bronze_activities": _records("activity_id", "stg_activities", "activity_staged"),
@@ -155,7 +150,7 @@ PROMISES: dict[str, Promise] = {
         rules=(
             RowCondition(
                 "keys_known",
-                "every key delivered is read by a field of schema/raw.py",
+                "every delivered key is read by a field of schema/raw.py",
                 lambda row: row.unknown_key.isnull(),
                 in_words=_unknown_key,
                 severity=WARN,
@@ -180,7 +175,7 @@ PROMISES: dict[str, Promise] = {
         )
     ),
     # silver
-    # not in each run: its rows stand in the enriched events, with the same rules
+    # not in each run: the enriched events have the same rows and rules
     "stg_events": Promise(
         rules=(_DAY_OF_EVENT, ForeignKey(("event_id", "date"), _ENRICHED, "event_enriched")),
         each_run=False,
@@ -204,7 +199,7 @@ PROMISES: dict[str, Promise] = {
         owner=PRODUCT,
         rules=(
             _DAY_OF_EVENT,
-            # not in each run: the run has just made these rows of those
+            # not in each run: the run has just derived these rows from those
             ForeignKey(("event_id",), "stg_events", "event_known", each_run=False),
             NotNull("country_code", severity=WARN, most_share=0.5),
             NotNull("activity_type", severity=WARN, most_share=0.5),
@@ -220,13 +215,13 @@ PROMISES: dict[str, Promise] = {
             Steady("rows_of_day_steady", "the events", lambda rows: rows.activities_played.sum()),
             Steady(
                 "time_per_event_steady",
-                "the usual seconds per event (mean of logarithms over slices)",
-                # a plain mean would follow the few events of an app left in the background
+                "seconds per event (mean of logarithms over slices)",
+                # a plain mean would follow the few events of apps left in the background
                 lambda rows: (rows.total_time_spent / rows.activities_played + 1).ln().mean(),
             ),
             Steady(
                 "completion_steady",
-                "the completed of the events",
+                "completed share of events",
                 lambda rows: rows.activities_completed.sum() / rows.activities_played.sum(),
             ),
         ),
@@ -269,7 +264,7 @@ PROMISES: dict[str, Promise] = {
         owner=PRODUCT, rules=(_COMPLETED_OF_PLAYED, _PERCENTAGE_OF_COUNTS), each_run=False
     ),
     "q3_subscription_impact": Promise(owner=PRODUCT, each_run=False),
-    # what runs did
+    # run history
     "table_state": _ON_DEMAND,
     "gone": _ON_DEMAND,
     "runs": _ON_DEMAND,
@@ -277,7 +272,7 @@ PROMISES: dict[str, Promise] = {
     "run_units": _ON_DEMAND,
     "check_results": _ON_DEMAND,
     "check_failures": _ON_DEMAND,
-    # what ends with the run, and files
+    # temporary tables, and files
     "raw_objects": _NOT_STORED,
     "activities": _NOT_STORED,
     "activity_events": _NOT_STORED,

@@ -1,12 +1,9 @@
-"""The rules that a table can promise to keep, each of them a declaration of what must hold.
+"""The kinds of data quality rules: their meaning, severity and tolerance.
 
-Here: which kinds of rules there are, their severity and what they tolerate. Elsewhere: which
-table promises which (``promises``, and the definitions in ``columns``), how a rule is worked out
-over rows, and when (``checks``).
+Which rules a table has is in ``promises`` and ``columns``; ``checks`` runs them.
 
-NULL never satisfies a rule about identity or relation: a key that is NULL fails. It does satisfy
-the rules about a value (range, accepted values, pattern), because whether a value may be absent
-is a rule of its own.
+A NULL key fails uniqueness and foreign keys. A NULL value passes rules on values (range, accepted
+values, pattern), because whether it may be NULL is a rule of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ ERROR, WARN, OFF = "error", "warn", "off"
 
 
 class Words(NamedTuple):
-    """A rule's name within its table, and what must hold."""
+    """A rule's name, unique within its table, and its meaning."""
 
     name: str
     meaning: str
@@ -30,13 +27,13 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What every rule has.
+    """What all rules have in common.
 
     Attributes:
-        severity: ``error`` rolls the run back; ``warn`` is logged and kept.
-        most_rows: So many failing rows are tolerated.
-        most_share: Such a share of the rows checked may fail.
-        each_run: Whether it is checked in each run that changes its table, or on demand only.
+        severity: ``error`` rolls the run back; ``warn`` is only logged.
+        most_rows: Failing rows that are tolerated.
+        most_share: Share of the checked rows that may fail.
+        each_run: Checked in every run that changes the table; else on demand only.
     """
 
     severity: str = ERROR
@@ -46,12 +43,12 @@ class Rule:
 
     @property
     def name(self) -> str:
-        """The rule's name within its table."""
+        """Its name, unique within its table."""
         return self._words().name
 
     @property
     def meaning(self) -> str:
-        """What must hold, in words."""
+        """What must be true, in words."""
         return self._words().meaning
 
     def _words(self) -> Words:
@@ -59,37 +56,37 @@ class Rule:
 
     @property
     def tolerance(self) -> str:
-        """What is tolerated, in words."""
+        """The tolerance, in words."""
         parts = [f"{self.most_rows:,} rows"] if self.most_rows else []
         parts += [f"{self.most_share:.1%} of the rows"] if self.most_share else []
         return " and ".join(parts)
 
     def is_broken(self, rows_checked: int, rows_failed: int) -> bool:
-        """Whether more rows fail than are tolerated."""
+        """Whether more rows fail than tolerated."""
         return rows_failed > max(self.most_rows, self.most_share * rows_checked)
 
 
 @dataclass(frozen=True)
 class SchemaKept(Rule):
-    """The table is stored, with the columns and types promised."""
+    """The table exists and has the promised columns and types."""
 
     def _words(self) -> Words:
         return Words(
-            "schema_kept", "the table is there, and every promised column with its promised type"
+            "schema_kept", "the table and every promised column exist, with the promised types"
         )
 
 
 @dataclass(frozen=True)
 class NoOtherColumns(Rule):
-    """The stored table has no columns besides."""
+    """The table has no unexpected columns."""
 
     def _words(self) -> Words:
-        return Words("no_other_columns", "there is no column besides those promised")
+        return Words("no_other_columns", "there are no unexpected columns")
 
 
 @dataclass(frozen=True)
 class NotNull(Rule):
-    """A column has a value; with ``most_share``, seldom none."""
+    """A column is never NULL; with ``most_share``, seldom."""
 
     column: str
     is_enforced: bool = False  # by the engine, when a row is written
@@ -102,7 +99,7 @@ class NotNull(Rule):
 
 @dataclass(frozen=True)
 class Unique(Rule):
-    """A column, or a combination of columns, has each value once, and is never NULL."""
+    """A column, or a combination of columns, is unique and never NULL."""
 
     columns: tuple[str, ...]
 
@@ -139,7 +136,7 @@ class AcceptedValues(Rule):
 
 @dataclass(frozen=True)
 class Matches(Rule):
-    """A text has a form, given as a regular expression of its whole."""
+    """A text matches a regular expression as a whole."""
 
     column: str
     pattern: str
@@ -151,9 +148,10 @@ class Matches(Rule):
 
 @dataclass(frozen=True)
 class RowCondition(Rule):
-    """An expression across the columns of a row is true; NULL is not.
+    """An expression over the columns of a row is true, not NULL.
 
-    ``in_words`` says what a failing row is, where its key alone would not tell enough.
+    Attributes:
+        in_words: Describes a failing row in a message, where its key alone says too little.
     """
 
     title: str
@@ -167,11 +165,10 @@ class RowCondition(Rule):
 
 @dataclass(frozen=True)
 class ForeignKey(Rule):
-    """A key stands in another table; a NULL key does not.
+    """Every key exists in another table; a NULL key fails.
 
     Attributes:
-        among: A column and a table, where not every row is judged: only those whose value of it
-            stands there, such as rows of the loads that the other table reflects.
+        among: A column and a table: check only rows whose value exists there.
     """
 
     columns: tuple[str, ...]
@@ -180,18 +177,19 @@ class ForeignKey(Rule):
     among: tuple[str, str] | None = None
 
     def _words(self) -> Words:
-        judged = f", if its {self.among[0]} stands in {self.among[1]}" if self.among else ""
-        return Words(self.title, f"each {', '.join(self.columns)} stands in {self.table}{judged}")
+        key = ", ".join(self.columns)
+        only = f", if its {self.among[0]} is in {self.among[1]}" if self.among else ""
+        return Words(self.title, f"foreign key: every {key} exists in {self.table}{only}")
 
 
 @dataclass(frozen=True)
 class AddsUp(Rule):
-    """The sum of a column over each unit is what another table has of it; no rows make 0.
+    """A column's sums per group equal those of another table; no rows make 0.
 
     Attributes:
-        by: The columns that name a unit, in both tables.
-        of: The column that is added up in the other table; None: its rows are counted.
-        where: A column and a value, where not every row is added up: only those that have it.
+        by: The columns to group by, in both tables.
+        of: The column to sum in the other table; None: count its rows.
+        where: A column and a value: sum only the rows that have it.
     """
 
     column: str
@@ -201,24 +199,23 @@ class AddsUp(Rule):
     where: tuple[str, str] | None = None
 
     def _words(self) -> Words:
-        of_what = f"_of_{self.where[1]}" if self.where else ""
-        added = f"{self.column} of each {', '.join(self.by)}"
+        only = self.where[1] if self.where else ""
+        other = f"the sum of {self.of}" if self.of else "the number of rows"
         return Words(
-            f"{self.column}{of_what}_adds_up",
-            f"{added}{f' of {self.where[1]}' if self.where else ''} add up to the "
-            f"{self.of or 'rows'} of {self.table} on it",
+            f"{self.column}{f'_of_{only}' if only else ''}_adds_up",
+            f"the sum of {self.column}{f' of {only}' if only else ''} equals {other} in "
+            f"{self.table}, for every {', '.join(self.by)}",
         )
 
 
 @dataclass(frozen=True)
 class Recounted(Rule):
-    """A column of each unit is what counting it again in another table gives; no rows make 0.
+    """A column equals a count recomputed from another table; no rows make 0.
 
     Attributes:
-        by: The columns that name a unit.
+        by: The columns to group by.
         promise: What is counted, in words.
-        count: Of this table and the other: the columns of ``by``, and ``expected``, which is
-            added up over the rows of a unit.
+        count: From this table and the other: the columns of ``by`` and ``expected``, to be summed.
     """
 
     column: str
@@ -233,10 +230,10 @@ class Recounted(Rule):
 
 @dataclass(frozen=True)
 class Steady(Rule):
-    """A measure of a day is not far from what the days before it were.
+    """A day's measure is no outlier among the days before it.
 
-    Far is a robust z-score over the parameter ``checks.most_deviation``. A day is judged only
-    if the table has ``least_days`` of the ``history_days`` before it.
+    An outlier has a robust z-score above the parameter ``checks.most_deviation``. A day is skipped
+    if the table has fewer than ``least_days`` of the ``history_days`` before it.
     """
 
     title: str
@@ -250,13 +247,13 @@ class Steady(Rule):
     def _words(self) -> Words:
         return Words(
             self.title,
-            f"{self.of_day} of a day are near those of the {self.history_days} days before it",
+            f"{self.of_day} per day: no outlier among the {self.history_days} days before",
         )
 
 
 @dataclass(frozen=True)
 class Fresh(Rule):
-    """The newest instant of each group is not older than so many hours before the clock given."""
+    """The newest instant of each group is at most so many hours before ``checks.now``."""
 
     column: str
     by: str
@@ -265,4 +262,6 @@ class Fresh(Rule):
 
     def _words(self) -> Words:
         limits = ", ".join(f"{group} {hours:g} h" for group, hours in self.hours.items())
-        return Words("fresh", f"the newest {self.column} by {self.by} is not older than: {limits}")
+        return Words(
+            "fresh", f"the newest {self.column} per {self.by} is at most this old: {limits}"
+        )

@@ -1,4 +1,4 @@
-"""The checks pipeline: tables held to their contracts, without building anything."""
+"""The checks pipeline: check the contracts of all tables without building any."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from lingokids.pipelines.checks.nodes import find_due_checks
 
 
 def create_pipeline() -> Pipeline:
-    """What is to be checked; the run checks it before it ends."""
+    """List the rules to check; the run checks them before it ends."""
     return Pipeline(
         [
             Node(
