@@ -12,8 +12,8 @@ _HEAD = """\
 # Data dictionary
 
 Generated from the contracts in this folder by `uv run kedro contracts dictionary`: edit those, then
-regenerate this page. `uv run kedro contracts export` writes them as Open Data Contract Standard, one
-file a table.
+regenerate this page. `uv run kedro contracts export` writes them as Open Data Contract Standard,
+one file a table.
 
 A column is defined once for the whole warehouse: tables and their comments, this page, exports and
 checks follow from it. A type marked `!` is NOT NULL: the engine enforces it on every write.

@@ -1,8 +1,4 @@
-"""Analytics: the three questions of the exercise, answered from its CSV files.
-
-Here: the questions, and how an answer is rounded. Elsewhere: the metrics of the app itself
-(the marts pipeline).
-"""
+"""The three questions of the exercise, answered from its CSV files."""
 
 from __future__ import annotations
 
@@ -21,7 +17,7 @@ def answer_completion_rate(activity_events: ir.Table, activities: ir.Table) -> i
 
     Args:
         activity_events: Events of the exercise; only ``activity_exit`` rows count.
-        activities: Their themes; events of an activity that is not there do not count.
+        activities: Their themes; events of unknown activities do not count.
 
     Returns:
         ``Q1_COMPLETION_RATE``; the percentage is rounded to 2 digits.
@@ -42,7 +38,7 @@ def answer_price_tier_engagement(activity_events: ir.Table, activities: ir.Table
 
     Args:
         activity_events: Events of the exercise; only ``activity_exit`` rows count.
-        activities: Their price tiers; events of an activity that is not there do not count.
+        activities: Their price tiers; events of unknown activities do not count.
 
     Returns:
         ``Q2_PRICE_TIER_ENGAGEMENT``; seconds per exit and the percentage are rounded.
@@ -72,12 +68,11 @@ def answer_subscription_impact(
         activity_events: Events of the exercise; only completed exits count.
         subscriptions: One row per subscription.
         subscription_month: The month (YYYY-MM) of the subscriptions.
-        compared_days: Days before and after the subscription's day that are compared; the day
-            itself is in neither.
+        compared_days: Days to compare before and after the day of subscription, that day excluded.
 
     Returns:
-        ``Q3_SUBSCRIPTION_IMPACT``: averages per user, where a user without activity counts as
-        0; the change in percent is NULL where nothing was completed before.
+        ``Q3_SUBSCRIPTION_IMPACT``: averages per user; a user without activity counts as 0. The
+        change in percent is NULL where nothing was completed before.
     """
     month = parameters.parse_month("subscription_impact.month", subscription_month)
     days = parameters.parse_days("subscription_impact.days", compared_days)

@@ -1,4 +1,4 @@
-"""The analytics pipeline: the questions of the exercise and their answers."""
+"""The analytics pipeline: the three questions of the exercise."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -10,7 +10,7 @@ from lingokids.pipelines.analytics.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """CSV files of the exercise to three answers."""
+    """Answer three questions from the CSV files of the exercise."""
     return Pipeline(
         [
             Node(

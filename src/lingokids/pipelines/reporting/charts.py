@@ -1,10 +1,7 @@
-"""The charts: rows to Plotly figures.
-
-Here: what each chart shows, and the look they share. Elsewhere: which rows there are, and who is
-too few to be among them (``nodes``), the page with filters (``page``).
+"""The charts, as Plotly figures.
 
 A new chart is a function here, a node in ``pipeline.py`` and an entry in ``catalog.yml``. Values
-are data: they are escaped, because Plotly reads some HTML in labels.
+are escaped, because Plotly renders some HTML in labels.
 """
 
 from __future__ import annotations
@@ -31,11 +28,11 @@ _MOST = 10
 
 
 def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
-    """Completion rate per week and country; what too few users stand behind stays empty."""
+    """Completion rate by week and country; hidden groups are gaps."""
     rows = query.rows_of(shown_groups, "week", "country_code")
     weeks = sorted({row["week"] for row in rows})
     users = _total(rows, "country_code", "active_users")
-    countries = sorted(users, key=lambda name: (users[name], name))  # the greatest is on top
+    countries = sorted(users, key=lambda name: (users[name], name))  # the largest on top
     rates = {(row["country_code"], row["week"]): row["completion_rate"] for row in rows}
     cells = [[rates.get((country, week)) for week in weeks] for country in countries]
     figure = blank("Weekly completion rate by country")
@@ -52,14 +49,14 @@ def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
         xgap=3,
         ygap=3,
     )
-    figure.update_layout(plot_bgcolor=GRID)  # a group that is not shown
+    figure.update_layout(plot_bgcolor=GRID)  # colour of hidden groups
     figure.update_xaxes(type="category", showgrid=False, title_text="week, from its Monday")
     figure.update_yaxes(type="category", showgrid=False, dtick=1)
     return figure
 
 
 def draw_weekly_users(shown_groups: pa.Table) -> Figure:
-    """Users active in each week."""
+    """Active users by week."""
     rows = query.rows_of(shown_groups, "week")
     weeks = [row["week"] for row in rows]
     figure = blank("Active users per week")
@@ -70,21 +67,21 @@ def draw_weekly_users(shown_groups: pa.Table) -> Figure:
 
 
 def draw_most_played_by_count(shown_groups: pa.Table, activity_names: pa.Table) -> Figure:
-    """The activities that were left most often."""
+    """The activities with most exits."""
     return _most_played(
         shown_groups, activity_names, "activities_played", "Most played, by count", "exits"
     )
 
 
 def draw_most_played_by_time(shown_groups: pa.Table, activity_names: pa.Table) -> Figure:
-    """The activities that most time was spent in."""
+    """The activities with most time spent."""
     return _most_played(
         shown_groups, activity_names, "total_time_spent", "Most played, by time", "seconds"
     )
 
 
 def draw_completion_rate(shown_completion_rate: pa.Table) -> Figure:
-    """The first answer: exits completed, by theme."""
+    """q1: exits completed, by theme."""
     return _bars(
         shown_completion_rate.to_pylist(),
         "Exits completed, by theme",
@@ -95,7 +92,7 @@ def draw_completion_rate(shown_completion_rate: pa.Table) -> Figure:
 
 
 def draw_price_tier_engagement(shown_price_tier_engagement: pa.Table) -> Figure:
-    """The second answer: time per exit, by price tier."""
+    """q2: time per exit, by price tier."""
     return _bars(
         shown_price_tier_engagement.to_pylist(),
         "Seconds per exit, by price tier",
@@ -106,7 +103,7 @@ def draw_price_tier_engagement(shown_price_tier_engagement: pa.Table) -> Figure:
 
 
 def draw_subscription_impact(shown_subscription_impact: pa.Table) -> Figure:
-    """The third answer: exits completed per user before and after subscribing."""
+    """q3: exits completed per user, before and after subscribing."""
     return _bars(
         shown_subscription_impact.to_pylist(),
         "Exits completed per new subscriber",
@@ -145,7 +142,7 @@ def _most_played(
 def _bars(
     rows: list[dict[str, Any]], title: str, key: str, columns: dict[str, str], unit: str
 ) -> Figure:
-    """A bar for each row and column; an answer of no row says why it is empty."""
+    """A bar for each row and column; without rows, a note."""
     figure = blank(title)
     for colour, (column, label) in zip(COLOURS, columns.items(), strict=False):
         values = [None if row[column] is None else float(row[column]) for row in rows]
@@ -174,7 +171,7 @@ def _total(rows: list[dict[str, Any]], key: str, metric: str) -> dict[str, int]:
 
 
 def blank(title: str) -> Figure:
-    """An empty figure with the look that all share."""
+    """An empty figure in the common style."""
     from plotly.graph_objects import Figure
 
     figure = Figure()

@@ -1,8 +1,4 @@
-"""Reporting: what charts and the dashboard may show, and the dashboard.
-
-Here: which answers are shown side by side, and the page they stand on. Elsewhere: who is too few to
-be shown (``metrics``), how a chart is drawn (``charts``), how the page is laid out (``page``).
-"""
+"""What charts and the dashboard may show, and the dashboard."""
 
 from __future__ import annotations
 
@@ -28,18 +24,18 @@ else:
 def measure_groups(
     user_activity_daily: ir.Table, reporting: dict[str, Any], smallest_group: int
 ) -> ir.Table:
-    """Work out every answer that charts and dashboard show, hidden groups too.
+    """Compute every answer behind charts and dashboard, hidden groups included.
 
     Grain: one row per answer and group.
 
     Args:
         user_activity_daily: ``USER_ACTIVITY_DAILY``.
-        reporting: ``weeks``, how many of the last ones are shown; ``dimensions``, what the
-            dashboard splits and filters by.
+        reporting: ``weeks``, the number of latest weeks to show; ``dimensions``, what the dashboard
+            groups and filters by.
         smallest_group: Groups of fewer users are hidden.
 
     Returns:
-        See ``query.measure_side_by_side``: to be kept nowhere.
+        See ``query.measure_side_by_side``: never store it.
     """
     weeks, dimensions = parameters.parse_reporting(reporting)
     last_day = user_activity_daily["date"].max()
@@ -50,10 +46,10 @@ def measure_groups(
 
 
 def _answers(dimensions: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The splits of the answers: what the filters of the dashboard can ask for.
+    """The splits that the dashboard offers.
 
-    By day there is a split or a filter, not both: almost all of such groups are small, and the
-    fewer answers stand side by side, the less they tell together.
+    By day there is a split or a filter, not both: almost all such groups are small, and fewer
+    answers reveal less together.
     """
     single = [(), *((name,) for name in dimensions)]
     pairs = list(itertools.combinations(dimensions, 2))
@@ -68,26 +64,26 @@ def _answers(dimensions: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 def hide_groups(measured_groups: pa.Table, smallest_group: int) -> Suppression:
-    """Leave out what is hidden, or would tell what is hidden, if all of it is seen side by side.
+    """Drop hidden groups, and those that would reveal one when all answers are seen together.
 
     Args:
-        measured_groups: ``measure_groups``, worked out.
+        measured_groups: ``measure_groups``, executed.
         smallest_group: Groups of fewer users are hidden.
 
     Returns:
-        The groups that may be shown, and how many may not.
+        The groups that may be shown, and the number of hidden ones.
     """
     return query.hide_side_by_side(measured_groups, smallest_group)
 
 
 def name_activities(user_activity_daily: ir.Table, shown_groups: pa.Table) -> ir.Table:
-    """The titles of the activities that are shown: one that a single child played is not.
+    """The titles of the activities that are shown.
 
     Grain: one row per activity_id.
     """
     shown = sorted({row["activity_id"] for row in query.rows_of(shown_groups, "activity_id")})
     titles = user_activity_daily.group_by("activity_id").aggregate(
-        # an activity has one name, so any aggregate that ignores NULL finds it
+        # an activity has one name: any aggregate that ignores NULL gives it
         activity_name=_.activity_name.max()
     )
     return titles.filter(_.activity_id.isin(shown)).order_by("activity_id")
@@ -99,15 +95,15 @@ def show_completion_rate(
     activities: ir.Table,
     smallest_group: int,
 ) -> ir.Table:
-    """The first answer, without themes that too few users played.
+    """``Q1_COMPLETION_RATE`` without themes of too few users.
 
     Grain: one row per theme that is shown.
 
     Args:
         q1_completion_rate: ``Q1_COMPLETION_RATE``.
-        activity_events: Events of the exercise: who is behind a theme.
+        activity_events: Events of the exercise, to count the users of a theme.
         activities: Their themes.
-        smallest_group: Themes of fewer users are not shown.
+        smallest_group: Themes of fewer users are dropped.
     """
     played = activity_events.inner_join(activities, "activity_id")
     users = played.filter(_.event_type == "activity_exit").group_by("theme")
@@ -117,7 +113,7 @@ def show_completion_rate(
 
 
 def show_price_tier_engagement(q2_price_tier_engagement: ir.Table, smallest_group: int) -> ir.Table:
-    """The second answer, without price tiers that too few users played.
+    """``Q2_PRICE_TIER_ENGAGEMENT`` without price tiers of too few users.
 
     Grain: one row per price tier that is shown.
     """
@@ -125,7 +121,7 @@ def show_price_tier_engagement(q2_price_tier_engagement: ir.Table, smallest_grou
 
 
 def show_subscription_impact(q3_subscription_impact: ir.Table, smallest_group: int) -> ir.Table:
-    """The third answer, without platforms that too few users subscribed on.
+    """``Q3_SUBSCRIPTION_IMPACT`` without platforms of too few subscribers.
 
     Grain: one row per platform that is shown.
     """
@@ -134,8 +130,8 @@ def show_subscription_impact(q3_subscription_impact: ir.Table, smallest_group: i
 
 
 def _shown(groups: ir.Table, key: str, smallest_group: int) -> ir.Table:
-    judged = query.hide_small_groups(groups, (key,), smallest_group)
-    return judged.filter(~_.is_hidden).drop("is_hidden").order_by(key)
+    marked = query.hide_small_groups(groups, (key,), smallest_group)
+    return marked.filter(~_.is_hidden).drop("is_hidden").order_by(key)
 
 
 def lay_out_dashboard(
@@ -148,20 +144,17 @@ def lay_out_dashboard(
     subscription_impact_chart: Figure,
     smallest_group: int,
 ) -> str:
-    """One page with filters that needs no server and no network.
+    """Render the dashboard: one HTML page with filters that needs no server and no network.
 
     Args:
         shown_groups: The groups that may be shown.
-        hidden_groups: How many may not.
+        hidden_groups: The number of hidden ones.
         activity_names: Titles of activities.
         weekly_completion_chart: Weekly completion rate by country.
-        completion_rate_chart: The first answer.
-        price_tier_chart: The second.
-        subscription_impact_chart: The third.
-        smallest_group: What the page says about who is not shown.
-
-    Returns:
-        The page, in HTML.
+        completion_rate_chart: The chart of q1.
+        price_tier_chart: The chart of q2.
+        subscription_impact_chart: The chart of q3.
+        smallest_group: The parameter, for the notes.
     """
     return page.lay_out(
         shown_groups,

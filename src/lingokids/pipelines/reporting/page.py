@@ -1,10 +1,7 @@
-"""The dashboard: one HTML file with everything in it.
+"""The dashboard: one self-contained HTML file, from the template in ``page/``.
 
-Here: what is put into the page. Elsewhere: its markup, look and filters (``page/``), the charts it
-has ready-made (``charts``), who is too few to be in it (``nodes``, ``metrics``).
-
-The page has the answers that may be shown and nothing they were made from: a filter chooses among
-them. It asks the network for nothing, and its policy forbids it to.
+The page has precomputed answers that may be shown, not the data behind them: a filter chooses among
+them. It makes no network requests; its content security policy forbids them.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 
     from lingokids.metrics.kinds import Metric
 
-#: Digits that the page has of a number: more are of no use to the eye.
+#: Decimal places of the numbers in the page.
 _DIGITS = 4
 
 _ANSWERS = {
@@ -41,14 +38,14 @@ def lay_out(
     figures: dict[str, Figure],
     smallest_group: int,
 ) -> str:
-    """Put answers, definitions and charts into the page.
+    """Render the page.
 
     Args:
-        shown: ``metrics.Suppression.shown``.
-        hidden: ``metrics.Suppression.hidden``.
+        shown: ``Suppression.shown``.
+        hidden: ``Suppression.hidden``.
         activity_names: The titles of activities.
-        figures: The ready-made charts, by the place they have in the page.
-        smallest_group: The parameter.
+        figures: The charts that no filter changes, by their place in the page.
+        smallest_group: The parameter, for the notes.
     """
     from plotly.offline import get_plotlyjs
 
@@ -88,7 +85,7 @@ def lay_out(
 
 
 def _by_split(rows: pa.Table, keys: list[str], numbers: list[str]) -> dict[str, list[list[Any]]]:
-    """The rows of each answer, by its names joined with a bar: keys without gaps, then numbers."""
+    """The rows of each answer, by its dimensions joined with a bar: keys, then numbers."""
     answers: dict[str, list[list[Any]]] = {}
     for row in rows.to_pylist():
         names = "|".join(row[f"name_{n}"] for n in (1, 2, 3) if row[f"name_{n}"] is not None)
@@ -111,7 +108,7 @@ def _short(number: int | float | Decimal | None) -> int | float | None:
 
 
 def _as_json(content: dict[str, Any]) -> str:
-    """JSON that cannot end the element it stands in, whatever a value says."""
+    """JSON that cannot close the script element around it, whatever a value contains."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 

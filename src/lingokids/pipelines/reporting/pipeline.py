@@ -1,4 +1,4 @@
-"""The reporting pipeline: gold to charts and a dashboard, apart from the daily run."""
+"""The reporting pipeline: gold to charts and a dashboard, run separately."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -23,7 +23,7 @@ from lingokids.pipelines.reporting.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """What may be shown, the charts of it, and the page with filters."""
+    """Select what may be shown; draw the charts and the dashboard."""
     return Pipeline(
         [
             Node(

@@ -1,7 +1,7 @@
 "use strict";
 
-// What the filters say chooses an answer that is there already: nothing is added up here, because
-// what is hidden is not in the page. An answer is called by its names in order, with bars between.
+// The filters choose among precomputed answers: nothing is summed here, because hidden groups are
+// not in the page. The key of an answer is its sorted dimensions, joined by bars.
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const METRICS = Object.keys(content.metrics);
@@ -25,7 +25,7 @@ function label(dimension, value) {
   return value;
 }
 
-// Plotly reads some HTML in its texts, and a value may say anything
+// Plotly renders some HTML in its texts, and a value may contain anything
 const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 function written(metric, value) {
@@ -46,7 +46,7 @@ function duration(seconds) {
 
 const nameOf = (names) => [...names].sort().join("|");
 
-// the groups of an answer as objects, those of one value of the filter if there is one
+// the groups of an answer as objects, filtered if there is a filter
 function groups(names, only) {
   const all = (only ? [...names, only.name] : [...names]).sort();
   return (content.answers[all.join("|")] || [])
@@ -66,7 +66,7 @@ function note(names, only, more = "") {
   const hidden = notShown(names, only);
   if (!hidden) return more;
   const one = hidden === 1;
-  return `${hidden.toLocaleString("en")} ${one ? "group is" : "groups are"} not shown: fewer than ${content.smallest_group} users, or one that would give such a group away. ${more}`;
+  return `${hidden.toLocaleString("en")} ${one ? "group is" : "groups are"} not shown: fewer than ${content.smallest_group} users, or needed to protect such a group. ${more}`;
 }
 
 // --- filters --------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ function read() {
   return settle(chosen);
 }
 
-// by day there is a split or a filter, not both; and no split by what only one value is shown of
+// by day there is a split or a filter, not both; no split by the filtered dimension
 function settle(chosen) {
   const only = parse(chosen.only);
   if (only && only.name === chosen.by) chosen.by = "";
@@ -149,7 +149,7 @@ function draw(id, traces, layout) {
   Plotly.react(place, traces, { ...structuredClone(look), title: undefined, ...layout }, settings);
 }
 
-// what the axis says; long times are drawn in hours
+// the axis label; long durations are drawn in hours
 function axisOf(metric, traces) {
   const unit = content.metrics[metric].unit;
   const values = traces.flatMap((trace) => trace.y).filter((value) => value !== null);
@@ -181,10 +181,10 @@ function drawHeadline(only) {
 }
 
 function changeOf(metric, before, last) {
-  if (!before || !last) return ["no two whole weeks to compare"];
+  if (!before || !last) return ["fewer than two full weeks"];
   const isShare = content.metrics[metric].unit === "0 to 1";
   const by = isShare ? 100 * (last[metric] - before[metric]) : 100 * (last[metric] / before[metric] - 1);
-  if (!Number.isFinite(by)) return ["no change to be worked out"];
+  if (!Number.isFinite(by)) return ["change not defined"];
   const change = document.createElement("span");
   change.className = by >= 0 ? "up" : "down";
   change.textContent = (by >= 0 ? "▲ " : "▼ ") + Math.abs(by).toFixed(1) + (isShare ? " points" : " %");
@@ -194,7 +194,7 @@ function changeOf(metric, before, last) {
 const lastDay = () => groups(["day"]).map((one) => one.day).sort().at(-1);
 const sunday = (monday) => new Date(Date.parse(monday) + 6 * 86400000).toISOString().slice(0, 10);
 
-// a week that has not ended would look like a fall
+// a partial week would look like a drop
 function wholeWeeks() {
   const days = groups(["day"]).map((one) => one.day).sort();
   return groups(["week"]).map((one) => one.week).sort().filter((week) => week >= days[0] && sunday(week) <= days.at(-1));
@@ -238,8 +238,8 @@ function drawTrend({ metric, by, grain }, only) {
   const left = values.length - traces.length;
   const parts = grain === "week" ? groups(["week"]).map((one) => one.week).filter((week) => !wholeWeeks().includes(week)) : [];
   const more = [
-    ...(left > 0 ? [`The ${MOST_LINES} with most users are drawn; all are in the numbers.`] : []),
-    ...(parts.length ? [`The week of ${parts.join(" and that of ")} is not whole.`] : []),
+    ...(left > 0 ? [`The ${MOST_LINES} with most users are drawn; the table has all.`] : []),
+    ...(parts.length ? [`The week of ${parts.join(" and that of ")} is partial.`] : []),
   ];
   element("trend-note").textContent = note(names, only, more.join(" "));
   drawNumbers(names, metric, found);
@@ -324,12 +324,12 @@ function drawNumbers(names, metric, found) {
   fillTable("numbers", [...names.map(words), ...shown.map(words)], rows, (place) => place >= names.length);
 }
 
-// --- what no filter changes -------------------------------------------------------------------
+// --- independent of filters -------------------------------------------------------------------
 
 function drawOnce() {
   const weeks = groups(["week"]).map((one) => one.week).sort();
   element("span").textContent = weeks.length
-    ? `${groups(["day"]).map((one) => one.day).sort()[0]} to ${lastDay()}, in UTC days. Activities left by users, each once.`
+    ? `${groups(["day"]).map((one) => one.day).sort()[0]} to ${lastDay()}, UTC days. Activities left by users, each counted once.`
     : "Too few users to be shown.";
   for (const [id, figure] of Object.entries(content.figures)) {
     for (const trace of figure.data) {
@@ -341,7 +341,7 @@ function drawOnce() {
   element("weekly_completion-note").textContent = note(["country_code", "week"], null);
   for (const [id, { meaning, columns }] of Object.entries(content.meanings)) {
     const measures = Object.entries(columns).map(([name, text]) => `${words(name)}: ${text}`);
-    element(id + "-definition").textContent = `${meaning} Of ${content.smallest_group} users or more.`;
+    element(id + "-definition").textContent = `${meaning} Groups of ${content.smallest_group} users or more.`;
     element(id + "-definition").title = measures.join("\n");
   }
   fillTable(
@@ -354,7 +354,7 @@ function drawOnce() {
   );
   element("small-groups").textContent =
     `The app's users are families with children. A group of fewer than ${content.smallest_group} users is not in this file, ` +
-    "nor is one that would give it away by subtraction: a filter chooses among answers that may all be seen together.";
+    "nor is one that would reveal it by subtraction, across all filters.";
 }
 
 fillFilters();
