@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from lingokids import schema
 from lingokids.checks import remedies
 from lingokids.checks.options import CheckOptions
-from lingokids.checks.reading import Reader
 from lingokids.checks.results import FAILED, HELD, MOST_EXAMPLES, SKIPPED, WARNED, Example, Result
 from lingokids.errors import LingokidsError
 from lingokids.schema import (
@@ -33,9 +32,11 @@ from lingokids.schema import (
     Unique,
 )
 from lingokids.storage.engine import UnreadableError
-from lingokids.storage.records import RECORDS
+from lingokids.storage.records import RECORDS, kept_table
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
     from lingokids.checks.conditions import Scope
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.tables import TableDataset
@@ -78,7 +79,6 @@ class Inspection:
         self, warehouse: Warehouse, tables: dict[str, TableDataset], options: CheckOptions
     ) -> None:
         self._warehouse = warehouse
-        self._reader = Reader(warehouse)
         self._options = options
         self._tables = {table.table_name: table for table in tables.values()}
         self._is_of_changes = False
@@ -166,31 +166,38 @@ class Inspection:
 
     # --- which rows ---
 
+    def _table(self, name: str) -> ir.Table:
+        """A table; one that does not exist counts as empty, and is not created."""
+        contract = schema.CONTRACTS[name]
+        if name in self._warehouse.tables:
+            return kept_table(self._warehouse, contract).load()
+        return self._warehouse.empty(contract.nullable_schema)
+
     def _changed_rows(self, table: TableDataset) -> Scope:
         from lingokids.checks.conditions import Scope
 
         if table.table_name == schema.UNKNOWN_KEYS.table_name:  # a view
             keys = table.load()
             new = keys.filter(keys.load_id == self._warehouse.number)
-            return Scope(new, keys, None, None, self._reader.table)
+            return Scope(new, keys, None, None, self._table)
         # no unchanged row has the key of a new one: a table is replaced by units or as a whole, or
         # its rows are identified by their load
         rows, units = table.stored.changed_rows()
-        return Scope(rows, table.load(), None, units, self._reader.table)
+        return Scope(rows, table.load(), None, units, self._table)
 
     def _whole(self, name: str) -> Scope:
         from lingokids.checks.conditions import Scope
 
-        table = self._reader.table(name)
-        return Scope(rows=table, table=table, earlier=None, units=None, other=self._reader.table)
+        table = self._table(name)
+        return Scope(rows=table, table=table, earlier=None, units=None, other=self._table)
 
     def _dropped(self) -> set[str]:
         """The tables that do not exist, although run_steps or a table created with them does."""
         there = self._warehouse.tables
         written = set()
         with contextlib.suppress(UnreadableError):  # its own rules report that
-            steps = self._reader.table("run_steps").select("table_name").distinct()
-            written = {name for (name,) in self._reader.rows(steps)}
+            steps = self._table("run_steps").select("table_name").distinct()
+            written = {name for (name,) in self._warehouse.rows(steps)}
         for together in _MADE_TOGETHER:
             written |= together if together & there else set()
         return (written & set(schema.STORED)) - there
@@ -222,7 +229,7 @@ class Inspection:
         from lingokids.checks import conditions
 
         started = time.perf_counter()
-        rows_checked, *counts = self._reader.rows(conditions.one_pass(rules, scope.rows))[0]
+        rows_checked, *counts = self._warehouse.rows(conditions.one_pass(rules, scope.rows))[0]
         seconds = time.perf_counter() - started
         for rule, count in zip(rules, counts, strict=True):
             failed = int(count)
@@ -234,16 +241,16 @@ class Inspection:
         from lingokids.checks import conditions
 
         started = time.perf_counter()
-        ((checked, failed),) = self._reader.rows(conditions.tally(rule, scope))
+        ((checked, failed),) = self._warehouse.rows(conditions.tally(rule, scope))
         self._note(contract, rule, Counts(checked, failed, time.perf_counter() - started), scope)
 
     def _count_repeated(self, rule: Unique, scope: Scope, *, is_alarmed: bool) -> int:
         from lingokids.checks import conditions
 
         if not is_alarmed and scope.earlier is not None:
-            ((repeated,),) = self._reader.rows(conditions.repeated_earlier(rule, scope))
+            ((repeated,),) = self._warehouse.rows(conditions.repeated_earlier(rule, scope))
             is_alarmed = repeated > 0
-        return int(self._reader.rows(conditions.tally(rule, scope))[0][1]) if is_alarmed else 0
+        return int(self._warehouse.rows(conditions.tally(rule, scope))[0][1]) if is_alarmed else 0
 
     def _check_days(self, contract: Contract, rules: list[Steady], scope: Scope) -> None:
         from lingokids.checks import anomalies, conditions
@@ -252,10 +259,10 @@ class Inspection:
         compared, to_check = scope.table, None
         if scope.units is not None:
             to_check = {
-                day for (day,) in self._reader.rows(scope.units.select(rules[0].by).distinct())
+                day for (day,) in self._warehouse.rows(scope.units.select(rules[0].by).distinct())
             }
             compared = conditions.with_history(rules, scope.table, to_check)
-        days = self._reader.rows(conditions.daily(rules, compared))
+        days = self._warehouse.rows(conditions.daily(rules, compared))
         there = {day for day, *_ in days}
         to_check = there if to_check is None else there & to_check
         seconds = time.perf_counter() - started
@@ -276,7 +283,7 @@ class Inspection:
         from lingokids.checks import conditions
 
         started = time.perf_counter()
-        newest = dict(self._reader.rows(conditions.newest(rule, scope.table)))
+        newest = dict(self._warehouse.rows(conditions.newest(rule, scope.table)))
         stale = [
             {rule.by: group, f"newest {rule.column}": newest.get(group), "now": now}
             for group, hours in rule.hours.items()
@@ -348,11 +355,14 @@ class Inspection:
 
         failed = conditions.failing(rule, scope)
         try:
-            rows = self._reader.records(conditions.with_source(failed, self._reader.table))
+            query = conditions.with_source(failed, self._table)
+            found = self._warehouse.rows(query)
         except UnreadableError:  # the tables with the source are broken too
-            rows = self._reader.records(failed.limit(MOST_EXAMPLES))
+            query = failed.limit(MOST_EXAMPLES)
+            found = self._warehouse.rows(query)
         examples = []
-        for row in rows:
+        for values_of_row in found:
+            row = dict(zip(query.columns, values_of_row, strict=True))
             key = {name: row[name] for name in contract.grain if name in row}
             source = (row.get("object_key"), row.get("line_number"))
             values = {name: value for name, value in row.items() if value is not None}

@@ -105,7 +105,7 @@ class Unique(Rule):
 
     def _words(self) -> Words:
         name = "grain" if self.columns[1:] else self.columns[0]
-        return Words(f"{name}_unique", f"each {', '.join(self.columns)} stands once")
+        return Words(f"{name}_unique", f"{', '.join(self.columns)} is unique")
 
 
 @dataclass(frozen=True)
