@@ -14,7 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lingokids import schema
-from lingokids.checks import remedies
+from lingokids.checks import anomalies, conditions, remedies
+from lingokids.checks.conditions import Scope
 from lingokids.checks.options import CheckOptions
 from lingokids.checks.results import FAILED, HELD, MOST_EXAMPLES, SKIPPED, WARNED, Example, Result
 from lingokids.errors import LingokidsError
@@ -37,7 +38,6 @@ from lingokids.storage.records import RECORDS, kept_table
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from lingokids.checks.conditions import Scope
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.tables import TableDataset
 
@@ -174,8 +174,6 @@ class Inspection:
         return self._warehouse.empty(contract.nullable_schema)
 
     def _changed_rows(self, table: TableDataset) -> Scope:
-        from lingokids.checks.conditions import Scope
-
         if table.table_name == schema.UNKNOWN_KEYS.table_name:  # a view
             keys = table.load()
             new = keys.filter(keys.load_id == self._warehouse.number)
@@ -186,8 +184,6 @@ class Inspection:
         return Scope(rows, table.load(), None, units, self._table)
 
     def _whole(self, name: str) -> Scope:
-        from lingokids.checks.conditions import Scope
-
         table = self._table(name)
         return Scope(rows=table, table=table, earlier=None, units=None, other=self._table)
 
@@ -205,8 +201,6 @@ class Inspection:
     # --- checking ---
 
     def _check(self, contract: Contract, rules: list[Rule], scope: Scope) -> None:
-        from lingokids.checks import conditions
-
         in_pass = [rule for rule in rules if isinstance(rule, conditions.OF_PASS)]
         self._try(contract, in_pass, partial(self._check_rows, contract, in_pass, scope))
         for rule in rules:
@@ -226,8 +220,6 @@ class Inspection:
                 self._append(contract, rule, Counts(0, 0, 0.0), obstacle=error.cause)
 
     def _check_rows(self, contract: Contract, rules: Sequence[Rule], scope: Scope) -> None:
-        from lingokids.checks import conditions
-
         started = time.perf_counter()
         rows_checked, *counts = self._warehouse.rows(conditions.one_pass(rules, scope.rows))[0]
         seconds = time.perf_counter() - started
@@ -238,23 +230,17 @@ class Inspection:
             self._note(contract, rule, Counts(rows_checked, failed, seconds), scope)
 
     def _query(self, contract: Contract, rule: Rule, scope: Scope) -> None:
-        from lingokids.checks import conditions
-
         started = time.perf_counter()
         ((checked, failed),) = self._warehouse.rows(conditions.tally(rule, scope))
         self._note(contract, rule, Counts(checked, failed, time.perf_counter() - started), scope)
 
     def _count_repeated(self, rule: Unique, scope: Scope, *, is_alarmed: bool) -> int:
-        from lingokids.checks import conditions
-
         if not is_alarmed and scope.earlier is not None:
             ((repeated,),) = self._warehouse.rows(conditions.repeated_earlier(rule, scope))
             is_alarmed = repeated > 0
         return int(self._warehouse.rows(conditions.tally(rule, scope))[0][1]) if is_alarmed else 0
 
     def _check_days(self, contract: Contract, rules: list[Steady], scope: Scope) -> None:
-        from lingokids.checks import anomalies, conditions
-
         started = time.perf_counter()
         compared, to_check = scope.table, None
         if scope.units is not None:
@@ -280,8 +266,6 @@ class Inspection:
     def _check_freshness(
         self, contract: Contract, rule: Fresh, scope: Scope, now: datetime
     ) -> None:
-        from lingokids.checks import conditions
-
         started = time.perf_counter()
         newest = dict(self._warehouse.rows(conditions.newest(rule, scope.table)))
         stale = [
@@ -351,8 +335,6 @@ class Inspection:
         self.results.append(Result(name, rule, severity, *tally, tuple(examples), obstacle))
 
     def _examples(self, contract: Contract, rule: Rule, scope: Scope) -> list[Example]:
-        from lingokids.checks import conditions
-
         failed = conditions.failing(rule, scope)
         try:
             query = conditions.with_source(failed, self._table)
