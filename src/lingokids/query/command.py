@@ -146,10 +146,11 @@ def _why_nothing(table: ir.Table, question: Question, smallest_group: int) -> st
 
 def as_table(answer: Answer) -> str:
     """Aligned columns with rounded numbers, then the notes."""
-    from tabulate import tabulate
+    import tabulate
 
+    tabulate.MIN_PADDING = 0  # else headers of numbers are padded by two
     rows = [[_readable(value) for value in row.values()] for row in answer.rows.to_pylist()]
-    table = tabulate(
+    table = tabulate.tabulate(
         rows,
         headers=answer.rows.column_names,
         colalign=["right" if _is_number(field.type) else "left" for field in answer.rows.schema],
