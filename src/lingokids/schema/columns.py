@@ -62,12 +62,8 @@ COLUMNS: dict[str, Column] = {
     ),
     "object_key": Column("string", "path of the raw object in its bucket or folder"),
     "etag": Column("string", "version of the raw object; new when the object is sent again"),
-    "line_number": Column(
-        "int32", "line number in the object, from 1, blank lines included", rules=RANKED
-    ),
-    "line_text": Column(
-        "string", "the line as delivered; its first 1,024 characters if over 1 MiB"
-    ),
+    "line_number": Column("int32", "line number in the object, from 1", rules=RANKED),
+    "line_text": Column("string", "the line as delivered; 1,024 characters of it if over 1 MiB"),
     "reason": Column("string", "the first validation rule that the line breaks"),
     "past_reason": Column(
         "string", "reason the line was in quarantine before a replay; NULL: never was"
@@ -84,9 +80,7 @@ COLUMNS: dict[str, Column] = {
         "array<struct<key: string, json_type: string>>",
         "keys that no field of schema/raw.py reads, and the JSON types of their values",
     ),
-    "rescued": Column(
-        "string", "keys without a field and their values, nested as delivered, as JSON"
-    ),
+    "rescued": Column("string", "keys without a field and their values, as JSON"),
     "unknown_key": Column("string", "path of the key in the line, joined by dots"),
     "json_type": Column(
         "string",
@@ -146,9 +140,7 @@ COLUMNS: dict[str, Column] = {
     "subscription_start_at": Column(INSTANT, "when the subscription began", "UTC"),
     "subscription_expire_at": Column(INSTANT, "when the subscription ends", "UTC"),
     # state of incremental tables
-    "version": Column(
-        "int32", "number of the run that last changed the row or table", rules=RANKED
-    ),
+    "version": Column("int32", "number of the last run that changed it", rules=RANKED),
     "rules": Column("string", "parameters and expression the table was built with; NULL: unknown"),
     "unit": Column("string", "the unit that a row left: its columns and values, as JSON"),
     # measures
@@ -161,9 +153,7 @@ COLUMNS: dict[str, Column] = {
         "s",
         rules=COUNTED,
     ),
-    "sessions": Column(
-        "int64", "sessions whose first activity is counted in the row", rules=COUNTED
-    ),
+    "sessions": Column("int64", "sessions that began in the row", rules=COUNTED),
     "completion_rate": Column(
         "float64", "activities_completed / activities_played, 0 to 1", rules=SHARE
     ),
@@ -186,13 +176,9 @@ COLUMNS: dict[str, Column] = {
         "int32", "length in days of the periods before and after subscription_start_date"
     ),
     "completed_before": Column(
-        "int64",
-        "exits completed in the compared_days before subscription_start_date",
-        rules=COUNTED,
+        "int64", "exits completed in the compared_days before", rules=COUNTED
     ),
-    "completed_after": Column(
-        "int64", "exits completed in the compared_days after subscription_start_date", rules=COUNTED
-    ),
+    "completed_after": Column("int64", "exits completed in the compared_days after", rules=COUNTED),
     # what runs did
     "run_id": Column("string", "when the run was asked for; runs sort by it"),
     "environment": Column("string", "the --env of the run"),
@@ -210,9 +196,7 @@ COLUMNS: dict[str, Column] = {
     # check results
     "rule": Column("string", "rule of the table's contract"),
     "severity": Column(
-        "string",
-        "error: a broken rule rolls the run back; warn: it is only logged",
-        rules=_one_of("error", "warn"),
+        "string", "error rolls the run back; warn does not", rules=_one_of("error", "warn")
     ),
     "verdict": Column(
         "string",
@@ -236,13 +220,9 @@ COLUMNS: dict[str, Column] = {
     "completed": Column("boolean", "whether the activity was played to its end"),
     "subscription_date": Column("date", "day the subscription began"),
     "price_usd": Column("decimal(12, 2)", "price of the subscription", "USD"),
-    "completion_percentage": Column(
-        "decimal(5, 2)", "activities_completed / activities_played, rounded", "%"
-    ),
+    "completion_percentage": Column("decimal(5, 2)", "completed of played, rounded", "%"),
     "users": Column("int64", "number of distinct users", rules=COUNTED),
-    "average_time_spent": Column(
-        "decimal(12, 2)", "total_time_spent / activities_played, rounded", "s"
-    ),
+    "average_time_spent": Column("decimal(12, 2)", "time per exit, rounded", "s"),
     "subscribers": Column("int64", "users whose subscription began in the month", rules=COUNTED),
     "average_completed_before": Column(
         "decimal(12, 2)", "exits completed per user in the 7 days before, rounded"

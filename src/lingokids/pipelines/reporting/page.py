@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from plotly.graph_objects import Figure
 
-    from lingokids.metrics.kinds import Metric
-
 #: Decimal places of the numbers in the page.
 _DIGITS = 4
+_DEFINITION = ("formula", "unit", "owner", "caveat")
 
 _ANSWERS = {
     "q1": schema.Q1_COMPLETION_RATE,
@@ -53,7 +52,10 @@ def lay_out(
     activities = {row[0] for row in answers.get("activity_id", [])}
     content = {
         "smallest_group": smallest_group,
-        "metrics": {name: _definition(metrics.METRICS[name]) for name in query.SHOWN},
+        "metrics": {
+            name: {part: getattr(metrics.METRICS[name], part) for part in _DEFINITION}
+            for name in query.SHOWN
+        },
         "dimensions": {
             name: {"meaning": dimension.meaning, "caveat": dimension.caveat}
             for name, dimension in metrics.DIMENSIONS.items()
@@ -92,15 +94,6 @@ def _by_split(rows: pa.Table, keys: list[str], numbers: list[str]) -> dict[str, 
         values = [row[key] for key in keys if row[key] is not None]
         answers.setdefault(names, []).append([*values, *(_short(row[name]) for name in numbers)])
     return answers
-
-
-def _definition(metric: Metric) -> dict[str, str]:
-    return {
-        "formula": metric.formula,
-        "unit": metric.unit,
-        "owner": metric.owner,
-        "caveat": metric.caveat,
-    }
 
 
 def _short(number: int | float | Decimal | None) -> int | float | None:

@@ -2,24 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from lingokids.pipelines.reporting.charts import (
-    draw_completion_rate,
-    draw_most_played_by_count,
-    draw_most_played_by_time,
-    draw_price_tier_engagement,
-    draw_subscription_impact,
-    draw_weekly_completion,
-    draw_weekly_users,
-)
-from lingokids.pipelines.reporting.nodes import (
-    hide_groups,
-    lay_out_dashboard,
-    measure_groups,
-    name_activities,
-    show_completion_rate,
-    show_price_tier_engagement,
-    show_subscription_impact,
-)
+from lingokids.pipelines.reporting import charts, nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -27,25 +10,25 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
-                func=measure_groups,
+                func=nodes.measure_groups,
                 inputs=["user_activity_daily", "params:reporting", "params:smallest_group"],
                 outputs="measured_groups",
                 name="measure_groups",
             ),
             Node(
-                func=hide_groups,
+                func=nodes.hide_groups,
                 inputs=["measured_groups", "params:smallest_group"],
                 outputs=["shown_groups", "hidden_groups"],
                 name="hide_groups",
             ),
             Node(
-                func=name_activities,
+                func=nodes.name_activities,
                 inputs=["user_activity_daily", "shown_groups"],
                 outputs="activity_names",
                 name="name_activities",
             ),
             Node(
-                func=show_completion_rate,
+                func=nodes.show_completion_rate,
                 inputs=[
                     "q1_completion_rate",
                     "activity_events",
@@ -56,61 +39,61 @@ def create_pipeline() -> Pipeline:
                 name="show_completion_rate",
             ),
             Node(
-                func=show_price_tier_engagement,
+                func=nodes.show_price_tier_engagement,
                 inputs=["q2_price_tier_engagement", "params:smallest_group"],
                 outputs="shown_price_tier_engagement",
                 name="show_price_tier_engagement",
             ),
             Node(
-                func=show_subscription_impact,
+                func=nodes.show_subscription_impact,
                 inputs=["q3_subscription_impact", "params:smallest_group"],
                 outputs="shown_subscription_impact",
                 name="show_subscription_impact",
             ),
             Node(
-                func=draw_weekly_completion,
+                func=charts.draw_weekly_completion,
                 inputs="shown_groups",
                 outputs="weekly_completion_chart",
                 name="draw_weekly_completion",
             ),
             Node(
-                func=draw_weekly_users,
+                func=charts.draw_weekly_users,
                 inputs="shown_groups",
                 outputs="weekly_users_chart",
                 name="draw_weekly_users",
             ),
             Node(
-                func=draw_most_played_by_count,
+                func=charts.draw_most_played_by_count,
                 inputs=["shown_groups", "activity_names"],
                 outputs="most_played_by_count_chart",
                 name="draw_most_played_by_count",
             ),
             Node(
-                func=draw_most_played_by_time,
+                func=charts.draw_most_played_by_time,
                 inputs=["shown_groups", "activity_names"],
                 outputs="most_played_by_time_chart",
                 name="draw_most_played_by_time",
             ),
             Node(
-                func=draw_completion_rate,
+                func=charts.draw_completion_rate,
                 inputs="shown_completion_rate",
                 outputs="completion_rate_chart",
                 name="draw_completion_rate",
             ),
             Node(
-                func=draw_price_tier_engagement,
+                func=charts.draw_price_tier_engagement,
                 inputs="shown_price_tier_engagement",
                 outputs="price_tier_chart",
                 name="draw_price_tier_engagement",
             ),
             Node(
-                func=draw_subscription_impact,
+                func=charts.draw_subscription_impact,
                 inputs="shown_subscription_impact",
                 outputs="subscription_impact_chart",
                 name="draw_subscription_impact",
             ),
             Node(
-                func=lay_out_dashboard,
+                func=nodes.lay_out_dashboard,
                 inputs=[
                     "shown_groups",
                     "hidden_groups",
