@@ -13,7 +13,7 @@ _LEAST_SPREAD = 0.05
 
 
 def robust_z(value: float, history: list[float]) -> float:
-    """Distance of ``value`` from the median of ``history``, in robust standard deviations."""
+    """Distance of ``value`` from the median, in robust standard deviations."""
     level = median(history)
     spread = _TO_STANDARD * median([abs(past - level) for past in history])
     spread = max(spread, _LEAST_SPREAD * abs(level))

@@ -137,7 +137,7 @@ def tally(rule: Rule, scope: Scope) -> ir.Table:
 
 
 def failing(rule: Rule, scope: Scope) -> ir.Table:
-    """The rows (or groups) that fail a rule; for a repeated key, earlier rows that have it too."""
+    """Rows (or groups) that fail a rule; with a repeated key, earlier rows too."""
     match rule:
         case Unique():
             return _repeated(rule, scope).drop("is_checked_")
@@ -232,7 +232,7 @@ def newest(rule: Fresh, table: ir.Table) -> ir.Table:
 
 
 def with_source(failed: ir.Table, other: Callable[[str], ir.Table]) -> ir.Table:
-    """The first failing rows, with the object_key and line_number they came from, if any.
+    """The first failing rows, with the raw object and line they came from.
 
     The row of an event came from its last delivery.
     """

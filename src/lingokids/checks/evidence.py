@@ -1,4 +1,4 @@
-"""Store check results: ``check_results``, ``check_failures`` and a check report for each run.
+"""Store check results, in two tables and a report for each run.
 
 Also those of a run that is rolled back: they are written in a transaction of their own.
 """

@@ -1,4 +1,4 @@
-"""The checks of a run: on changed rows before its commit, or on whole tables on demand.
+"""Check changed rows before a commit, or whole tables on demand.
 
 Decides which rules are checked on which rows, and what follows from the results.
 """
@@ -188,7 +188,7 @@ class Inspection:
         return Scope(rows=table, table=table, earlier=None, units=None, other=self._table)
 
     def _dropped(self) -> set[str]:
-        """The tables that do not exist, although run_steps or a table created with them does."""
+        """Tables that do not exist although a run has written them."""
         there = self._warehouse.tables
         written = set()
         with contextlib.suppress(UnreadableError):  # its own rules report that
@@ -309,7 +309,7 @@ class Inspection:
     def _append_schema(
         self, contract: Contract, checked: int, examples: Sequence[Example], seconds: float
     ) -> None:
-        """Note whether the columns are as promised, even unselected if other rules need them."""
+        """Note whether the columns are as promised, even if not selected."""
         rule = next(rule for rule in contract.rules if isinstance(rule, SchemaKept))
         self._append(contract, rule, Counts(checked, len(examples), seconds), examples)
 

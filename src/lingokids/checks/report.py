@@ -1,4 +1,4 @@
-"""The check report: an HTML page of a run's checks that needs no network and no script."""
+"""The check report: a self-contained HTML page without scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each metric means: definitions, dimensions, sessions, and the glossary made of them.
+"""What each metric means: definitions, dimensions, sessions, glossary.
 
 How a question about metrics is answered is in ``query``.
 """

@@ -108,5 +108,5 @@ Metric = Measure | Count | UserCount | Rate
 
 
 def percentage(part: ir.NumericValue, whole: ir.NumericValue) -> ir.NumericValue:
-    """A share in percent, rounded to 2 digits: for results only, never an intermediate step."""
+    """A share in percent, rounded to 2 digits: for final results only."""
     return (part.cast("float64") * 100 / whole.nullif(0)).round(2)

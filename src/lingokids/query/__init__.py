@@ -1,4 +1,4 @@
-"""Queries on metrics: a question, its answer, and the suppression of small groups.
+"""Queries on metrics: questions, answers, suppression of small groups.
 
 A question and its validation are in ``question``, the query in ``answer``, the suppression of small
 groups in ``small_groups`` (across several answers: ``side_by_side``), the command line in

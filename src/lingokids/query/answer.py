@@ -1,4 +1,4 @@
-"""The query behind an answer: group, aggregate, hide small groups, sort and limit.
+"""Answer a question: group, aggregate, hide small groups, sort and limit.
 
 Every answer is computed from a gold table with one row per user, so that user counts and small
 groups are exact for any combination of dimensions and any period: ``user_activity_daily``, which
@@ -135,7 +135,7 @@ def _mark_combined(
     user_counts: tuple[str, ...],
     smallest_group: int,
 ) -> ir.Table:
-    """Hide sums over several values that are small, or would reveal one of the values."""
+    """Hide sums over several values that are small, or reveal one of them."""
     reveals = needs_secondary_suppression(
         marked.is_hidden.cast("int64").sum(),
         ibis.ifelse(marked.is_hidden, marked.users, 0).max(),
@@ -165,7 +165,7 @@ def choose_rows(groups: ir.Table, question: Question) -> ir.Table:
 
 
 def _rows_in_span(table: ir.Table, question: Question, parts: dict[str, Metric]) -> ir.Table:
-    """The subject's rows from ``since`` to ``until``, with the columns that the metrics need."""
+    """The subject's rows in the span, with the columns that the metrics need."""
     rows = question.subject.rows(table)
     needed = {metric.needs for metric in parts.values() if isinstance(metric, Count)}
     if "is_new" in needed:

@@ -1,4 +1,4 @@
-"""``kedro metrics``: query the published copy, print the answer as a table, CSV or JSON.
+"""``kedro metrics``: query the published copy and print the answer.
 
 The copy is a file of its own, so a query neither waits for a run nor makes one wait.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """The groups that may be shown, the number of hidden ones, and notes for the reader."""
+    """Groups that may be shown, the number of hidden ones, and notes."""
 
     rows: pa.Table
     hidden: int
@@ -128,7 +128,7 @@ def _open(copy: Path, name: str) -> ir.Table:
 
 
 def _why_nothing(table: ir.Table, question: Question, smallest_group: int) -> str:
-    """Say which condition matches no group that may be shown, and suggest the nearest value."""
+    """Say which condition matches no visible group; suggest the nearest value."""
     rows = question.subject.rows(table)
     for name, values in question.where.items():
         values_there = rows.group_by(value=rows[name].cast("string"))

@@ -87,7 +87,7 @@ class Question:
 
 
 def parse_where(conditions: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Parse conditions ``dimension=value``; a dimension given twice may have either value.
+    """Parse ``dimension=value``; a dimension given twice may have either value.
 
     A comma is refused, because it is meant as a list: only titles contain one.
 

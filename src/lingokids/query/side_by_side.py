@@ -1,4 +1,4 @@
-"""Suppression across answers shown side by side, such as those behind a page with filters.
+"""Suppression across answers shown side by side, as on a page with filters.
 
 Each answer protects its own totals, but a second one may reveal what it hides: a hidden week is the
 sum of its days in another answer. So each group is compared with its *breakdowns*, the parts that

@@ -1,4 +1,4 @@
-"""The type, meaning, unit and rules of every column, defined once for the whole warehouse."""
+"""The type, meaning, unit and rules of every column, defined once."""
 
 from __future__ import annotations
 

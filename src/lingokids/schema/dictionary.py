@@ -1,4 +1,4 @@
-"""The data dictionary: every stored table with its columns and rules, in Markdown."""
+"""The data dictionary: stored tables, columns and rules, in Markdown."""
 
 from __future__ import annotations
 

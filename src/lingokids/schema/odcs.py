@@ -1,4 +1,4 @@
-"""Contracts as Open Data Contract Standard, one document a table, for tools that read it.
+"""Contracts as Open Data Contract Standard, one document a table.
 
 A rule that the standard has a metric for is exported as that metric; any other names the command
 that checks it. See https://bitol-io.github.io/open-data-contract-standard.

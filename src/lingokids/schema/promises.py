@@ -62,7 +62,7 @@ def _records(key: str, table: str, title: str) -> Promise:
 
 
 def _kept(dataset: str) -> AddsUp:
-    """Bronze has as many lines as the ledger; not in each run, as ingestion counts both at once."""
+    """Bronze has as many lines as the ledger counts."""
     by = ("object_key", "etag")
     return AddsUp("kept", by, f"bronze_{dataset}", where=("dataset", dataset), each_run=False)
 

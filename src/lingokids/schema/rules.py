@@ -253,7 +253,7 @@ class Steady(Rule):
 
 @dataclass(frozen=True)
 class Fresh(Rule):
-    """The newest instant of each group is at most so many hours before ``checks.now``."""
+    """The newest instant of each group is recent at ``checks.now``."""
 
     column: str
     by: str

@@ -1,4 +1,4 @@
-"""Which rules to check on demand; ``lingokids.checks`` checks them, at the end of the run."""
+"""Which rules to check on demand; ``lingokids.checks`` checks them."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _answers(dimensions: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 def hide_groups(measured_groups: pa.Table, smallest_group: int) -> Suppression:
-    """Drop hidden groups, and those that would reveal one when all answers are seen together.
+    """Drop hidden groups, and those that would reveal one across answers.
 
     Args:
         measured_groups: ``measure_groups``, executed.
@@ -144,7 +144,7 @@ def lay_out_dashboard(
     subscription_impact_chart: Figure,
     smallest_group: int,
 ) -> str:
-    """Render the dashboard: one HTML page with filters that needs no server and no network.
+    """Render the dashboard: a self-contained HTML page with filters.
 
     Args:
         shown_groups: The groups that may be shown.

@@ -87,7 +87,7 @@ def lay_out(
 
 
 def _by_split(rows: pa.Table, keys: list[str], numbers: list[str]) -> dict[str, list[list[Any]]]:
-    """The rows of each answer, by its dimensions joined with a bar: keys, then numbers."""
+    """Rows (keys, then numbers) by answer: its dimensions, joined with bars."""
     answers: dict[str, list[list[Any]]] = {}
     for row in rows.to_pylist():
         names = "|".join(row[f"name_{n}"] for n in (1, 2, 3) if row[f"name_{n}"] is not None)
