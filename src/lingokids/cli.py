@@ -1,12 +1,4 @@
-"""Commands of the project beside Kedro's own.
-
-``kedro run`` that stops cleanly, ``kedro sample``, ``kedro lake``, ``kedro metrics``,
-``kedro contracts``.
-
-Here: what the command line adds. Elsewhere: what a run does (``hooks``), what the sample is
-(``sample``), what a server needs (``minio_setup``), how a question about metrics is answered
-(``questions``, ``metrics``), what a table promises (``schema``).
-"""
+"""Commands of the project, and ``kedro run`` that stops cleanly."""
 
 from __future__ import annotations
 
@@ -142,22 +134,22 @@ def init_lake(metadata: ProjectMetadata, /, without_sample: bool, wait: float) -
 
 
 @cli.command(name="metrics")
-@click.option("--metric", "-m", "metric", multiple=True, help="A metric; give several to see all.")
-@click.option("--by", "-b", multiple=True, help="A dimension to split by; several: all of them.")
-@click.option("--grain", "-g", help="day, week, month or year: one row for each period.")
-@click.option("--where", "-w", multiple=True, help="dimension=value; one given twice: either.")
-@click.option("--since", help="First day that counts, YYYY-MM-DD, UTC.")
-@click.option("--until", help="The day after the last that counts.")
-@click.option("--top", type=int, help="Only so many rows, greatest first metric first, a period.")
-@click.option("--per", multiple=True, help="A dimension of --by: --top within each value of it.")
+@click.option("--metric", "-m", "metric", multiple=True, help="A metric; repeat for several.")
+@click.option("--by", "-b", multiple=True, help="A dimension to group by; repeat for several.")
+@click.option("--grain", "-g", help="day, week, month or year: one row per period.")
+@click.option("--where", "-w", multiple=True, help="dimension=value; repeated: either value.")
+@click.option("--since", help="First day, YYYY-MM-DD, UTC.")
+@click.option("--until", help="The day after the last.")
+@click.option("--top", type=int, help="Keep so many rows per period, by the first metric.")
+@click.option("--per", multiple=True, help="A dimension of --by within whose values --top applies.")
 @click.option("--format", "-f", "format_name", type=_FORMAT, default="table")
-@click.option("--glossary", is_flag=True, help="Print what every metric means, and end.")
+@click.option("--glossary", is_flag=True, help="Print the glossary and exit.")
 @env_option
 @click.pass_obj
 def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
-    """Ask for metrics by dimension and period, from the published copy.
+    """Query metrics by dimension and period, from the published copy.
 
-    Say what to count, how to split it, and what to leave out:
+    Name metrics, dimensions to group by, and filters:
 
         kedro metrics --metric completion_rate --by country_code --grain week --where os_name=iOS
     """
@@ -178,7 +170,7 @@ def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
 
 @cli.group(name="contracts")
 def contracts_group() -> None:
-    """What each table promises."""
+    """The contracts of the tables."""
 
 
 @contracts_group.command(name="dictionary")

@@ -20,7 +20,7 @@ FEWEST = 5
 
 
 def hidden(*groups, keys=("country",), user_counts=()):
-    """The keys of the groups that are hidden; a group is its keys, its users, its head counts."""
+    """The keys of the groups that are hidden; a group is its keys, its users, its user counts."""
     names = (*keys, "users", *user_counts)
     columns = dict(zip(names, map(list, zip(*groups, strict=True)), strict=True))
     with duckdb.connect() as con:

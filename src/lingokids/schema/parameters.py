@@ -1,7 +1,7 @@
 """What an operator's parameters may be: each is read here, or refused in a sentence.
 
 Here: one parameter at a time, whoever uses it. Elsewhere: what they mean to a window (``windows``)
-and to checks (``checks.asked``), when all of them are read (``preconditions``), their comments and
+and to checks (``checks``), when all of them are read (``preconditions``), their comments and
 defaults (``conf/base/parameters.yml``).
 """
 
