@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import shutil
 import signal
 import struct
 import subprocess
+import threading
+import time
 import zlib
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 PATIENCE_SECONDS = 120.0
+#: Nothing that asks the network for itself, and nothing kept between tests.
+QUIET = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
 
 
 def browse(url: str, folder: Path, what: str) -> str:
     """What chromium prints of a page, once the page had a minute of its own clock."""
-    if shutil.which("chromium") is None:
-        pytest.skip("chromium is not on PATH: apt-get install chromium.")
+    _require_chromium()
     command = [
-        *("chromium", "--headless=new", "--no-sandbox", f"--user-data-dir={folder / 'profile'}"),
+        *("chromium", *QUIET, f"--user-data-dir={folder / 'profile'}"),
         *("--window-size=1600,1200", "--virtual-time-budget=60000", what, url),
     ]
     with subprocess.Popen(
@@ -30,8 +42,108 @@ def browse(url: str, folder: Path, what: str) -> str:
         try:
             return browser.communicate(timeout=PATIENCE_SECONDS)[0].decode()
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(browser.pid, signal.SIGKILL)
+            _end(browser)
+
+
+class Page:
+    """A page that stays open: asked in JavaScript, measured as it is laid out on the screen."""
+
+    def __init__(self, commands: int, answers: int) -> None:
+        self._commands, self._answers = commands, answers
+        self._number = 0
+        self._unread = b""
+        (page,) = [
+            target
+            for target in self._call("Target.getTargets")["targetInfos"]
+            if target["type"] == "page"
+        ]
+        attached = self._call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
+        self._session = attached["sessionId"]
+
+    def open(self, url: str, width: int, height: int) -> None:
+        """Go to an address, in a window of this size."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._ask("Emulation.setDeviceMetricsOverride", **size)
+        self._ask("Page.navigate", url=url)
+
+    def value(self, expression: str) -> Any:
+        """What an expression is, as JSON has it."""
+        answer = self._ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until an expression is true, and has been for half a second."""
+        held = 0
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while held < 5:
+            assert time.monotonic() < give_up_at, f"never on the page: {condition}"
+            held = held + 1 if self.value(condition) else 0
+            time.sleep(0.1)
+
+    def save_picture(self, path: Path) -> None:
+        """Save what is on the screen as PNG."""
+        path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot")["data"]))
+
+    def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        return self._call(method, session=self._session, **parameters)
+
+    def _call(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while (answer := self._next()).get("id") != self._number:
+            pass  # an event
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._unread:
+            read = os.read(self._answers, 1 << 20)
+            assert read, "the browser ended"
+            self._unread += read
+        message, _, self._unread = self._unread.partition(b"\0")
+        return json.loads(message)
+
+
+@contextlib.contextmanager
+def open_browser(folder: Path) -> Iterator[Page]:
+    """A browser with one empty page, spoken to through a pair of pipes."""
+    _require_chromium()
+    commands, answers = os.pipe(), os.pipe()
+    # chromium reads commands from descriptor 3 and answers on 4
+    passed = f'exec chromium "$@" 3<&{commands[0]} 4>&{answers[1]}'
+    arguments = (*QUIET, f"--user-data-dir={folder / 'profile'}", "--remote-debugging-pipe")
+    with subprocess.Popen(
+        ["bash", "-c", passed, "chromium", *arguments, "about:blank"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(commands[0], answers[1]),
+        start_new_session=True,
+    ) as browser:
+        os.close(commands[0])
+        os.close(answers[1])
+        patience = threading.Timer(PATIENCE_SECONDS, _end, [browser])
+        patience.start()
+        try:
+            yield Page(commands[1], answers[0])
+        finally:
+            patience.cancel()
+            _end(browser)
+            os.close(commands[1])
+            os.close(answers[0])
+
+
+def _require_chromium() -> None:
+    if shutil.which("chromium") is None:
+        pytest.skip("chromium is not on PATH: apt-get install chromium.")
+
+
+def _end(browser: subprocess.Popen[Any]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(browser.pid, signal.SIGKILL)
 
 
 def lines_of_png(picture: Path) -> tuple[tuple[int, int], int]:

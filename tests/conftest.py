@@ -120,8 +120,8 @@ class Project:
         return self.rows(f'SELECT * {left_out} FROM main."{name}" ORDER BY ALL')
 
     def row_counts(self) -> dict[str, int | None]:
-        """How many rows of each table kedro-viz shows."""
-        stats = json.loads((self.folder / ".viz" / "stats.json").read_text())
+        """How many rows of each table runs keep for kedro-viz."""
+        stats = json.loads((self.folder / ".viz" / "test" / "stats.json").read_text())
         return {name: of.get("rows") for name, of in stats.items()}
 
     def snapshot(self, *, without_loads: bool = False) -> dict[str, list[tuple[Any, ...]]]:
@@ -172,8 +172,10 @@ def new_project(tmp_path_factory, monkeypatch):
 
     def make() -> Project:
         folder = tmp_path_factory.mktemp("project")
-        (folder / "src").mkdir()
-        for name in ("conf", "src/lingokids", "pyproject.toml", ".telemetry"):
+        for name in ("src", ".viz"):
+            (folder / name).mkdir()
+        linked = ("conf", "src/lingokids", "pyproject.toml", ".telemetry", ".viz/styles.json")
+        for name in linked:
             (folder / name).symlink_to(ROOT / name)
         for dataset in ("events", "users", "activities", "exercises"):
             (folder / "raw" / dataset).mkdir(parents=True)

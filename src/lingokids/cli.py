@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
+import os
 import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from kedro.framework.cli.hooks import cli_hook_impl
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
 
@@ -79,6 +82,31 @@ def _expected_failure(error: BaseException) -> str | None:
     if isinstance(error, ValueError) and str(error).startswith("Pipeline does not contain"):
         return str(error)
     return None
+
+
+class CommandHooks:
+    """What is done before a command of Kedro or of one of its plugins."""
+
+    @cli_hook_impl
+    def before_command_run(
+        self, project_metadata: ProjectMetadata | None, command_args: list[str]
+    ) -> None:
+        """Before ``kedro viz``: have it show the runs of the environment that it is asked for."""
+        if project_metadata is None or command_args[:1] != ["viz"] or "--help" in command_args:
+            return
+        from lingokids.runtime import viz
+        from lingokids.runtime.environment import name_of
+
+        options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        options.add_argument("--env", "-e", default=os.environ.get("KEDRO_ENV"))
+        environment = options.parse_known_args(command_args)[0].env
+        viz.show(project_metadata.project_path, environment)
+        click.echo(
+            f"Rows, row counts and run status are those of environment {name_of(environment)}."
+        )
+
+
+hooks = CommandHooks()
 
 
 @click.group(name="lingokids")

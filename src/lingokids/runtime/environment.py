@@ -1,8 +1,8 @@
-"""Environment variables: those of the shell first, then those of the project's ``.env``.
+"""Environment variables, those of the shell first, then those of ``.env``; and names of ``--env``.
 
-Here: where a value comes from. Elsewhere: which variables there are (``.env.example``), and which
-settings name them (``conf/base/credentials.yml``). The file is read, never exported: programs that
-a run starts do not see its secrets.
+Which variables there are stands in ``.env.example``, which settings name them in
+``conf/base/credentials.yml``. The file is read, never exported: programs that a run starts do not
+see its secrets.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ def variable(name: str, *default: str | None) -> str | None:
     if name not in os.environ and name in _of_file():
         return _of_file()[name]
     return oc.env(name, *default)
+
+
+def name_of(env: str | None) -> str:
+    """The name of an environment: what a command without ``--env`` runs in is ``base``."""
+    return env if env and env != "local" else "base"
 
 
 @cache

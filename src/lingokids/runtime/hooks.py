@@ -23,7 +23,7 @@ from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
 from lingokids.incremental.windows import Window, parse_window
 from lingokids.runtime import preconditions, secrets
-from lingokids.runtime.viz import keep_row_counts
+from lingokids.runtime.viz import folder_of, keep_row_counts
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -51,13 +51,13 @@ class RunHooks:
         self._window = Window()
         self._rebuild = False
         self._catalog: DataCatalog | None = None
-        self._statistics = Path()
+        self._shown = Path()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Keep credentials out of the log, and refuse parameters that do not exist."""
         secrets.hide_in_logs(_credentials(context))
-        self._statistics = context.project_path / ".viz" / "stats.json"
+        self._shown = folder_of(context.project_path, context.env)
         if given := context._runtime_params:
             preconditions.refuse_unknown_parameters(given, _declared_parameters(context))
 
@@ -178,7 +178,7 @@ class RunHooks:
             warehouse.commit()
             self._write_page(run, "The run was kept.")
             warehouse.publish(_names_of_gold(self._all_tables))
-            keep_row_counts(self._statistics, warehouse, self._all_tables)
+            keep_row_counts(self._shown, warehouse, self._all_tables)
             _log_outcome(warehouse, run)
             _publish_to_lakes(warehouse, run.run_id)
         finally:

@@ -1,21 +1,27 @@
 """What kedro-viz shows of runs: how each node ended, and how many rows each table has.
 
-Here: the two files in ``.viz`` that it reads for this. Elsewhere: previews of rows
-(``storage.previews``), layers (``conf/base/catalog.yml``), when a run commits (``hooks``).
+Runs of an environment keep both in a folder of its own, ``.viz/<environment>``. kedro-viz reads
+``.viz``, whatever its ``--env``: there are links to the files of the environment that it was
+started for, so that a run of another one changes nothing on its pages. Previews of rows are in
+``storage.previews``, layers in ``conf/base/catalog.yml``, sizes of names in ``.viz/styles.json``.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro_viz.constants import PIPELINE_EVENTS_FILENAME, VIZ_METADATA_DIR
 from kedro_viz.integrations.kedro.run_hooks import PipelineRunStatusHook
+
+from lingokids.runtime.environment import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from kedro.pipeline import Pipeline
 
@@ -23,25 +29,51 @@ if TYPE_CHECKING:
     from lingokids.storage.duckdb.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
+ROW_COUNTS = "stats.json"
+RUN_STATUS = PIPELINE_EVENTS_FILENAME
 #: The entry that says what was counted; no table has this name.
 _COUNTED = "(counted)"
+
+
+def folder_of(project: Path, environment: str | None) -> Path:
+    """Where runs of an environment keep what kedro-viz shows of them."""
+    return project / VIZ_METADATA_DIR / name_of(environment)
+
+
+def show(project: Path, environment: str | None) -> None:
+    """Have kedro-viz show row counts and run status of this environment, and of no other.
+
+    It reads the row counts when it starts, and the run status each time it is asked: that of two
+    servers of one project is of the environment of the later one.
+    """
+    folder = folder_of(project, environment)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (ROW_COUNTS, RUN_STATUS):
+            link = folder.parent / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(Path(folder.name) / name)
+    except OSError as error:  # a picture's numbers are no reason to show no picture
+        LOGGER.warning("kedro-viz may show row counts of another environment: %s", error)
 
 
 class RunStatus(PipelineRunStatusHook):
     """How each node of a whole run ended, noted when the run is committed or has failed.
 
     kedro-viz's own hook (12.5) notes success before a run is checked, takes a run of one pipeline
-    for a whole one, adds a second run of a process to the first, and passes over notebooks.
+    for a whole one, adds a second run of a process to the first, notes all environments in one
+    file, and passes over notebooks.
     """
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Begin anew; a run of some pipelines leaves what is noted of the last whole run."""
+        """Begin anew; a run of a part leaves what is noted of the last whole run."""
         self._events: list[dict[str, Any]] = []
         self._should_collect_events = False
-        if not run_params["pipeline_names"]:
-            # every run is a sequential one: others are refused
-            super().before_pipeline_run({**run_params, "runner": None}, pipeline)
+        self._folder = folder_of(Path(run_params["project_path"]), run_params["env"])
+        if set(pipeline.nodes) == set(pipelines["__default__"].nodes):
+            # whole, and a sequential one: others are refused
+            super().before_pipeline_run({}, pipeline)
 
     @hook_impl(wrapper=True)
     def after_pipeline_run(self) -> Generator[None, Any, Any]:
@@ -54,15 +86,21 @@ class RunStatus(PipelineRunStatusHook):
         super().after_pipeline_run()
         return result
 
+    def _add_event(self, event: dict[str, Any], flush: bool = False) -> None:
+        super()._add_event(event)
+        if flush:
+            _write(self._folder / RUN_STATUS, self._events)
 
-def keep_row_counts(file: Path, warehouse: Warehouse, tables: dict[str, TableDataset]) -> None:
+
+def keep_row_counts(folder: Path, warehouse: Warehouse, tables: dict[str, TableDataset]) -> None:
     """Write how many rows each table has, unless the file says so already.
 
     Args:
-        file: ``.viz/stats.json``.
+        folder: That of the environment: see ``folder_of``.
         warehouse: The warehouse, after a run's commit.
         tables: The tables by their names in the catalog.
     """
+    file = folder / ROW_COUNTS
     counted = {"database": str(warehouse.database), "run_id": warehouse.last_success()}
     if _read(file).get(_COUNTED) == counted:
         return
@@ -71,11 +109,7 @@ def keep_row_counts(file: Path, warehouse: Warehouse, tables: dict[str, TableDat
         for name, table in tables.items()
         if table.table_name in warehouse.tables
     }
-    try:
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps(counts | {_COUNTED: counted}))
-    except OSError as error:  # a picture's numbers are no reason to fail a run
-        LOGGER.warning("kedro-viz will show no row counts: %s", error)
+    _write(file, counts | {_COUNTED: counted})
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -83,3 +117,14 @@ def _read(file: Path) -> dict[str, Any]:
         return dict(json.loads(file.read_text()))
     except (OSError, ValueError):
         return {}
+
+
+def _write(file: Path, content: object) -> None:
+    """Write it whole: a server may read the file at any moment."""
+    part = file.with_suffix(".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(content))
+        part.replace(file)
+    except OSError as error:  # a picture's numbers are no reason to fail a run
+        LOGGER.warning("kedro-viz will not show this run: %s", error)

@@ -105,4 +105,5 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         return self.warehouse.has(self.table_name)
 
     def _describe(self) -> dict[str, Any]:
-        return {"table_name": self.table_name, "warehouse": self.warehouse.name}
+        # kedro-viz shows what is called filepath: it says which environment the rows are of
+        return {"table_name": self.table_name, "filepath": self.warehouse.name}
