@@ -1,11 +1,14 @@
-"""kedro-viz shows the layers, real rows and row counts, and keeps no run waiting."""
+"""kedro-viz opens readable, shows rows and runs of one environment, and keeps no run waiting."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,11 +21,13 @@ from urllib.request import urlopen
 
 import duckdb
 import pytest
-import yaml
+from click.testing import CliRunner
 
-from browser import browse, lines_of_png
+from browser import Page, lines_of_png, open_browser
 from builders import a_user_record, an_activity_record, an_event_record, an_id
 from conftest import ROOT
+from lingokids import schema
+from lingokids.cli import cli
 from lingokids.pipeline_registry import register_pipelines
 
 if TYPE_CHECKING:
@@ -62,12 +67,16 @@ class Viz:
         return [dict(zip(preview["columns"], cells, strict=True)) for cells in preview["data"]]
 
 
-def _take_in(project):
+def _deliver(project):
     project.deliver("events", "a.jsonl", [an_event_record(1)], "2021-02-01 00:00:00")
     project.deliver("events", "b.jsonl", [an_event_record(1)], "2021-02-02 00:00:00")
     project.deliver("events", "c.jsonl", b"not JSON\n", "2021-02-03 00:00:00")
     project.deliver("users", "a.jsonl", [a_user_record()])
     project.deliver("activities", "a.jsonl", [an_activity_record()])
+
+
+def _take_in(project):
+    _deliver(project)
     project.run()
 
 
@@ -79,15 +88,21 @@ def delivered(project_after):
 
 @pytest.fixture
 def viz(delivered, tmp_path) -> Iterator[Viz]:
-    """A server of the delivered project, in a process group of its own."""
+    """A server of the delivered project."""
+    with _serve(delivered, tmp_path / "viz.log") as viz:
+        yield viz
+
+
+@contextlib.contextmanager
+def _serve(project, log: Path, environment: str = "test") -> Iterator[Viz]:
+    """kedro-viz of an environment, in a process group of its own."""
     port = _free_port()
-    log = tmp_path / "viz.log"
-    command = f"kedro viz run --no-browser --host 127.0.0.1 --port {port} --env test"
+    command = f"kedro viz run --no-browser --host 127.0.0.1 --port {port} --env {environment}"
     with log.open("w") as output:
         server = subprocess.Popen(
             [sys.executable, "-m", *command.split()],
-            cwd=delivered.folder,
-            env=delivered.environment,
+            cwd=project.folder,
+            env=project.environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -101,25 +116,70 @@ def viz(delivered, tmp_path) -> Iterator[Viz]:
         server.wait()
 
 
-#: Rows that only a replay makes, a key that no field reads, or a late event.
-OF_OTHER_DELIVERIES = {"replayed_lines", "rescued_values", "unknown_keys", "changed_user_days"}
+#: Every table of a whole run.
+KEPT = ("bronze_events", "bronze_users", "bronze_activities", "stg_events", "stg_users")
+KEPT += ("stg_activities", "intermediate_activity_events_enriched", "activity_engagement_metrics")
+KEPT += ("activity_popularity_daily", "user_activity_daily", "user_journeys", "q1_completion_rate")
+KEPT += ("q2_price_tier_engagement", "q3_subscription_impact")
 
 
 @pytest.mark.slow
-def test_every_dataset_that_is_kept_shows_its_layer_its_rows_and_their_count(delivered, viz):
+def test_every_table_shows_its_layer_its_rows_their_count_and_its_file(delivered, viz):
     assert viz.get("/api/main")["layers"] == ["raw", "bronze", "silver", "gold"]
+    shown_tables = register_pipelines()["__default__"].all_outputs()
+    assert shown_tables == set(KEPT)
 
-    for name, table_name in _kept_tables().items():
-        shown, stored = viz.dataset(name), delivered.table(table_name)
+    for name in KEPT:
+        shown, stored = viz.dataset(name), delivered.table(name)
 
         assert shown["preview_type"] == "TablePreview"
-        assert shown["preview"]["columns"] == _columns(delivered, table_name), name
+        assert shown["preview"]["columns"] == list(schema.CONTRACTS[name].columns), name
         assert len(shown["preview"]["data"]) == min(len(stored), 10), name
-        assert stored or name in OF_OTHER_DELIVERIES
+        assert stored, name
         first_cells = {str(cells[0]) for cells in shown["preview"]["data"]}
         assert first_cells <= {str(row[0]) for row in stored}, name
-        if name != "stg_events":  # a view: counting it would be working it out
-            assert shown["stats"]["rows"] == len(stored), name
+        assert shown["stats"]["rows"] == len(stored), name
+        assert shown["filepath"] == "lingokids.duckdb", name
+
+
+@pytest.mark.slow
+def test_what_is_shown_is_of_one_environment_whatever_runs_in_another(delivered, viz, tmp_path):
+    _add_environment(delivered, "other", tmp_path / "other")
+    before = _last_run(viz)
+
+    run = delivered.command("run", "--env", "other")
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert _last_run(viz) == before
+    with _serve(delivered, tmp_path / "viz-of-test.log") as again:
+        assert again.dataset("bronze_events")["stats"]["rows"] == 2
+    with _serve(delivered, tmp_path / "viz-of-other.log", "other") as others:
+        shown = others.dataset("bronze_events")
+        assert shown["stats"]["rows"] == 0
+        assert shown["preview"]["data"] == []
+        assert shown["filepath"] == "lingokids-other.duckdb"
+        assert _last_run(others)["start_time"] > before["end_time"]
+    said = (tmp_path / "viz-of-other.log").read_text()
+    assert "Rows, row counts and run status are those of environment other." in said
+
+
+@pytest.mark.slow
+def test_the_run_command_of_every_box_works_and_makes_its_table(delivered, viz, new_project):
+    pasted = new_project()
+    _deliver(pasted)
+    pasted.switch_to()
+    boxes = [viz.get(f"/api/nodes/{node['id']}") | node for node in viz.get("/api/main")["nodes"]]
+    commands = {box["full_name"]: box["run_command"] for box in boxes if box.get("run_command")}
+    nodes = {node.name for node in register_pipelines()["__default__"].nodes}
+    assert set(commands) == nodes | set(KEPT)
+
+    # the last first, when nothing is there that they need
+    for name, command in reversed(commands.items()):
+        program, *arguments = shlex.split(command)
+        done = CliRunner(env=pasted.environment).invoke(cli, arguments)
+        assert (program, done.exit_code) == ("kedro", 0), f"{command}: {done.output}"
+        if name in KEPT:
+            assert len(pasted.table(name)) == len(delivered.table(name)), command
 
 
 @pytest.mark.slow
@@ -149,7 +209,7 @@ def test_a_run_of_a_part_or_of_nothing_new_leaves_the_row_counts(delivered):
 
 @pytest.mark.slow
 def test_a_run_beside_the_server_is_not_kept_waiting_and_its_rows_are_shown(delivered, viz):
-    for name in _kept_tables():
+    for name in KEPT:
         viz.dataset(name)
     duckdb.connect(str(delivered.database)).close()  # refused if anyone held the file
 
@@ -186,41 +246,111 @@ def test_a_preview_answers_at_once_while_another_process_writes(delivered, viz):
     assert time.monotonic() - started < PROMPT_SECONDS
 
 
+# --- in a browser -----------------------------------------------------------------------------
+
+BOXES = """
+[...document.querySelectorAll(".pipeline-node")].map((box) => {
+  const text = box.querySelector("text");
+  const {left, right, top, bottom} = box.getBoundingClientRect();
+  return {
+    name: text.textContent,
+    kind: box.className.baseVal.match(/pipeline-node--(data|task|modularPipeline)/)[1],
+    pixels: parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().d,
+    left, right, top, bottom,
+  };
+})
+"""
+BANDS = """
+[...document.querySelectorAll(".pipeline-layer-name")]
+  .sort((one, other) => one.getBoundingClientRect().top - other.getBoundingClientRect().top)
+  .map((band) => band.textContent)
+"""
+GROUPS = {"ingestion", "staging", "enrichment", "marts", "analytics"}
+
+
+@pytest.fixture
+def page(tmp_path) -> Iterator[Page]:
+    """A browser's page."""
+    with open_browser(tmp_path) as page:
+        yield page
+
+
+def _boxes(page: Page, viz: Viz, view: str = "") -> dict[str, dict[str, Any]]:
+    """What is drawn of a view on a screen of 1440 by 900, by name."""
+    page.open(f"{viz.url}/{view}", width=1440, height=900)
+    page.wait_for("document.querySelectorAll('.pipeline-node').length > 0")
+    drawn = page.value(BOXES)
+    assert len({box["name"] for box in drawn}) == len(drawn)
+    for one, other in itertools.combinations(drawn, 2):
+        beside = one["right"] <= other["left"] or other["right"] <= one["left"]
+        assert beside or one["bottom"] <= other["top"] or other["bottom"] <= one["top"]
+    return {box["name"]: box for box in drawn}
+
+
 @pytest.mark.browser
-def test_the_flowchart_is_drawn_in_a_browser(viz, tmp_path):
-    picture = tmp_path / "flowchart.png"
+def test_the_lineage_opens_as_closed_groups_in_four_bands_with_names_to_be_read(
+    viz, page, tmp_path
+):
+    boxes = _boxes(page, viz)
 
-    page = browse(viz.url, tmp_path, "--dump-dom")
-    browse(viz.url, tmp_path, f"--screenshot={picture}")
-
-    for layer in ("raw", "bronze", "silver", "gold"):
-        assert f">{layer}</li>" in page
-    for name in ("raw_events", "stage_events", "stg_events", "activity_engagement_metrics"):
-        assert f">{name}</text>" in page
+    assert len(boxes) <= 30
+    inputs = set(register_pipelines()["__default__"].inputs())
+    raw = {name for name in inputs if not name.startswith("params:")}
+    within_marts = {"user_activity_daily"}
+    assert set(boxes) == GROUPS | raw | set(KEPT) - within_marts
+    for name, box in boxes.items():
+        assert box["kind"] == ("modularPipeline" if name in GROUPS else "data")
+        assert name in GROUPS or box["pixels"] >= 9.5, box
+        assert 0 <= box["top"] < box["bottom"] <= 900, box
+        assert 480 <= box["left"] < box["right"] <= 1440, box  # beside the list of names
+    assert page.value(BANDS) == ["raw", "bronze", "silver", "gold"]
+    picture = tmp_path / "lineage.png"
+    page.save_picture(picture)
     size, different_lines = lines_of_png(picture)
-    assert size == (1600, 1200)
+    assert size == (1440, 900)
     assert different_lines > 300  # a blank page has one
 
 
-def _kept_tables() -> dict[str, str]:
-    """The table behind each entry of the default pipeline whose rows outlive a run."""
+@pytest.mark.browser
+@pytest.mark.parametrize("group", sorted(GROUPS))
+def test_an_opened_group_shows_its_nodes_between_their_tables(viz, page, group):
+    boxes = _boxes(page, viz, f"?pid={group}&expandAllPipelines=true")
+
+    pipeline = register_pipelines()[group]
+    tables = {name for name in pipeline.datasets() if not name.startswith("params:")}
+    nodes = {node.short_name for node in pipeline.nodes}
+    assert set(boxes) == tables | nodes
+    assert min(box["pixels"] for box in boxes.values()) >= 14
+
+
+def test_every_table_of_the_lineage_has_its_size_of_name():
+    styles = json.loads((ROOT / ".viz" / "styles.json").read_text())
+
     shown = register_pipelines()["__default__"].datasets()
-    entries = yaml.safe_load((ROOT / "conf" / "base" / "catalog.yml").read_text())
-    return {
-        name: entry["table_name"]
-        for name, entry in entries.items()
-        if name in shown and entry.get("mode", "read") not in ("read", "run")
-    }
+    assert set(styles) == {name for name in shown if not name.startswith("params:")}
 
 
-def _columns(project, table_name: str) -> list[str]:
-    return [
-        name
-        for (name,) in project.rows(
-            "SELECT column_name FROM information_schema.columns "
-            f"WHERE table_name = '{table_name}' ORDER BY ordinal_position"
-        )
-    ]
+def _last_run(viz: Viz) -> dict[str, Any]:
+    """How the last run that kedro-viz knows of began and ended."""
+    last = viz.get("/api/run-status")["pipeline"]
+    assert last["status"] == "success"
+    return {name: last[name] for name in ("start_time", "end_time")}
+
+
+def _add_environment(project, name: str, folder: Path) -> None:
+    """Another environment of the project, with places of its own and nothing delivered."""
+    shutil.copytree(project.folder / "raw" / "exercises", folder / "raw" / "exercises")
+    for dataset in ("events", "users", "activities"):
+        (folder / "raw" / dataset).mkdir()
+    conf = project.folder / "conf"
+    conf.unlink()
+    conf.mkdir()
+    for path in (ROOT / "conf").iterdir():
+        (conf / path.name).symlink_to(path)
+    (conf / name).mkdir()
+    places = (ROOT / "conf" / "test" / "globals.yml").read_text()
+    places = places.replace("${oc.env:LINGOKIDS_TEST_FOLDER,${project:data/test}}", str(folder))
+    (conf / name / "globals.yml").write_text(places.replace("kids.duckdb", f"kids-{name}.duckdb"))
 
 
 def _run(project, *arguments: str) -> None:
