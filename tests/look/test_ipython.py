@@ -30,7 +30,6 @@ import ibis
 from lingokids.pipelines.marts.nodes import build_engagement_metrics
 
 day = datetime.date(2021, 1, 5)
-due_days = ibis.memtable({"date": [day]})
 slice = {"date": day, "country_code": "es", "os_name": "iOS", "os_version": "14.2"}
 slice |= {"app_version": "7.39.0", "subscription_status": "free", "activity_type": "game"}
 slice |= {"collection_id": "c", "duration_seconds": 2, "completed_flag": True}
@@ -119,13 +118,23 @@ def test_tables_are_read_and_nodes_reused(delivered, shell):
     assert shell.value(f"list({rows}.activities_played)") == "[1, 1]"
 
     shell.run(REUSE)
-    by_hand = "build_engagement_metrics(events, due_days, {}).execute()"
+    by_hand = "build_engagement_metrics(events, {}).execute()"
     assert shell.value(f"{by_hand}.total_time_spent.astype(int).tolist()") == "[4]"
-    enriched = 'catalog.load("intermediate_activity_events_enriched")'
-    one_day = f"build_engagement_metrics({enriched}, due_days, {{}})"
-    assert shell.value(f"{one_day}.date.execute().astype(str).tolist()") == "['2021-01-05']"
-    every_day = f'build_engagement_metrics({enriched}, catalog.load("enriched_days"), {{}})'
-    assert shell.value(f"{every_day}.count().execute()") == "2"
+
+
+def test_a_node_of_a_table_of_the_catalog_is_the_whole_table_that_the_run_made(shell):
+    shell.run(REUSE)
+    shell.run(
+        'made = build_engagement_metrics(catalog.load("intermediate_activity_events_enriched"), {})'
+    )
+    shell.run('stored = catalog.load("activity_engagement_metrics")')
+
+    assert shell.value("made.count().execute()") == "2"
+    assert shell.value("made.date.execute().astype(str).tolist()") == (
+        "['2021-01-05', '2021-01-06']"
+    )
+    assert shell.value("made.difference(stored, distinct=False).count().execute()") == "0"
+    assert shell.value("stored.difference(made, distinct=False).count().execute()") == "0"
 
 
 def test_a_session_that_has_read_tables_keeps_no_run_waiting(delivered, shell):

@@ -169,7 +169,11 @@ def test_the_run_command_of_every_box_works_and_makes_its_table(delivered, viz, 
     _deliver(pasted)
     pasted.switch_to()
     boxes = [viz.get(f"/api/nodes/{node['id']}") | node for node in viz.get("/api/main")["nodes"]]
-    commands = {box["full_name"]: box["run_command"] for box in boxes if box.get("run_command")}
+    commands = {
+        box.get("full_name", box["name"]): box["run_command"]
+        for box in boxes
+        if box.get("run_command")
+    }
     nodes = {node.name for node in register_pipelines()["__default__"].nodes}
     assert set(commands) == nodes | set(KEPT)
 

@@ -61,9 +61,9 @@ def test_the_tour_runs_says_what_it_says_and_leaves_no_lock(checkout, tour):
                 shown += output.get("text") or output.get("data", {}).get("text/plain", "")
                 shown += "\n"
 
-    assert "Committed: 35,412 rows inserted" in shown
+    assert "Committed: 42,061 rows inserted" in shown
     assert "GROUP BY" in COLOUR.sub("", _output(tour, "ibis.to_sql"))
-    both, rebuilt = (_output(tour, text) for text in ("played_before", "FROM run_days"))
+    both, rebuilt = (_output(tour, text) for text in ("played_before", "FROM run_units"))
     assert [line.split()[1:] for line in both.splitlines()[1:]] == [["2021-01-05", "239", "240"]]
     assert [line.split()[1:] for line in rebuilt.splitlines()[1:]] == [["2021-01-05"]]
     weekly = _output(tour, "weekly_rates")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def _events(project) -> list[dict[str, str]]:
-    return json.loads((project.folder / ".viz" / "kedro_pipeline_events.json").read_text())
+    return json.loads((project.folder / ".viz" / "test" / "kedro_pipeline_events.json").read_text())
 
 
 def _deliver_another(project) -> None:
@@ -48,7 +48,7 @@ def test_row_counts_that_a_run_could_not_write_are_written_by_the_next(begun_pro
 
 def test_row_counts_are_of_the_warehouse_of_the_last_run(begun_project, new_project):
     other = new_project()
-    (other.folder / ".viz").symlink_to(begun_project.folder / ".viz")
+    (other.folder / ".viz" / "test").symlink_to(begun_project.folder / ".viz" / "test")
     other.run()
     assert begun_project.row_counts()["bronze_events"] == 0
 
@@ -64,7 +64,10 @@ def test_each_whole_run_is_noted_anew_and_a_part_leaves_it(begun_project):
     assert noted[-1]["event"] == "after_pipeline_run"
 
     begun_project.run("marts", window={"start": "2021-01-01"})
+    assert _events(begun_project) == noted
 
+    part = begun_project.command("run", "--namespaces", "staging")
+    assert part.returncode == 0, part.stderr
     assert _events(begun_project) == noted
 
 
