@@ -92,7 +92,8 @@ class CommandHooks:
         self, project_metadata: ProjectMetadata | None, command_args: list[str]
     ) -> None:
         """Before ``kedro viz``: have it show the runs of the environment that it is asked for."""
-        if project_metadata is None or command_args[:1] != ["viz"] or "--help" in command_args:
+        is_viz = command_args[:1] == ["viz"] and not {"-h", "--help"} & set(command_args)
+        if project_metadata is None or not is_viz:
             return
         from lingokids.runtime import viz
         from lingokids.runtime.environment import name_of
