@@ -29,7 +29,7 @@ def demanding():
         for field in schema.EVENT_FIELDS
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quality, "judge_events", partial(quality.judge, fields=fields))
+        patch.setattr(quality, "validate_events", partial(quality.validate, fields=fields))
         yield patch
 
 

@@ -124,7 +124,7 @@ def test_a_replayed_line_is_rescued_with_the_load_of_its_replay(project, monkeyp
     )
     _deliver(project, plan="gold")
     with monkeypatch.context() as patch:
-        patch.setattr(quality, "judge_events", partial(quality.judge, fields=strict))
+        patch.setattr(quality, "validate_events", partial(quality.validate, fields=strict))
         project.run()
     assert _rescued(project) == []
 

@@ -32,14 +32,14 @@ PROMISED = {
     "boolean": "true or false",
 }
 
-#: What a line is judged by, beside its record.
-_JUDGED_BY = ("is_blank", "problem", "line_text")
+#: What a line is validated by, beside its record.
+_VALIDATED_BY = ("is_blank", "problem", "line_text")
 
 #: Length of 'YYYY-MM-DD HH:MM:SS.mmm', the usual form of an instant.
 _PLAIN_INSTANT = 23
 
 
-def judge(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
+def validate(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
     """Type the fields of each line and say which lines are unusable.
 
     Grain: one row per line, blank ones included.
@@ -54,23 +54,23 @@ def judge(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
         What is known of the line, as it came; the typed fields; is_blank; reason, the first rule
         broken, or NULL; line_text, only where there is a reason, without its line end.
     """
-    known = [name for name in lines.columns if name not in {"record", *_JUDGED_BY}]
+    known = [name for name in lines.columns if name not in {"record", *_VALIDATED_BY}]
     values = {field.column: _value(lines, field) for field in fields}
     typed = lines.select(
         *known,
-        *_JUDGED_BY,
+        *_VALIDATED_BY,
         **{field.column: _typed(values[field.column], field.type) for field in fields},
         **{f"{field.column}_text": values[field.column] for field in fields if _can_fail(field)},
     )
     kept = (*known, *values, "is_blank", "line_text")
-    judged = typed.select(*kept, reason=_first_broken_rule(typed, fields))
-    text = judged.line_text.re_replace(r"\r?\n$", "")
-    return judged.mutate(line_text=ibis.cases((judged.reason.notnull(), text)))
+    validated = typed.select(*kept, reason=_first_broken_rule(typed, fields))
+    text = validated.line_text.re_replace(r"\r?\n$", "")
+    return validated.mutate(line_text=ibis.cases((validated.reason.notnull(), text)))
 
 
-judge_events = partial(judge, fields=schema.EVENT_FIELDS)
-judge_users = partial(judge, fields=schema.USER_FIELDS)
-judge_activities = partial(judge, fields=schema.ACTIVITY_FIELDS)
+validate_events = partial(validate, fields=schema.EVENT_FIELDS)
+validate_users = partial(validate, fields=schema.USER_FIELDS)
+validate_activities = partial(validate, fields=schema.ACTIVITY_FIELDS)
 
 
 def _can_fail(field: Field) -> bool:

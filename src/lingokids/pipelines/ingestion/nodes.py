@@ -15,16 +15,16 @@ def ingest_events(raw_events: RawSource, listing_since: str | None) -> Iterator[
         Batches of lines: see ``schema.Delivery``.
     """
     since = parameters.parse_day("listing.since", listing_since)
-    yield from raw_events.new(quality.judge_events, since)
+    yield from raw_events.new(quality.validate_events, since)
 
 
 def ingest_users(raw_users: RawSource, listing_since: str | None) -> Iterator[Delivery]:
     """Validate the lines of new user objects; see ``ingest_events``."""
     since = parameters.parse_day("listing.since", listing_since)
-    yield from raw_users.new(quality.judge_users, since)
+    yield from raw_users.new(quality.validate_users, since)
 
 
 def ingest_activities(raw_activities: RawSource, listing_since: str | None) -> Iterator[Delivery]:
     """Validate the lines of new activity objects; see ``ingest_events``."""
     since = parameters.parse_day("listing.since", listing_since)
-    yield from raw_activities.new(quality.judge_activities, since)
+    yield from raw_activities.new(quality.validate_activities, since)

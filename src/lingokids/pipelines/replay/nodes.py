@@ -14,14 +14,14 @@ def replay_events(raw_events: RawSource) -> Iterator[Delivery]:
     Yields:
         Batches of lines with past_reason: see ``schema.Delivery``.
     """
-    yield from raw_events.quarantined(quality.judge_events)
+    yield from raw_events.quarantined(quality.validate_events)
 
 
 def replay_users(raw_users: RawSource) -> Iterator[Delivery]:
     """Validate the quarantined lines of the users again; see ``replay_events``."""
-    yield from raw_users.quarantined(quality.judge_users)
+    yield from raw_users.quarantined(quality.validate_users)
 
 
 def replay_activities(raw_activities: RawSource) -> Iterator[Delivery]:
     """Validate the quarantined lines of the activities again; see ``replay_events``."""
-    yield from raw_activities.quarantined(quality.judge_activities)
+    yield from raw_activities.quarantined(quality.validate_activities)

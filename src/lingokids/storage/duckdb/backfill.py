@@ -83,7 +83,7 @@ class _Backfill:
             bronze.dataset,
             schema.FIELDS[bronze.dataset],
             texts.rename(line_text="rescued"),
-            partial(quality.judge, fields=self._new),
+            partial(quality.validate, fields=self._new),
         )
         self._run(f"CREATE TEMP TABLE {self._validated} AS {bronze.compile(validated)}")
         self._refuse_misfits()

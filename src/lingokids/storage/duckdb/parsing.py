@@ -1,8 +1,6 @@
-"""Turns lines into records: JSON is parsed here, once, into a struct of text values.
+"""Parses JSON lines, once, into a struct of text values, and has them validated.
 
-Here: the hand-over of a batch of lines to the engine, and its one parse. Elsewhere: fetching the
-lines (``objects``), typing and judging the values (``quality``). The SQL here is text because Ibis
-has no word for the engine's lenient JSON reading.
+It is SQL text because Ibis has no word for the engine's lenient JSON reading.
 """
 
 from __future__ import annotations
@@ -69,7 +67,7 @@ def validate_texts(
     lines: ir.Table,
     validate: Callable[[ir.Table], ir.Table],
 ) -> ir.Table:
-    """Parse and judge lines that stand as text in a table of the warehouse, lazily.
+    """Parse and validate lines that stand as text in a table of the warehouse, lazily.
 
     Args:
         warehouse: The warehouse whose run asks.
@@ -110,23 +108,23 @@ class RecordReader:
         self._read = self._slot("read", _objects_table(due, []))
         marked = self._records("records_of", fields, with_odd_marked, "keys_at_most")
         whole = self._records("odd_records_of", fields, with_unknown_keys)
-        judged = validate(marked)
-        self._judging = functools.cache(lambda: self._writer.compile(judged))
+        validated = validate(marked)
+        self._validating = functools.cache(lambda: self._writer.compile(validated))
         # both have the same columns: Ibis need not print the same query for the other name
         names = tuple(f'"{table.get_name()}"' for table in (marked, whole))
-        self._judging_odd = functools.cache(lambda: self._judging().replace(*names))
-        nothing = self._worked_out(no_rows(judged.schema()))
+        self._validating_odd = functools.cache(lambda: self._validating().replace(*names))
+        nothing = self._worked_out(no_rows(validated.schema()))
         self._nothing = _of_objects(nothing, self._read.table)
-        self._judged = self._slot("judged_of", self._nothing)
-        self._judged_whole = self._slot("judged_whole_of", self._nothing)
+        self._validated = self._slot("validated_of", self._nothing)
+        self._validated_odd = self._slot("validated_odd_of", self._nothing)
         self._con.execute(
-            f"CREATE OR REPLACE TEMP VIEW judged_{dataset} AS "
-            f"FROM judged_of_{dataset} WHERE rescued IS DISTINCT FROM '' "
-            f"UNION ALL FROM judged_whole_of_{dataset}"
+            f"CREATE OR REPLACE TEMP VIEW validated_{dataset} AS "
+            f"FROM validated_of_{dataset} WHERE rescued IS DISTINCT FROM '' "
+            f"UNION ALL FROM validated_odd_of_{dataset}"
         )
-        columns = judged.schema() | ibis.schema(_OF_LINES)
+        columns = validated.schema() | ibis.schema(_OF_LINES)
         self._delivery = Delivery(
-            _table(self._writer, f"judged_{dataset}", columns),
+            _table(self._writer, f"validated_{dataset}", columns),
             _table(self._writer, f"read_{dataset}", ibis.schema(_OBJECT_COLUMNS)),
         )
 
@@ -134,12 +132,14 @@ class RecordReader:
         """Parse and validate a batch: its lines, and the objects it is of."""
         indexes = sorted({piece.object_index for piece in batch})
         self._read.table = _objects_table(self._due, indexes)
-        self._judged.table = self._judged_whole.table = self._nothing  # the last batch is let go
+        self._validated.table = self._validated_odd.table = (
+            self._nothing
+        )  # the last batch is let go
         if batch:
             self._batch.table = line_cutting.to_arrow(batch)
-            judged = self._worked_out(self._judging())
-            self._judged.table = _of_objects(judged, self._read.table)
-            self._judged_whole.table = _of_objects(self._odd_judged(judged), self._read.table)
+            validated = self._worked_out(self._validating())
+            self._validated.table = _of_objects(validated, self._read.table)
+            self._validated_odd.table = _of_objects(self._validate_odd(validated), self._read.table)
         return self._delivery
 
     def _slot(self, name: str, table: pa.Table) -> _Slot:
@@ -155,25 +155,25 @@ class RecordReader:
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {records}")
         return _table(self._writer, name, _record_schema(fields, _PLACE))
 
-    def _odd_judged(self, judged: pa.Table) -> pa.Table:
-        """Judge the lines that may have keys besides their fields by all that is in them."""
-        odd = judged.select(_PLACE).filter(pc.equal(judged["rescued"], ""))
+    def _validate_odd(self, validated: pa.Table) -> pa.Table:
+        """Validate the lines that may have keys besides their fields by all that is in them."""
+        odd = validated.select(_PLACE).filter(pc.equal(validated["rescued"], ""))
         batch = self._batch.table
-        parts = [judged.slice(0, 0)]
+        parts = [validated.slice(0, 0)]
         for some in _in_parts(batch.filter(pa.array(np.isin(_line_ids(batch), _line_ids(odd))))):
             self._batch.table = some
-            parts.append(self._worked_out(self._judging_odd()))
+            parts.append(self._worked_out(self._validating_odd()))
         return pa.concat_tables(parts)
 
     def _worked_out(self, query: str) -> pa.Table:
-        """The judged lines as Arrow: a table would keep its memory until the run's commit."""
+        """The validated lines as Arrow: a table would keep its memory until the run's commit."""
         self._con.execute("SET arrow_lossless_conversion = true")  # uuids stay 16 bytes
         try:
-            judged = self._con.sql(query).to_arrow_table()
+            validated = self._con.sql(query).to_arrow_table()
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise LingokidsError(f"The raw {self._dataset}: {out_of_room(error)}") from error
         self._con.execute("RESET arrow_lossless_conversion")
-        return judged
+        return validated
 
 
 def _of_objects(lines: pa.Table, objects: pa.Table) -> pa.Table:

@@ -91,7 +91,7 @@ def _upgrade_rescued(tables: list[StoredBronze]) -> None:
     for bronze in tables:
         texts = past.filter(past.dataset == bronze.dataset).rename(line_text="rescued")
         fields = schema.FIELDS[bronze.dataset]
-        validate = partial(quality.judge, fields=())
+        validate = partial(quality.validate, fields=())
         found = validate_texts(warehouse, bronze.dataset, fields, texts, validate)
         query = warehouse.writer.compile(found.select(*schema.LINE, "unknown_keys"))
         rescued.run(f"CREATE OR REPLACE TEMP TABLE keys_of_{bronze.dataset} AS {query}")
