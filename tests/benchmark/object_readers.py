@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _read_with_obstore() -> dict[str, float]:
-    from lingokids.storage.raw.stores import open_store
+    from lingokids.storage.raw.places import open_store
 
     store = open_store(f"s3://{BUCKET}", credentials())
 

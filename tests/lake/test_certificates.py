@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lingokids.errors import LingokidsError
-from lingokids.storage.raw.stores import Store, open_store
+from lingokids.storage.raw.places import open_store
+from lingokids.storage.raw.stores import Store
 from minio_server import Server, start_server
 
 pytestmark = pytest.mark.minio

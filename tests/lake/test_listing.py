@@ -8,7 +8,7 @@ import pytest
 
 from builders import an_event_record
 from lingokids.errors import LingokidsError
-from lingokids.storage.raw.stores import open_store
+from lingokids.storage.raw.places import open_store
 
 pytestmark = pytest.mark.minio
 

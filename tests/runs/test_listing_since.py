@@ -12,7 +12,7 @@ from builders import an_event_record
 from conftest import ROOT
 from lingokids.errors import LingokidsError
 from lingokids.runtime.preconditions import check_parameters
-from lingokids.storage.raw.stores import FolderStore
+from lingokids.storage.raw.folders import FolderStore
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ class Storage(Protocol):
 def storage_at(
     path: str, credentials: dict[str, Any] | None = None, s3: dict[str, Any] | None = None
 ) -> Storage:
-    """The storage at a local folder, or a URL such as ``s3://gold``: see ``stores.open_store``."""
+    """The storage at a local folder, or a URL such as ``s3://gold``: see ``places.open_store``."""
     return Bucket(path, credentials or {}, s3 or {}) if "://" in path else Folder(Path(path))
 
 

@@ -1,11 +1,8 @@
-"""Buckets of MinIO, or any S3: listed by pages, fetched by many requests at a time.
+"""Raw objects in a bucket: listed by pages, fetched concurrently, read with bounded memory.
 
-Here: reading in order with bounded memory. Elsewhere: the client, and how long and how often its
-server is asked (``s3``), which objects are data (``objects``).
-
-An object is asked for by the ETag it was listed with, so that what is read is what was listed. A
-large one is read in parts, each a request of its own: no request outlives its time because the
-engine is busy, and none is begun again from the start.
+An object is requested by the ETag it was listed with, so that what is read is what was listed. A
+large one is read in parts, each a request of its own: no request times out because the engine is
+busy, and none is begun again from the start.
 """
 
 from __future__ import annotations
@@ -39,11 +36,11 @@ _PAGE_KEYS = 1_000
 class BucketStore:
     """One bucket, or a folder of it: see ``s3.Client`` for the arguments."""
 
-    def __init__(self, url: str, credentials: dict[str, Any], asking: dict[str, Any]) -> None:
+    def __init__(self, url: str, credentials: dict[str, Any], options: dict[str, Any]) -> None:
         with _nothing_changed():
-            self._client = Client(url, credentials, asking)
+            self._client = Client(url, credentials, options)
         self._url, self._store = self._client.url, self._client.store
-        self._concurrency = self._client.asking.concurrency
+        self._concurrency = self._client.options.concurrency
 
     def find(self, since: date | None = None) -> Iterator[StoredObject]:
         """See ``stores.Store``."""

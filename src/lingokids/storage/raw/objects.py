@@ -1,9 +1,4 @@
-"""Raw objects in a folder or a bucket: found by listing, fetched concurrently, read once.
-
-Here: which objects are data, when they landed, and gathering their lines into batches.
-Elsewhere: listing and fetching (``stores``, ``buckets``), cutting bytes into lines (``lines``),
-turning lines into records (``records``), which objects are new (the ingestion pipeline), what a
-line must hold (``quality``).
+"""Raw objects as a dataset: which are new, when they landed, their lines in batches.
 
 Small objects are gathered into batches of some 64 MiB, so that the engine sees few large
 batches instead of many small files; one batch is fetched while the engine works on another.
@@ -31,8 +26,9 @@ from lingokids.errors import LingokidsError
 from lingokids.schema import Delivery
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.raw import lines as line_cutting
+from lingokids.storage.raw.places import open_store
 from lingokids.storage.raw.progress import progress_bar
-from lingokids.storage.raw.stores import RawObject, StoredObject, open_store
+from lingokids.storage.raw.stores import RawObject, StoredObject
 from lingokids.storage.records import kept_table
 
 if TYPE_CHECKING:
@@ -67,7 +63,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         engine_mebibytes: How much the engine holds at most while it reads: see
             ``Engine.bounded_memory``.
         credentials: Of the bucket's server: see ``s3.Client``.
-        s3: How the bucket's server is asked: see ``s3.Asking``.
+        s3: Time-outs and retries: see ``s3.S3ClientOptions``.
         metadata: For plugins, such as kedro-viz.
     """
 
