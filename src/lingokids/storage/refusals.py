@@ -1,9 +1,7 @@
-"""Why a server of buckets was of no use, in a sentence: what is wrong, where, and the cure.
+"""Failures of an S3 server as sentences: what is wrong, where, and the cure.
 
-Here: telling failures apart by what the client says of them. Elsewhere: asking (``s3``).
-
-Only what is named here is passed on. What a server answers may quote the access key, the string
-that was signed, or headers; none of that may reach a log.
+Only what is named here is passed on. A server's answer may quote the access key, the string that
+was signed, or headers; none of that may reach a log.
 """
 
 from __future__ import annotations
@@ -82,15 +80,15 @@ _BROKEN_OFF = (
 
 
 class Server(NamedTuple):
-    """What a sentence may say of the server.
+    """What a sentence may say of a server.
 
     Attributes:
         address: Its address.
-        asking: How it was asked, by name: see ``s3.Asking``.
+        options: Time-outs and retries, by name: see ``s3.S3ClientOptions``.
     """
 
     address: str
-    asking: dict[str, Any]
+    options: dict[str, Any]
 
 
 def refusal(server: Server, done: str, place: str, error: str) -> str:
@@ -110,7 +108,7 @@ def refusal(server: Server, done: str, place: str, error: str) -> str:
         code=code,
         answer=" ".join(filter(None, [status, code])),
         permission=_PERMISSION[done],
-        **server.asking,
+        **server.options,
     )
 
 

@@ -1,8 +1,6 @@
-"""The client of a bucket on MinIO, or any S3, for those who read it and those who write it.
+"""The client of a bucket on MinIO or any S3: credentials, certificates, retries and time-outs.
 
-Here: credentials and certificates, how long and how often a server is asked, and its failures as
-sentences. Elsewhere: what is read (``buckets``) and written (``storage``), the sentences
-(``refusals``).
+What is read and written with it: ``raw.buckets``, ``lake.storage``.
 """
 
 from __future__ import annotations
@@ -27,17 +25,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How long, how often and with how many requests a server is asked.
+class S3ClientOptions:
+    """Concurrency, time-outs and retries of the client: ``s3`` in globals.yml.
 
     Attributes:
         concurrency: Requests at a time.
-        connect_seconds: For a connection to be made.
-        stall_seconds: For the next byte of an answer.
-        request_seconds: For the whole answer to one request, of at most 4 MiB.
-        retries: How often a request is made again after a 5xx answer, a cut connection or a
-            time that ran out; the waits between grow from 0.1 s to 10 s, with jitter.
-        retry_seconds: After so long, it is not made again.
+        connect_seconds: Time-out of a connection.
+        stall_seconds: Time-out between two bytes of an answer.
+        request_seconds: Time-out of a whole request, of at most 4 MiB.
+        retries: Retries after a 5xx answer, a cut connection or a time-out; the waits between
+            grow from 0.1 s to 10 s, with jitter.
+        retry_seconds: After so long there is no further retry.
     """
 
     concurrency: int = 16
@@ -65,28 +63,28 @@ class Client:
         credentials: ``key`` and ``secret``; in ``client_kwargs`` the ``endpoint_url`` of the
             server, its ``region_name``, and ``verify``, the file of the authority that
             certifies it: the words that s3fs has for them.
-        asking: Fields of ``Asking``.
+        options: Fields of ``S3ClientOptions``.
 
     Attributes:
         url: As given.
-        asking: How the server is asked.
-        store: What ``obstore`` speaks to.
+        options: Concurrency, time-outs and retries.
+        store: The client of ``obstore``.
 
     Raises:
         LingokidsError: A setting or credential is missing or of no use.
     """
 
-    def __init__(self, url: str, credentials: dict[str, Any], asking: dict[str, Any]) -> None:
+    def __init__(self, url: str, credentials: dict[str, Any], options: dict[str, Any]) -> None:
         self.url = url.rstrip("/")
         bucket, _, folder = self.url.removeprefix("s3://").partition("/")
-        self.asking = _asking(asking)
+        self.options = _parse_options(options)
         client = credentials.get("client_kwargs") or {}
         endpoint = client.get("endpoint_url")
         keys = _keys(self.url, credentials)
-        self._server = Server(_shown(endpoint), asdict(self.asking))
-        options: dict[str, Any] = {"aws_endpoint_url_s3": endpoint} if endpoint else {}
+        self._server = Server(_shown(endpoint), asdict(self.options))
+        config: dict[str, Any] = {"aws_endpoint_url_s3": endpoint} if endpoint else {}
         if region := client.get("region_name"):
-            options["region"] = region
+            config["region"] = region
         with self.refusing("listed", self.url):
             self.store = S3Store(
                 bucket,
@@ -94,22 +92,22 @@ class Client:
                 # a function, so that keys of the environment (AWS_…) are not mixed in, and no
                 # description of the client has them
                 credential_provider=lambda: keys,  # type: ignore[arg-type]
-                client_options=_client_options(endpoint, client.get("verify"), self.asking),
+                client_options=_client_options(endpoint, client.get("verify"), self.options),
                 retry_config={
-                    "max_retries": self.asking.retries,
-                    "retry_timeout": timedelta(seconds=self.asking.retry_seconds),
+                    "max_retries": self.options.retries,
+                    "retry_timeout": timedelta(seconds=self.options.retry_seconds),
                     "backoff": {
                         "init_backoff": timedelta(milliseconds=100),
                         "max_backoff": timedelta(seconds=10),
                         "base": 2,
                     },
                 },
-                **options,
+                **config,
             )
 
     @contextlib.contextmanager
     def refusing(self, done: str, place: str) -> Iterator[None]:
-        """Turn the client's errors into a sentence: they quote answers that may name keys.
+        """Raise the client's errors as a sentence: they quote answers that may name keys.
 
         Args:
             done: ``listed``, ``read``, ``written`` or ``removed``.
@@ -121,11 +119,11 @@ class Client:
             raise LingokidsError(refusal(self._server, done, place, str(error))) from None
 
 
-def _asking(given: dict[str, Any]) -> Asking:
-    if unknown := sorted(set(given) - set(Asking.__dataclass_fields__)):
-        names = ", ".join(Asking.__dataclass_fields__)
+def _parse_options(given: dict[str, Any]) -> S3ClientOptions:
+    if unknown := sorted(set(given) - set(S3ClientOptions.__dataclass_fields__)):
+        names = ", ".join(S3ClientOptions.__dataclass_fields__)
         raise LingokidsError(f"There is no s3.{unknown[0]}. There are: {names}. See globals.yml.")
-    return Asking(**given)
+    return S3ClientOptions(**given)
 
 
 def _keys(url: str, credentials: dict[str, Any]) -> dict[str, Any]:
@@ -162,20 +160,22 @@ def _shown(endpoint: str | None) -> str:
     )
 
 
-def _client_options(endpoint: str | None, ca_file: str | None, asking: Asking) -> ClientConfig:
-    options: ClientConfig = {
+def _client_options(
+    endpoint: str | None, ca_file: str | None, options: S3ClientOptions
+) -> ClientConfig:
+    config: ClientConfig = {
         "allow_http": bool(endpoint) and str(endpoint).startswith("http://"),
-        "connect_timeout": timedelta(seconds=asking.connect_seconds),
-        "read_timeout": timedelta(seconds=asking.stall_seconds),
-        "timeout": timedelta(seconds=asking.request_seconds),
-        "pool_max_idle_per_host": str(2 * asking.concurrency),
+        "connect_timeout": timedelta(seconds=options.connect_seconds),
+        "read_timeout": timedelta(seconds=options.stall_seconds),
+        "timeout": timedelta(seconds=options.request_seconds),
+        "pool_max_idle_per_host": str(2 * options.concurrency),
     }
-    if ca_file and not options["allow_http"]:
+    if ca_file and not config["allow_http"]:
         try:
-            options["root_certificate"] = Path(ca_file).read_bytes()
+            config["root_certificate"] = Path(ca_file).read_bytes()
         except OSError as error:
             raise LingokidsError(
                 f"{ca_file}, the certificate of the server's authority, cannot be read "
                 f"({error.strerror}): check MINIO_CA_FILE."
             ) from error
-    return options
+    return config

@@ -51,7 +51,7 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         rows_a_file: Days go into a file together until it has so many rows.
         grace_minutes: How long a file that is superseded stays for those who read it.
         credentials: Of the bucket's server: see ``s3.Client``.
-        s3: How the bucket's server is asked: see ``s3.Asking``.
+        s3: How the bucket's server is asked: see ``s3.S3ClientOptions``.
         metadata: For plugins, such as kedro-viz.
     """
 
