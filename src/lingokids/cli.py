@@ -32,7 +32,7 @@ _COLLECTION_THRESHOLDS = (100_000, 50, 50)
 
 
 class _StoppableRun(click.Command):
-    """``kedro run``, ended by Ctrl-C or SIGTERM with a sentence instead of a traceback."""
+    """``kedro run``; Ctrl-C and SIGTERM end it with a sentence, not a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.params["pipeline"] and not ctx.params["pipelines"]:

@@ -1,7 +1,6 @@
-"""What the project says when it refuses: one sentence that names the thing and the cure.
+"""The exception of every expected failure, and helpers for its sentence.
 
-Here: the one exception that every expected failure is raised as, and the hint for a name that is
-nearly right. Elsewhere: the sentence itself, which stands where the failure is noticed.
+A sentence stands where the failure is noticed: what is wrong, where, and what to do.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from kedro.io import DatasetError
 
 
 class LingokidsError(DatasetError, click.ClickException):
-    """An expected failure: shown as one sentence, without a traceback, with exit code 1.
+    """An expected failure: one sentence, no traceback, exit code 1.
 
     It is a ``DatasetError`` so that Kedro hands it on as it is, and a ``ClickException`` so
     that the command line prints it as ``Error: <sentence>``.
@@ -25,14 +24,14 @@ class LingokidsError(DatasetError, click.ClickException):
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """A sentence that names what is nearest to a wrong name, or nothing if nothing is near."""
+    """A sentence with the known name nearest to a wrong one, or nothing."""
     spelled = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(name.lower(), spelled, n=1)
     return f" Did you mean {prefix}{spelled[close[0]]}?" if close else ""
 
 
 def in_one_line(text: str, longest: int = 80) -> str:
-    """A text from outside that is fit for a sentence: short, and without control characters."""
+    """A text from outside, made fit for a sentence: short, no control characters."""
     shown = text if len(text) <= longest else text[: longest - 1] + "…"
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()

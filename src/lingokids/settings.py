@@ -1,8 +1,4 @@
-"""Project settings: what Kedro is told once.
-
-Here: hooks, configuration patterns and resolvers. Elsewhere: places (``conf/base/globals.yml``),
-tables (``catalog.yml``), what an operator may tune (``parameters.yml``).
-"""
+"""Project settings: hooks, plugins, configuration patterns and resolvers."""
 
 from typing import Any
 
@@ -17,7 +13,7 @@ def _in_project(path: str) -> str:
 
 
 def _own_name(*, _parent_: Any) -> str:
-    """The name of the catalog entry that a value stands in: a table is called like its entry."""
+    """The name of the catalog entry that a value stands in."""
     return str(_parent_._key())
 
 

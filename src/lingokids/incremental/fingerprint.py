@@ -1,4 +1,4 @@
-"""What a node computes, in a few characters: the same while its tables need no rebuilding.
+"""A fingerprint of what a node computes: another one makes its tables due.
 
 It is made of the expression that the node gives for inputs without rows, and of its parameters,
 never of source text: comments and other names of variables change nothing, another filter does.

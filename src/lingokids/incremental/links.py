@@ -32,7 +32,7 @@ class Table(Protocol):
 
     @property
     def unit(self) -> tuple[str, ...]:
-        """The columns of what is replaced as a whole; none: the table is replaced as a whole."""
+        """The columns of what is replaced as a whole; none: the whole table is."""
 
     @property
     def reads(self) -> Mapping[str, Collection[str]]:

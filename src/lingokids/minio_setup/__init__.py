@@ -1,12 +1,8 @@
-"""What a MinIO server needs before the project runs from it: buckets, sample, the pipeline's user.
+"""Sets up a MinIO server: buckets, sample, and the pipeline's user.
 
-Here: ``initialise``, which may be run again at any time and changes only what differs;
-``variables`` (which server, whose credentials), ``server`` (the connection, and its failures in
-a sentence), ``buckets`` (buckets and sample), ``access`` (the pipeline's user and its policy,
-``pipeline-policy.json``). Elsewhere: how objects are read and tables written (``storage``).
-
-It needs Python and the ``minio`` package alone, so that a container runs it as it is:
-``python -m lingokids.minio_setup``. ``kedro lake init`` is the same.
+It may be run again at any time and changes only what differs. It needs Python and the ``minio``
+package alone, so that a container runs it as it is: ``python -m lingokids.minio_setup``.
+``kedro lake init`` is the same.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""``python -m lingokids.minio_setup``: ``kedro lake init`` where Kedro is not installed."""
+"""``kedro lake init`` where Kedro is not installed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The pipeline's user, and the policy that says what it may do.
-
-Here: making both as they should be. Elsewhere: the policy's text (``pipeline-policy.json``), the
-user's credentials (``variables``).
-"""
+"""The pipeline's user, and the policy that says what it may do."""
 
 from __future__ import annotations
 
@@ -63,7 +59,10 @@ def _present_user(server: Server) -> dict[str, Any] | None:
 
 
 def _secret_holds(server: Server) -> bool:
-    """Whether the server takes the secret; a refusal for want of rights says that it does."""
+    """Whether the server takes the secret.
+
+    A refusal for want of rights says that it does: rights are looked at after the signature.
+    """
     try:
         server.as_user(server.target.pipeline).bucket_exists("gold")
     except S3Error as error:

@@ -1,8 +1,4 @@
-"""Buckets, and the sample in them.
-
-Here: which buckets there are, and delivering the raw folders in the order of their names.
-Elsewhere: what the sample is (``sample``); who may read and write (``access``).
-"""
+"""Buckets, and the sample in them."""
 
 from __future__ import annotations
 
@@ -31,7 +27,7 @@ def ensure_buckets(server: Server) -> str:
 
 
 def deliver_sample(server: Server, sample: Path) -> Iterator[str]:
-    """Deliver each raw folder into its bucket; what is there unchanged is not sent again.
+    """Deliver each raw folder into its bucket; unchanged objects are not sent again.
 
     One object after another, in the order of their keys: so they land in that order, and the
     last delivery of an event is the same as in the folder.

@@ -1,8 +1,4 @@
-"""The connection to the server as root, and what it answers, in a sentence.
-
-Here: waiting, timeouts, certificates, and the words for every failure. Elsewhere: what is asked
-of the server (``buckets``, ``access``).
-"""
+"""The connection to the server as root, and its failures as sentences."""
 
 from __future__ import annotations
 
@@ -111,7 +107,7 @@ def _connections(target: Target, retries: Retry | None = None) -> PoolManager:
 
 @contextmanager
 def in_a_sentence(target: Target) -> Iterator[None]:
-    """Say what the server or the network refused; never with a secret, never with a trace.
+    """Raise what the server or the network refused as a sentence without secrets.
 
     Raises:
         SetupError: In place of what the libraries raise.

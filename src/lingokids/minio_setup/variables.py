@@ -1,7 +1,4 @@
-"""Which server, and whose credentials: read from environment variables, refused when unsafe.
-
-Here: what each variable must be. Elsewhere: where their values stand (``.env``).
-"""
+"""Server and credentials from environment variables; unsafe ones are refused."""
 
 from __future__ import annotations
 

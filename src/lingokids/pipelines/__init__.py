@@ -1,1 +1,1 @@
-"""The five pipelines, in the order in which the data flows; they meet in the catalog only."""
+"""The pipelines; they meet in the catalog only."""

@@ -1,8 +1,6 @@
-"""Environment variables, those of the shell first, then those of ``.env``; and names of ``--env``.
+"""Environment variables, of the shell or else ``.env``; names of ``--env``.
 
-Which variables there are stands in ``.env.example``, which settings name them in
-``conf/base/credentials.yml``. The file is read, never exported: programs that a run starts do not
-see its secrets.
+The file is read, never exported: programs that a run starts do not see its secrets.
 """
 
 from __future__ import annotations

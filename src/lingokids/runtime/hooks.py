@@ -1,8 +1,4 @@
-"""What every run does, whatever the pipeline: check, begin, log, commit or roll back, publish.
-
-Here: the order of these. Elsewhere: the transaction itself (``storage.warehouse``), what is
-recorded (``runs``), what must hold before it (``preconditions``), what is checked
-(``checks.inspection``), what kedro-viz shows of it (``viz``).
+"""The life of a run: check, begin, restrict inputs, commit or roll back, publish.
 
 One run is one transaction. Whatever ends a run before its commit (an error, Ctrl-C, a kill)
 leaves every table as it was; running again is the cure.
@@ -114,9 +110,9 @@ class RunHooks:
         )
 
     def _prepare_rebuild(self, rebuild: str, written: list[TableDataset]) -> None:
-        """Empty what is made anew from raw, or was made by another version.
+        """Empty what is taken in again from raw, or was made by another version.
 
-        Other tables are compared with what is made anew, so readers learn what changed.
+        Other tables are rebuilt in place: what differs is written, so readers learn what changed.
         """
         bronze = _bronze(self._all_tables)
         if rebuild == "bronze":
@@ -131,7 +127,7 @@ class RunHooks:
 
     @hook_impl
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Note that a step begins; restrict its inputs to what is due of the table it makes."""
+        """Note that a step begins, and restrict its inputs to the units due."""
         if self._run is None:
             return {}
         self._run.begin_step(node.name)
@@ -196,7 +192,7 @@ class RunHooks:
         self._fail(run, error)
 
     def _inspect(self, run: Run, inspection: Inspection) -> None:
-        """Check what the run changed, or what it was asked to check; a broken rule ends it."""
+        """Check what the run changed or was asked to check; a broken rule ends it."""
         from lingokids.checks import evidence
 
         if run.is_checking:
@@ -247,7 +243,8 @@ def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
 
 
 def _names_of_tables(catalog: DataCatalog) -> set[str]:
-    """The tables among all entries, without making the others: charts would load plotly."""
+    """The entries that are tables."""
+    # read from the configuration: making every dataset would load plotly, for the charts
     entries = catalog.config_resolver.config.items()
     types = (".TableDataset", ".BronzeDataset")
     return {name for name, entry in entries if str(entry["type"]).endswith(types)}
@@ -264,7 +261,7 @@ def _bronze(tables: dict[str, TableDataset]) -> list[BronzeDataset]:
 
 
 def _offer(publication: Pipeline, catalog: DataCatalog) -> None:
-    """Offer the tables to the lakes, as the pipeline publication does: after a whole run."""
+    """Offer the tables to the lakes, as the publication pipeline does."""
     for node in publication.nodes:
         outputs = node.run({name: catalog.load(name) for name in node.inputs})
         for name, rows in outputs.items():

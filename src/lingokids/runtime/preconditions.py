@@ -1,7 +1,6 @@
-"""What must hold before a run begins; else it is refused in a sentence, and nothing is changed.
+"""What must hold before a run begins; else it is refused and nothing changes.
 
-Here: ways to run, names of parameters, and rebuilds and restores that would lose something.
-Elsewhere: what one parameter may be (``parameters``), when this is asked (``hooks``).
+What one parameter may be: ``schema.parameters``.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def check_parameters(parameters: dict[str, Any]) -> str | None:
 
 
 def refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
-    """Raw objects may have expired or been overwritten since bronze took them in."""
+    """Refuse rebuild=raw where raw objects expired or were overwritten since."""
     from lingokids.storage import ObjectsDataset
 
     for name in sorted(pipeline.inputs()):
@@ -79,7 +78,10 @@ def refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
 def refuse_to_restore_over_loads(
     catalog: DataCatalog, pipeline: Pipeline, warehouse: Warehouse
 ) -> None:
-    """Loads of two warehouses have the same numbers, and lines of one object would stand twice."""
+    """Refuse a restore into a warehouse with loads.
+
+    Its loads would have the numbers of those restored, and lines of one object would stand twice.
+    """
     from lingokids.storage import ParquetDataset
 
     if not any(isinstance(catalog.get(name), ParquetDataset) for name in pipeline.inputs()):
@@ -92,7 +94,7 @@ def refuse_to_restore_over_loads(
 
 
 def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
-    """Contracts change, and tables that are there are not altered but by a rebuild."""
+    """Refuse tables stored with other columns: only a rebuild alters them."""
     for table in tables:
         if not table.is_outdated:
             continue
@@ -112,7 +114,7 @@ def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
 def refuse_unknown_parameters(
     given: dict[str, Any], declared: dict[str, Any], prefix: str = ""
 ) -> None:
-    """A wrong name would otherwise change nothing, and nobody would know."""
+    """Refuse a wrong name: it would change nothing, and nobody would know."""
     for name, value in given.items():
         if name not in declared:
             names = ", ".join(f"{prefix}{known}" for known in declared)
@@ -150,7 +152,7 @@ def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
 def refuse_what_would_be_ignored(
     pipeline: Pipeline, asked: CheckOptions, rebuild: str | None
 ) -> None:
-    """What only checks on demand do, asked of a run that builds; and the other way round."""
+    """Refuse parameters of the pipeline checks to a run that builds, and vice versa."""
     if "due_checks" in pipeline.all_outputs():
         if rebuild:
             raise LingokidsError(
@@ -168,7 +170,7 @@ def refuse_what_would_be_ignored(
 
 
 def refuse_reporting_beside_others(pipeline: Pipeline, *, is_reading: bool) -> None:
-    """Its files would be written before the commit, of rows that may be rolled back."""
+    """Refuse reporting beside others: it would draw rows that may be rolled back."""
     if "dashboard" in pipeline.all_outputs() and not is_reading:
         raise LingokidsError(
             "The pipeline reporting runs alone, on what is published: run the others first, then "
@@ -177,7 +179,7 @@ def refuse_reporting_beside_others(pipeline: Pipeline, *, is_reading: bool) -> N
 
 
 def refuse_checks_beside_others(pipeline: Pipeline) -> None:
-    """A run that builds tables checks what it changed; this pipeline checks all that there is."""
+    """Refuse the pipeline checks beside others: a run checks what it changed anyway."""
     outputs = pipeline.all_outputs()
     if "due_checks" in outputs and len(outputs) > 1:
         raise LingokidsError(

@@ -1,8 +1,5 @@
 """What a run did, kept in tables: ``runs``, ``run_steps`` and ``run_units``.
 
-Here: measuring the steps of a run and writing them down. Elsewhere: when a run begins, commits
-and ends (``hooks``), what a save does to a table (``storage``).
-
 A run that changed nothing leaves no record: it writes nothing at all.
 """
 
@@ -75,7 +72,7 @@ class Run:
         self._write("succeeded", None, self._steps)
 
     def record_failure(self, error: BaseException) -> None:
-        """Write why a run failed, in a transaction of its own after the run's was rolled back."""
+        """Write why a run failed; the run itself was rolled back before."""
         failure = f"{self._node_name}: {error}" if self._node_name else str(error)
         # a name that is no UTF-8 stands in an error as half a surrogate pair
         self._write("failed", failure.encode(errors="replace").decode(), [])
@@ -121,7 +118,7 @@ class Run:
 
 
 def _totals(steps: list[tuple[str, Change]]) -> list[tuple[str, Change]]:
-    """Add up the saves of a step into the same table, such as the batches of an ingestion."""
+    """Add up the saves of a step into one table, such as the batches of an ingestion."""
     totals: dict[tuple[str, str], Change] = {}
     for node_name, change in steps:
         key = (node_name, change.table_name)

@@ -1,7 +1,4 @@
-"""Credentials stay out of the log, whoever writes it and at whatever level.
-
-Here: hiding their values in log records. Elsewhere: where they come from
-(``conf/base/credentials.yml``), sentences that never had them (``storage.refusals``).
+"""Keeps credentials out of the log, whoever writes it and at whatever level.
 
 At level DEBUG, Kedro logs what each hook is given, credentials included, and clients of S3 log
 the headers they sign.
@@ -47,7 +44,7 @@ class _Hiding(logging.Filter):
 
 
 def hide_in_logs(credentials: dict[str, Any]) -> None:
-    """Hide the keys and secrets of ``credentials`` in whatever the log's handlers write.
+    """Hide the keys and secrets of ``credentials`` in all that is logged.
 
     Args:
         credentials: Entries of credentials.yml, nested.

@@ -1,12 +1,8 @@
-"""The project's own raw data: a deterministic generator of the objects that the app would deliver.
+"""A deterministic generator of the raw objects that the app would deliver.
 
-Here: the shape of raw JSON lines and exercise CSVs, and every oddity of delivery that the pipelines
-promise to survive. Elsewhere: what makes a line unusable (``quality.py``), how objects are read
-(``datasets/``). All names and values are invented; no person or product stands behind them.
-
-``plan`` says how much is delivered, ``breaks`` how a line breaks; ``users``, ``activities`` and
-``events`` make the lines of their dataset, ``exercises`` the CSVs. This module puts a day together
-and writes it.
+All names and values are invented; no person or product stands behind them. ``plan`` says how much
+is delivered, ``breaks`` how a line breaks; ``users``, ``activities`` and ``events`` make the lines
+of their dataset, ``exercises`` the CSVs.
 
 It serves the sample committed in ``data/01_raw`` and benchmarks of up to 100 million events:
 
@@ -16,8 +12,8 @@ It serves the sample committed in ``data/01_raw`` and benchmarks of up to 100 mi
   object's stream, so nothing is remembered from day to day; one object is in memory at a time.
 - Only ``random()`` and ``getrandbits()`` are drawn, whose sequences do not vary between Pythons.
 
-Words: ``n`` counts arrival days from 0, ``j`` the event objects of one day from 0. Lines are text;
-a byte that is not UTF-8 stands in them as a lone surrogate (Python's ``surrogateescape``).
+``n`` counts arrival days from 0, ``j`` the event objects of one day from 0. Lines are text; a byte
+that is not UTF-8 is a lone surrogate in them (Python's ``surrogateescape``).
 """
 
 import os
@@ -66,7 +62,7 @@ def arrival_day(plan: Plan, n: int) -> Iterator[tuple[str, str, bytes]]:
 
 
 def write_sample(root: Path, plan: Plan = SAMPLE) -> None:
-    """Write all objects of ``plan`` and the exercise CSVs below ``root``; leave other files alone.
+    """Write all objects of ``plan`` and the exercise CSVs below ``root``.
 
     Objects are written in the order in which they land, so that their last-modified times agree.
     """
@@ -78,7 +74,7 @@ def write_sample(root: Path, plan: Plan = SAMPLE) -> None:
 
 
 def add_next_day(root: Path, plan: Plan = SAMPLE) -> date:
-    """Write the objects of the day after the last arrival day found below ``root/events``.
+    """Write the objects of the day after the last one below ``root/events``.
 
     Returns:
         The day added; the first day of ``plan`` if nothing has arrived yet.
@@ -91,7 +87,7 @@ def add_next_day(root: Path, plan: Plan = SAMPLE) -> date:
 
 
 def _write(root: Path, name: str, content: bytes) -> None:
-    """Write aside, out of any dataset's sight, then rename: a reader never meets half an object."""
+    """Write aside, then rename: a reader never meets half an object."""
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = root / f".arriving-{os.getpid()}"

@@ -1,8 +1,4 @@
-"""The activities: their ids, and the editions of the catalogue that lists them.
-
-Here: what there is to play, and what each edition knows of it. Elsewhere: how often it is played
-(``events``), how an entry breaks (``breaks``), the activities of the exercise (``exercises``).
-"""
+"""The activities: their ids, and the editions of the catalogue that lists them."""
 
 import json
 
@@ -35,7 +31,7 @@ def catalogue_lines(plan: Plan, edition: int) -> list[str]:
 
 
 def _activity(k: int, edition: int) -> dict[str, str | None]:
-    """Activity ``k`` as an edition knows it: half the names are null until first revised."""
+    """Activity ``k`` as an edition has it: half the names are null until revised."""
     revisions = sum((k + 7 * past) % 25 == 0 for past in range(1, edition + 1))
     activity_id = activity_id_of(k)
     title = activity_id.replace("_", " the ", 1).capitalize() + " ¡más!" * revisions

@@ -1,9 +1,4 @@
-"""What makes a good line a broken one.
-
-Here: each kind of broken line, by dataset, and how a field of a JSON text is put or dropped.
-Elsewhere: which lines break, and when (``events``, ``users``, ``activities``); what the pipelines
-call unusable (``lingokids.validation.quality``).
-"""
+"""Each kind of broken line, by dataset."""
 
 import re
 from collections.abc import Callable

@@ -1,8 +1,4 @@
-"""The events: lines that are fresh, late, repeated, corrected, broken or blank, and their objects.
-
-Here: what happens on a day, in which objects it is delivered, and the oddities of both. Elsewhere:
-who plays (``users``), what is played (``activities``), how a line breaks (``breaks``).
-"""
+"""The events: fresh, late, repeated, corrected and broken lines, in objects."""
 
 import gzip
 import io
@@ -32,7 +28,7 @@ OFFSETS = ((120, "+02:00"), (-300, "-05:00"), (330, "+05:30"))  # minutes ahead 
 
 
 def deliveries(plan: Plan, n: int, j: int) -> list[tuple[str, str]]:
-    """Make event object ``j`` of day ``n``, line by line, with what the generator knows of each.
+    """Make the lines of event object ``j`` of day ``n``, each with its kind.
 
     Returns:
         Pairs of kind and line; the kinds are ``fresh``, ``late``, ``repeated``,
@@ -53,7 +49,7 @@ def deliveries(plan: Plan, n: int, j: int) -> list[tuple[str, str]]:
 
 
 def event_object(plan: Plan, n: int, j: int) -> tuple[str, bytes]:
-    """Make the key and content of one event object, with the oddities due to its place."""
+    """Make the key and content of one event object, with its oddities."""
     rng = stream(plan, "object", n, j)
     is_ended = rng.random() >= UNENDED_SHARE
     place, name = plan.place(n, j), f"events-{j:04d}.jsonl"
@@ -69,7 +65,7 @@ def event_object(plan: Plan, n: int, j: int) -> tuple[str, bytes]:
 
 
 def _gzipped(content: bytes) -> bytes:
-    """Compress with neither time nor name in the header (``gzip.compress`` varies by Python)."""
+    """Compress with neither time nor name in the header, the same in each Python."""
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=buffer, mtime=0) as file:
         file.write(content)
@@ -78,7 +74,7 @@ def _gzipped(content: bytes) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _counts(plan: Plan, n: int, j: int) -> dict[str, int]:
-    """How many lines of each kind an object has; the first has nothing earlier to revisit."""
+    """How many lines of each kind an object has; the first revisits nothing."""
     rng = stream(plan, "counts", n, j)
     lines = left = portion(portion(plan.events, plan.days, n), plan.objects_on(n), j)
     shares = {
@@ -95,13 +91,13 @@ def _counts(plan: Plan, n: int, j: int) -> dict[str, int]:
 
 
 def _fresh(plan: Plan, n: int, j: int) -> Iterator[str]:
-    """The stream of events that happened shortly before object ``j`` landed on the same day."""
+    """Events that happened shortly before object ``j`` landed, on the same day."""
     span = 24 * 60 / plan.objects_on(n)
     return _events(plan, n, stream(plan, "fresh", n, j), j * span, span)
 
 
 def _first_delivered(plan: Plan, n: int, j: int, count: int) -> Iterator[str]:
-    """The first events that an earlier object delivered; ``j`` wraps round on a smaller day."""
+    """The first events of an earlier object; ``j`` wraps round on a smaller day."""
     j %= plan.objects_on(n)
     return islice(_fresh(plan, n, j), min(count, _counts(plan, n, j)["fresh"]))
 
@@ -124,7 +120,7 @@ def _repeated(plan: Plan, n: int, j: int, rng: Random, count: int) -> Iterator[t
 
 
 def _corrected(plan: Plan, n: int, j: int, rng: Random, count: int) -> Iterator[tuple[str, str]]:
-    """Events of earlier days again, with one thing changed: day, name, duration or completed."""
+    """Earlier events again, with another day, name, duration or completed."""
     days_ago = 1 + int(rng.random() * min(REVISITED_WITHIN_DAYS, n))
     for line in _first_delivered(plan, n - days_ago, j, count) if count else ():
         roll = rng.random()
@@ -151,7 +147,7 @@ def _broken(plan: Plan, n: int, j: int, rng: Random, count: int) -> Iterator[tup
 def _events(
     plan: Plan, n: int, rng: Random, start: float = 0, span: float = 24 * 60
 ) -> Iterator[str]:
-    """An endless stream of events of day ``n`` in a span of it (minutes): the inner loop of all."""
+    """An endless stream of events in a span of day ``n``, in minutes."""
     day = plan.day(n).isoformat()
     players, releases = players_on(plan, n), _releases(n)
     clock, seconds, activities, measures = _pools(plan)
@@ -197,7 +193,7 @@ def _shift(line: str, minutes: int, offset: str = "") -> str:
 
 @lru_cache(maxsize=4)
 def _pools(plan: Plan) -> tuple[list[str], list[str], list[str], list[str]]:
-    """JSON text to draw from, in powers of two: clock minutes, seconds, activities, measures.
+    """JSON text to draw from: clock minutes, seconds, activities, measures.
 
     Measures are duration (s; most are short), completed, collection_id ('' for most) and
     loading_time (s; often null or absent). A few activities are played most.
@@ -222,7 +218,7 @@ def _pools(plan: Plan) -> tuple[list[str], list[str], list[str], list[str]]:
 
 @lru_cache(maxsize=64)
 def _releases(n: int) -> list[str]:
-    """32 texts of app versions in use on day ``n``: the newest most; build or all may lack."""
+    """32 texts of app versions in use on day ``n``, the newest most often."""
     newest = 10 + n // 10
     built = [f',"app":{{"version":"5.{r}.0","build":"{r}00"}}' for r in (newest, newest - 1)]
     unbuilt = [f',"app":{{"version":"5.{newest - back}.{back}"}}' for back in range(3)]

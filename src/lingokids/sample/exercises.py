@@ -1,8 +1,4 @@
-"""The three small tables that the analytics questions are asked of.
-
-Here: all that the exercise CSVs hold, drawn from a stream of their own. Elsewhere: the raw data of
-the app (``events``, ``users``, ``activities``), which these tables do not join.
-"""
+"""The three small tables that the analytics questions are asked of."""
 
 from datetime import datetime, timedelta
 from random import Random
@@ -12,7 +8,7 @@ from lingokids.sample.plan import pick
 
 
 def exercise_tables(seed: int) -> dict[str, list[str]]:
-    """Make the three CSVs of the analytics questions: table name to lines, header first.
+    """Make the CSVs of the analytics questions: lines by table, header first.
 
     Grain: one activity; one event of January 2025 (exits have seconds and completed), a few of an
     unlisted activity; one subscription (USD), a few outside that January or of an idle user.

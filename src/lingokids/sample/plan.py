@@ -1,8 +1,4 @@
-"""How much is delivered, and how chance becomes text: what all rooms of the sample build on.
-
-Here: the plan and its arithmetic of days, objects and keys; the random streams, and how a draw, an
-instant or a line is written. Elsewhere: what is drawn (the room of each dataset).
-"""
+"""How much is delivered; days, objects and keys; random streams."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +46,7 @@ class Plan:
         return n * self.event_objects // self.days + j
 
     def key(self, n: int, j: int, name: str) -> str:
-        """The object key: arrival day, and hour in which the ``j``-th span of the day ends."""
+        """The object key: arrival day, and the hour in which object ``j`` lands."""
         return f"{self.day(n)}/{min(23, (j + 1) * 24 // self.objects_on(n)):02d}/{name}"
 
 
@@ -66,7 +62,7 @@ SAMPLE = Plan(
 
 
 def stream(plan: Plan, *name: object) -> Random:
-    """A random stream of its own for each name: nothing depends on what was drawn elsewhere."""
+    """A random stream of its own for each name."""
     return Random("/".join(map(str, (plan.seed, *name))))
 
 
@@ -87,12 +83,12 @@ def instant(at: datetime) -> str:
 
 
 def portion(total: int, parts: int, k: int) -> int:
-    """The ``k``-th of nearly equal whole parts of ``total``; goes on past the last part."""
+    """The ``k``-th of nearly equal whole parts of ``total``, past the last too."""
     return (k + 1) * total // parts - k * total // parts
 
 
 def encode_lines(lines: Sequence[str], line_end: str = "\n", is_ended: bool = True) -> bytes:
-    """The content of an object: each line with its end, save the last if not ``is_ended``."""
+    """The content of an object; the last line has an end if ``is_ended``."""
     # line by line: one letter outside ASCII would slow the encoding of a joined text fivefold
     encoded = [line.encode("utf-8", "surrogateescape") for line in lines]
     return line_end.encode().join(encoded if not is_ended else [*encoded, b""])

@@ -1,8 +1,4 @@
-"""The users: their records as they grow, and who plays on which device.
-
-Here: registration, trial and subscription, and on which days a record is delivered. Elsewhere: what
-the players do (``events``), how a record breaks (``breaks``).
-"""
+"""The users: their records as they grow, and who plays on which device."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +33,7 @@ DEVICES = (  # brand, model, os name, os version; the first are the most frequen
 
 
 class User(NamedTuple):
-    """One user: the record as it grows, when it is delivered, and who plays on which device."""
+    """One user: the record as it grows, its deliveries, and the players."""
 
     registered: str  # the record at registration, as JSON text without its last brace
     milestones: list[tuple[int, str]]  # the day one is reached, what it adds to the record
@@ -46,7 +42,7 @@ class User(NamedTuple):
 
 
 def user_records(plan: Plan, n: int) -> list[str]:
-    """The users' records due on day ``n``, as full as they are then; now and then a broken one."""
+    """The records delivered on day ``n``, as full as then; some days a broken one."""
     records = [
         user.registered + "".join(text for day, text in user.milestones if day <= n) + "}"
         for registration_day in range(max(0, n - RECORD_DAYS), n + 1)
@@ -67,7 +63,7 @@ def _cohort(plan: Plan, n: int) -> list[User]:
 
 
 def _user(plan: Plan, n: int, rng: Random) -> User:
-    """One user who registers on day ``n``; the record is late for some, never arrives for a few."""
+    """One user who registers on day ``n``; some records are late, a few never come."""
     registration_at = datetime.combine(plan.day(n), time()) + timedelta(hours=24 * rng.random())
     user_id = uuid_text(rng)
     children = [uuid_text(rng) for _ in range(pick(rng, (0, 1, 1, 1, 1, 1, 1, 1, 2, 3)))]

@@ -1,9 +1,8 @@
-"""What each table promises: its grain, its columns, their types, units and meaning.
+"""What each table promises: its grain, and its columns with their meaning.
 
-Here: one definition per column (``columns``), the shape of raw records (``raw``), one contract
-per table (``bronze``, ``silver``, ``gold``, ``records``), the kinds of rules (``rules``) and which
-tables keep which (``promises``). Elsewhere: what makes a raw line unusable (``quality``), how a
-measure is computed (``metrics``), where a table is stored (``conf/base/catalog.yml``).
+One definition per column (``columns``), the fields of raw records (``raw``), one contract per table
+(``bronze``, ``silver``, ``gold``, ``records``), the kinds of rules (``rules``) and which tables
+keep which (``promises``).
 
 The names and meanings are those of the predecessor's warehouse, so its queries run as they
 are; the rules behind them are in the README beside each pipeline.

@@ -1,4 +1,4 @@
-"""The contracts of bronze: what is delivered, and what of it could not be used or read."""
+"""The contracts of bronze: delivered lines, unusable lines, unknown keys."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Contract:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """Every rule of the table: those of each table, its columns, its grain and its own."""
+        """Every rule of the table: those of all tables, its columns, its grain, its own."""
         return (
             SchemaKept(),
             NoOtherColumns(severity=WARN),
@@ -87,7 +87,7 @@ class Contract:
 
     @cached_property
     def nullable_schema(self) -> sch.Schema:
-        """The same, each column nullable: what an expression is compared with, or cast to.
+        """The schema with each column nullable, as expressions are compared with.
 
         Ibis would refuse to unite ``date NOT NULL`` with ``date``.
         """
@@ -135,7 +135,7 @@ def nullable(schema: sch.Schema) -> sch.Schema:
 
 @cache
 def _type(name: str, is_nullable: bool) -> dt.DataType:
-    """A type by its name, which takes Ibis a millisecond to read: tables share a few dozen."""
+    """A type by its name; cached, because Ibis takes a millisecond to read one."""
     import ibis
 
     return ibis.dtype(name, nullable=is_nullable)

@@ -1,4 +1,4 @@
-"""The contracts of gold: which of its days are due, measures, journeys and answers."""
+"""The contracts of gold: measures, journeys and answers."""
 
 from __future__ import annotations
 

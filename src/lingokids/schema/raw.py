@@ -1,4 +1,4 @@
-"""What is delivered: the fields of each raw record, and what a raw source hands to a node."""
+"""The fields of each raw record, and what a raw source hands to a node."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Field:
-    """One value of a raw JSON record: the column it becomes and its path in the record.
+    """One value of a raw JSON record: its column and its path.
 
     Attributes:
         column: The column it becomes.
@@ -80,8 +80,8 @@ NOT_UTF8 = "not UTF-8"
 TOO_LONG = "longer than 1 MiB"
 DAMAGED_GZIP = "gzip is damaged here"
 
-#: The reasons of lines whose text in quarantine is not the line as it was delivered. They stand
-#: in tables, and a replay knows those lines by them: a reason that is worded anew stays here too.
+#: The reasons of lines whose text in quarantine is not the line as it was delivered. They are
+#: stored, and a replay finds those lines by them: when a reason is reworded, the old one stays.
 TEXT_IS_NOT_WHOLE = (NOT_UTF8, TOO_LONG, DAMAGED_GZIP)
 
 
@@ -124,8 +124,9 @@ class RawSource(Protocol):
         """
 
     def quarantined(self, validate: Callable[[ir.Table], ir.Table]) -> Iterator[Delivery]:
-        """Validate the quarantined lines again: by their text or, where it is not whole, by the
-        object they came in, if that is still there in that version.
+        """Validate the quarantined lines again, by their text.
+
+        Where that is not whole, by the object they came in, if it is still there in that version.
 
         Args:
             validate: As for ``new``.

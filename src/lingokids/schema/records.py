@@ -1,4 +1,4 @@
-"""The contracts of what runs keep: their state, what they did, what their checks found."""
+"""The contracts of what runs keep: state, what they did, what checks found."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""How bytes come in and tables go out.
+"""How bytes come in and tables go out: the datasets of the catalog.
 
-``raw`` reads raw objects, ``csv`` the exercise's files. ``warehouse`` holds the connection and its
-one transaction. ``tables`` reads tables and replaces them: what is due is found in ``units``,
-written by ``replacing``, remembered in ``state``. ``bronze`` files validated lines, ``replay``
-those of quarantine. ``published_copy`` is for readers who never wait. ``lake`` publishes tables as
-files and reads them back; ``answers`` keeps what charts are drawn from. ``s3`` is the client of
-every bucket, and ``refusals`` says why its server did not answer.
+``raw`` reads raw objects, ``csv`` the exercise's files; ``bronze`` and ``tables`` are tables of the
+warehouse, ``answers`` the rows that charts are drawn from, ``lake`` published files. ``engine`` is
+what the project asks of a database, ``duckdb`` the one that answers. ``s3`` is the client of every
+bucket, ``refusals`` its failures as sentences.
 """
 
 from lingokids.storage.answers import AnswerDataset

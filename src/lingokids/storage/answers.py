@@ -1,7 +1,4 @@
-"""An answer as rows: what a chart is drawn from, small enough to be held in memory.
-
-Here: working a lazy table out, and keeping the rows in a file or for the run alone. Elsewhere: what
-the answer is, and which groups it may not show (``metrics``).
+"""The rows of an answer, which charts are drawn from.
 
 Nodes are lazy, and a drawing needs numbers: between the node that asks and the node that draws, the
 answer becomes rows here. One that still has hidden numbers is given no file: it ends with the run.
@@ -78,7 +75,7 @@ class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
             aside.replace(path)
         except OSError as error:
             raise LingokidsError(
-                f"{path} cannot be written ({error}): mend that and run again."
+                f"{path} cannot be written ({error}): fix that and run again."
             ) from error
         finally:
             aside.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A bronze table: validated lines are filed with what belongs to them, all in one save.
+"""A bronze table: validated lines and all that belongs to them, in one save.
 
 A line is in bronze or in quarantine, its object is in the ledger with counts of both, and what no
 field reads is kept. One save writes all of it, so each dataset can be taken in alone.

@@ -1,8 +1,4 @@
-"""The exercise's CSV files as Ibis tables, typed by their contract.
-
-Here: reading one small CSV file. Elsewhere: raw objects that arrive by the thousand
-(``raw.objects``).
-"""
+"""The exercise's CSV files as Ibis tables, typed by their contract."""
 
 from __future__ import annotations
 

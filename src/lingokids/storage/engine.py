@@ -1,7 +1,7 @@
-"""The door to the engine: all that nodes, checks, records and hooks ask of whatever keeps tables.
+"""What nodes, checks, records and hooks ask of a database.
 
-One engine stands behind it today, ``storage.duckdb``. No SQL, no connection and no error of it
-comes through: another engine is another package with these methods.
+One engine answers today, ``storage.duckdb``. No SQL, no connection and no error of it comes
+through: another engine is another package with these methods.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Change(NamedTuple):
 
 
 class UnreadableError(LingokidsError):
-    """The engine does not understand a question: a column or a table of it is not there.
+    """A question names a column or a table that is not there.
 
     Attributes:
         cause: What the engine says.
@@ -45,7 +45,7 @@ class UnreadableError(LingokidsError):
 
 
 class Kept(Protocol):
-    """What an engine must know of a table: its contract, and how its catalog entry keeps it."""
+    """What an engine must know of a table: its contract and its catalog entry."""
 
     table_name: str
     contract: Contract
@@ -59,13 +59,13 @@ class Stored(Protocol):
     """One table of an engine."""
 
     def load(self) -> ir.Table:
-        """The table, lazily: during a run as the run sees it, else as it was last committed."""
+        """The table, lazily: as the run sees it, else as it was last committed."""
 
     def ensure(self) -> None:
         """Make the table, empty, if it is not there."""
 
     def clear(self) -> None:
-        """Delete every row; a table of another version is made as its contract has it now."""
+        """Delete every row; a table with other columns is made by its contract."""
 
     def append(self, rows: ir.Table | list[dict[str, Any]]) -> int:
         """Add rows; returns how many."""
@@ -93,10 +93,13 @@ class Stored(Protocol):
         """
 
     def replace_due(self, rows: ir.Table) -> None:
-        """Replace the units found due by these rows, and note which runs the table reflects."""
+        """Replace the units due by these rows, and set the table's state."""
 
     def changed_rows(self) -> tuple[ir.Table, ir.Table | None]:
-        """The rows to check after a save, and the units they are of; None: all, or no units."""
+        """The rows to check after a save, and the units they are of.
+
+        None for the units: all of them are, or the table has none.
+        """
 
     def count(self) -> int:
         """The number of rows."""
@@ -158,7 +161,7 @@ class Engine(Protocol):
         """The loads and days of tables that the run wrote: ``RUN_UNITS`` without its run."""
 
     def prepare_rebuild(self, lines: Iterable[Kept]) -> None:
-        """Bring bronze of another version up to its contracts, before the rest is rebuilt."""
+        """Bring bronze of another version up to its contracts, before a rebuild."""
 
     def reading_lines(
         self, dataset: str, validate: Callable[[ir.Table], ir.Table]

@@ -1,8 +1,4 @@
-"""What kedro-viz shows of a dataset's rows.
-
-Here: rows as cells that JSON can hold, or the sentence why there are none. Elsewhere: which rows
-they are (each dataset).
-"""
+"""What kedro-viz shows of a dataset: its first rows, or why there are none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that no node makes: what runs, checks and back-filling note of themselves."""
+"""Tables that no node makes: the records of runs and checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def insert_records(
 
 
 def kept_table(warehouse: Warehouse, contract: schema.Contract) -> TableDataset:
-    """A table of the warehouse by its contract alone, whether the catalog has it or not."""
+    """A table of the warehouse by its contract alone, without a catalog entry."""
     from lingokids.storage.tables import TableDataset
 
     table = TableDataset(

@@ -1,4 +1,4 @@
-"""The client of a bucket on MinIO or any S3: credentials, certificates, retries and time-outs.
+"""The client of a bucket on MinIO or any S3: credentials, retries, time-outs.
 
 What is read and written with it: ``raw.buckets``, ``lake.storage``.
 """

@@ -1,4 +1,4 @@
-"""A table of the warehouse: read as an Ibis table, written by the run that makes it."""
+"""A table of the warehouse as a dataset."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
-    """A table as an Ibis table.
-
+    """A table of the warehouse, read and saved as an Ibis table.
     Without ``unit`` the saved rows become the table, unless it already holds just these. With
     ``unit`` they replace those of the units that are due, in the run's transaction, and only rows
     that differ are written.

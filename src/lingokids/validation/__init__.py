@@ -1,1 +1,1 @@
-"""What makes a raw line unusable (``quality``), and keys that no field reads (``drift``)."""
+"""What makes a raw line unusable, where each line goes, and schema drift."""

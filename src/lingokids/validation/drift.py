@@ -1,9 +1,4 @@
-"""Keys of delivered lines that no field reads: their values are kept, and they are counted.
-
-Here: which lines have any, what is kept of them, how often each key came. Elsewhere: finding the
-keys in a line's text (``storage.raw``), the fields there are (``schema.raw``), taking past
-values over into a field made for them (``backfill``).
-"""
+"""Schema drift: keys of delivered lines that no field reads, counted."""
 
 from __future__ import annotations
 

@@ -1,9 +1,5 @@
 """What makes a raw line unusable, and the reason recorded for it.
 
-Here: typing the values of a line and finding the first rule it breaks. Elsewhere: how lines
-come out of objects and become records (``storage``), which fields a record has
-(``schema``).
-
 The rules, in their order: what the source found (not UTF-8, not JSON, not an object, too
 long, damaged gzip; an object, list or scalar in another's place; a key that stands twice); a
 required field is missing; a field has the wrong type. Empty text counts as absent, and so does

@@ -1,8 +1,4 @@
-"""Enrichment: each staged event with the country, activity and subscription it happened under.
-
-Here: the join, and the business rule of the subscription status. Elsewhere: which record of a user
-or activity is the last (the staging pipeline).
-"""
+"""Enrichment: events with their country, activity and subscription status."""
 
 from __future__ import annotations
 

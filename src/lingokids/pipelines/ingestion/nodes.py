@@ -1,4 +1,4 @@
-"""Ingestion: lines of new raw objects, each typed or with the reason why it is unusable."""
+"""Ingestion: lines of new raw objects, validated."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Marts: engagement per day and journeys of users.
+"""Marts: engagement per day, and journeys of users.
 
-Here: by what the measures are grouped. Elsewhere: what a measure and a session is (``metrics``).
+What a measure or a session is: ``metrics``.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def build_user_activity(
 def build_user_journeys(
     stg_users: ir.Table, user_activity_daily: ir.Table, compared_days: int
 ) -> ir.Table:
-    """Work out how far each user came, when they were active, and what a subscription changed.
+    """Work out milestones, activity and the effect of a subscription for each user.
 
     Grain: one row per user with a record.
 
@@ -161,7 +161,7 @@ def _completed(user_days: ir.Table, in_days: ir.BooleanValue) -> ir.IntegerValue
 
 
 def _main_systems(played: ir.Table) -> ir.Table:
-    """The operating system on which each user left most activities; of equals, the first by name.
+    """The operating system each user played most on; of equals, the first by name.
 
     Grain: one row per user of whom one is known.
     """

@@ -1,7 +1,6 @@
-"""Publication: what of the warehouse is offered to readers as files.
+"""Publication: the tables offered to readers as files.
 
-Here: which tables and rows are offered, and the day by which a file is cut. Elsewhere: which of
-them the lake has not got yet, and the files (``storage``).
+Which of their rows are not yet exported, and the files: ``storage.lake``.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ def publish_bronze(
     ingested_objects: ir.Table,
     rescued_values: ir.Table,
 ) -> tuple[ir.Table, ...]:
-    """Offer bronze whole, by arrival day: all that is needed to make it again without raw.
+    """Offer bronze by arrival day: all that is needed to restore it without raw.
 
     Returns:
         The tables as they are, each with ``arrival_date``, the UTC day of ``landed_at``.

@@ -1,4 +1,4 @@
-"""Replay: quarantined lines are validated again; those that are usable now enter bronze."""
+"""Replay: quarantined lines are validated again, and usable ones enter bronze."""
 
 from __future__ import annotations
 

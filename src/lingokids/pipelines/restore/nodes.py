@@ -1,8 +1,4 @@
-"""Restore: bronze again from its published files, when warehouse and raw objects are gone.
-
-Here: which published table becomes which table. Elsewhere: checking the files (``storage``),
-refusing to restore over what is there (``hooks``).
-"""
+"""Restore: bronze from its published files, when warehouse and raw are lost."""
 
 from __future__ import annotations
 

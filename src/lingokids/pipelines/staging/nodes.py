@@ -1,4 +1,4 @@
-"""Staging: deliveries become one row per event, user and activity: the last delivery of each.
+"""Staging: the last delivery of each event, user and activity.
 
 Arrival order is total: landed_at, then object_key, then line_number, among the lines of objects as
 they are now. The last delivery wins, whichever run took it in.

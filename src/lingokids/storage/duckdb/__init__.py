@@ -1,1 +1,1 @@
-"""The engine behind the door: DuckDB, one file an environment, one transaction a run."""
+"""DuckDB as the engine: one file an environment, one transaction a run."""

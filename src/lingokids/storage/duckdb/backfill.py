@@ -1,10 +1,9 @@
-"""A new field of raw records takes over what was delivered for it before it was a field.
+"""Backfill: a new field of raw records gets the values delivered before it.
 
 Bronze gets the columns that it lacks, filled from ``rescued_values``, before ``rebuild=bronze``
-makes silver and gold of it. The values go the way that they would have gone had there been a
-field: through the same parser and the same validation. So every table is what it would be if the
-field had been there from the start; where that cannot be, because a past line would be unusable
-by it, nothing is changed.
+makes silver and gold of it. The values pass the same parser and the same validation as new lines,
+so every table is what it would be if the field had been there from the start. Where a past line
+would be unusable by it, nothing is changed.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 def fill_new_fields(tables: Iterable[StoredBronze]) -> None:
-    """Give bronze the columns of fields that are new, with the values delivered before.
+    """Add the columns of new fields to bronze, with the values delivered before.
 
     Raises:
         LingokidsError: A new field is required, a field is gone, or a past value has not the type
@@ -64,7 +63,7 @@ def _refuse_what_the_past_lacks(
 
 
 class _Backfill:
-    """The back-fill of one bronze table."""
+    """The backfill of one bronze table."""
 
     def __init__(self, bronze: StoredBronze, new: tuple[Field, ...]) -> None:
         self._bronze = bronze
@@ -73,7 +72,7 @@ class _Backfill:
         self._validated = f"temp.main.rescued_{bronze.dataset}"
 
     def make(self) -> None:
-        """Validate what was rescued by the fields there are now, and move what has a field."""
+        """Validate rescued values by the new fields, and move those that have one."""
         started = time.perf_counter()
         bronze = self._bronze
         rescued = bronze.rescued.load()
@@ -116,7 +115,7 @@ class _Backfill:
             )
 
     def _fill(self) -> int:
-        """Write the table again, in the order of columns and with the comments of its contract."""
+        """Write the table again, with the columns and comments of its contract."""
         name, past = self._bronze.table_name, f"past_{self._bronze.table_name}"
         self._run(f"ALTER TABLE {name} RENAME TO {past}")
         del self._bronze.warehouse.columns[name]

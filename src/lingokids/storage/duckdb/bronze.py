@@ -1,4 +1,4 @@
-"""Bronze in the warehouse: validated lines filed into its tables, which belong together."""
+"""Bronze in the warehouse: lines, their objects, quarantine, unknown keys."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class StoredBronze(StoredTable):
             self._count_unknown_keys()
 
     def clear(self) -> None:
-        """Forget every line and object of the dataset, to take them in anew."""
+        """Forget every line and object of the dataset, to take them in again."""
         super().clear()
         for table in self.ledger, self.quarantine, self.rescued:
             of_dataset = f"dataset = '{self.dataset}'"
@@ -70,7 +70,7 @@ class StoredBronze(StoredTable):
             table.note(self.run(f"DELETE FROM {name} WHERE {of_dataset}"), 0, 0.0)
 
     def note_loads(self, table_name: str, sql: str) -> int:
-        """Tell the run of which loads rows were written: a statement gives them, row by row."""
+        """Note the loads whose rows were written: a statement gives them, row by row."""
         loads = [load for (load,) in self.warehouse.writer.con.execute(sql).fetchall()]
         self.warehouse.rewritten_loads[table_name].update(loads)
         return len(loads)
@@ -97,7 +97,7 @@ class StoredBronze(StoredTable):
         set_state(self.warehouse, self.table_name, None)
 
     def _supersede(self, objects: ir.Table) -> None:
-        """Mark what came of earlier versions of these objects: each has another version now."""
+        """Mark earlier versions of these objects, and their lines, as not current."""
         keys = self.warehouse.writer.compile(objects.select("object_key"))
         of_earlier = f"is_current AND load_id < {self.warehouse.number} AND object_key IN ({keys})"
         objects_marked = self.note_loads(
@@ -113,7 +113,7 @@ class StoredBronze(StoredTable):
             )
 
     def _enter(self, counts: ir.Table) -> None:
-        """Enter the objects of a batch into the ledger; of an object in several, add them up."""
+        """Add the objects of a batch to the ledger; counts of one in several are summed."""
         started = time.perf_counter()
         ledger, rows = self.ledger.table_name, f"temp.main.counts_of_{self.dataset}"
         self.run(f"CREATE OR REPLACE TEMP TABLE {rows} AS {self.ledger.compile(counts)}")

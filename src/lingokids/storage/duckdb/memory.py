@@ -1,11 +1,8 @@
-"""Memory while raw objects are read: bounded by settings, whatever the number of objects.
-
-Here: what bounds it besides the size of a batch. Elsewhere: batches (``objects``), what is under
-way from a server (``buckets``).
+"""Bounds the engine's memory while raw objects are read.
 
 Taking in 1 GB of lines in batches of 16 MiB reached 1,050 MiB with the allocator as it is, which
 keeps freed buffers of many threads for later, and 640 without its keeping them; 100,000 objects
-700 and 580. Faulting the pages in anew costs up to a third more CPU, so it is done only where
+700 and 580. Faulting the pages in again costs up to a third more CPU, so it is done only where
 memory is bounded.
 """
 
@@ -26,7 +23,7 @@ _LARGE_BYTES = 1 << 20
 
 @contextlib.contextmanager
 def bounded(connection: duckdb.DuckDBPyConnection, engine_mebibytes: int | None) -> Iterator[None]:
-    """Let the engine hold no more than this for a while, and free large buffers at once.
+    """Bound what the engine holds for a while, and free large buffers at once.
 
     Args:
         connection: The run's.

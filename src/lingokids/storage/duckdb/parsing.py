@@ -46,9 +46,9 @@ _ODD_BYTES = 2 << 20  # of text that is looked at whole at a time
 
 
 class _Slot:
-    """An Arrow table under a name that the engine knows, to be replaced batch by batch.
+    """An Arrow table under a name the engine knows, replaced batch by batch.
 
-    Registering each batch anew would keep all of them until the run's commit: inside a
+    Registering each batch again would keep all of them until the run's commit: inside a
     transaction the engine forgets no view.
     """
 
@@ -67,7 +67,7 @@ def validate_texts(
     lines: ir.Table,
     validate: Callable[[ir.Table], ir.Table],
 ) -> ir.Table:
-    """Parse and validate lines that stand as text in a table of the warehouse, lazily.
+    """Parse and validate lines that are text in a table, lazily.
 
     Args:
         warehouse: The warehouse whose run asks.
@@ -148,7 +148,7 @@ class RecordReader:
     def _records(
         self, view: str, fields: tuple[Field, ...], look_at_odd: LookAtOdd, *looked_at: str
     ) -> ir.Table:
-        """The records of the batch, as a view; a line is odd by the columns ``looked_at``."""
+        """The records of the batch, as a view that ``looked_at`` columns pass through."""
         lines = f"({_with_problems(f'batch_of_{self._dataset}')})"
         records = _records_sql(lines, fields, (*_PLACE, *looked_at), look_at_odd)
         name = f"{view}_{self._dataset}"
@@ -156,7 +156,7 @@ class RecordReader:
         return _table(self._writer, name, _record_schema(fields, _PLACE))
 
     def _validate_odd(self, validated: pa.Table) -> pa.Table:
-        """Validate the lines that may have keys besides their fields by all that is in them."""
+        """Validate lines that may have unknown keys, with every key listed."""
         odd = validated.select(_PLACE).filter(pc.equal(validated["rescued"], ""))
         batch = self._batch.table
         parts = [validated.slice(0, 0)]
@@ -166,7 +166,7 @@ class RecordReader:
         return pa.concat_tables(parts)
 
     def _worked_out(self, query: str) -> pa.Table:
-        """The validated lines as Arrow: a table would keep its memory until the run's commit."""
+        """The validated lines as Arrow: a table would stay in memory until the commit."""
         self._con.execute("SET arrow_lossless_conversion = true")  # uuids stay 16 bytes
         try:
             validated = self._con.sql(query).to_arrow_table()
@@ -177,7 +177,7 @@ class RecordReader:
 
 
 def _of_objects(lines: pa.Table, objects: pa.Table) -> pa.Table:
-    """Lines with the object they are of: what is said of it stands once for all its lines."""
+    """Lines with their object, whose values are stored once for all its lines."""
     indexes = objects["object_index"].to_numpy()
     places = pa.array(np.searchsorted(indexes, lines["object_index"].to_numpy()), pa.int32())
     for name in [name for name in _OF_LINES if name != "object_index"]:
@@ -187,7 +187,7 @@ def _of_objects(lines: pa.Table, objects: pa.Table) -> pa.Table:
 
 
 def _in_parts(lines: pa.Table) -> Iterator[pa.Table]:
-    """Lines in parts of bounded text: looking at all that is in one takes many times its bytes."""
+    """Lines in parts of bounded text: listing keys takes many times its bytes."""
     ends = np.cumsum(pc.binary_length(lines["line_text"]).to_numpy())
     starts = np.flatnonzero(np.diff(ends // _ODD_BYTES, prepend=-1))
     for start, end in itertools.pairwise([*starts.tolist(), len(lines)]):
@@ -211,7 +211,7 @@ def _records_sql(
     known: tuple[str, ...],
     look_at_odd: LookAtOdd,
 ) -> str:
-    """Each line with what is ``known`` of it, its problem, its record and what that leaves out."""
+    """Each line with its ``known`` columns, problem, record and unknown keys."""
     shape = _text_leaves(fields)
     parsed = f"""
         SELECT {", ".join(known)}, line_text,
@@ -281,7 +281,7 @@ def _type_of(shape: dict[str, Any] | str) -> dt.DataType:
 
 
 def _text_leaves(fields: tuple[Field, ...]) -> dict[str, Any]:
-    """The shape of a record with every value as text: what ``json_transform`` is asked for."""
+    """The shape of a record with every value as text, for ``json_transform``."""
     shape: dict[str, Any] = {}
     for field in fields:
         *parents, leaf = field.path.split(".")

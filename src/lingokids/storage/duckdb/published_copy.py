@@ -1,11 +1,8 @@
-"""The published copy: the gold tables in a file of their own, for readers who never wait.
+"""The published copy: the gold tables in a file of their own, for readers.
 
-Here: bringing the copy up to the run that has just been committed, and opening it. Elsewhere: the
-warehouse it is copied from (``warehouse``), when it is published (``hooks``).
-
-The copy is written aside and renamed, so a reader has a whole one, old or new. If it is of the
-run before, a new one is made from it by replacing the days and users that the run made due: the
-cost follows what is new. Any other copy is made anew.
+It is written aside and renamed, so a reader has a whole one, old or new, and never waits for a run.
+If it is of the run before, a new one is made from it by replacing the days and users that the run
+made due: the cost follows what is new. Any other copy is written whole.
 """
 
 from __future__ import annotations
@@ -58,7 +55,7 @@ class PublishedCopy:
         return self._copied_run() == self.successes[0] if self.successes else True
 
     def publish(self) -> None:
-        """Bring it up to date: what the run changed, if it is of the run before; else all rows.
+        """Bring the copy up to date, by what the run changed where that is enough.
 
         Raises:
             LingokidsError: The file cannot be written; the run itself is committed.
@@ -76,7 +73,7 @@ class PublishedCopy:
         except (OSError, duckdb.Error) as error:
             raise LingokidsError(
                 f"The run is committed, but {self._file.name} could not be written "
-                f"({str(error).splitlines()[0]}): mend that and run again."
+                f"({str(error).splitlines()[0]}): fix that and run again."
             ) from error
         finally:
             aside.unlink(missing_ok=True)
@@ -148,7 +145,7 @@ def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         raise LingokidsError(
             f"{published.name} cannot be read ({str(error).splitlines()[0]}): uv run kedro run "
-            "makes it anew."
+            "makes it again."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Reading outside a run: the file is opened read-only for one query at a time, and closed again.
+"""Reads outside a run: the file is open, read-only, for one query at a time.
 
 So notebooks and kedro-viz never keep a run waiting.
 """

@@ -1,4 +1,4 @@
-"""How rows of due units replace those that are there: only what differs is written.
+"""Replaces the rows of due units; only rows that differ are written.
 
 Readers of the table learn of a change by the rows' ``version`` and, where a row left a unit of
 theirs, by a mark in ``gone``.
@@ -42,7 +42,7 @@ class Replacement:
         return self._replace_by_slices(self._due.relation, limit)
 
     def _replace_by_slices(self, relation: str, units_a_slice: int) -> tuple[int, int]:
-        """Make the units a slice at a time: the query names the relation, which has a slice."""
+        """Replace a slice of units at a time: the relation that the query reads has one."""
         con, whole = self._table.warehouse.writer.con, f"all_{relation}"
         con.execute(f'CREATE OR REPLACE TEMP TABLE "{whole}" AS FROM temp.main."{relation}"')
         deleted = inserted = 0
@@ -86,7 +86,7 @@ class Replacement:
         )
 
     def _pair(self) -> None:
-        """Put old and new rows of one grain together; those that differ, or stand alone, are kept.
+        """Pair old and new rows by grain, and keep pairs that differ or are half empty.
 
         A row that differs in silent columns alone keeps its version: it is no change to readers.
         """

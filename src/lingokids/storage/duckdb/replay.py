@@ -1,4 +1,4 @@
-"""Quarantined lines whose verdict is another one now: each is filed where it belongs."""
+"""Files quarantined lines whose validation gives another result now."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Replay:
         self._number = bronze.warehouse.number
 
     def make(self, delivery: Delivery) -> None:
-        """File the lines of a batch; nothing is written if no verdict is another."""
+        """File the lines of a batch; nothing is written if no result changed."""
         started = time.perf_counter()
         self._run(f"CREATE OR REPLACE TEMP TABLE {_LINES} AS {self._compile(delivery.lines)}")
         self._run(
@@ -71,7 +71,7 @@ class Replay:
         self._bronze.note_load(self._bronze.rescued, inserted, started)
 
     def _requarantine(self, objects_read: str) -> int:
-        """Take out what is usable, blank or gone, put the rest back; returns how many changed.
+        """Take out what is usable, blank or gone, put the rest back; return how many.
 
         A line is gone if quarantine has not its whole text and its object, read again, lacks it.
         """
@@ -106,7 +106,7 @@ class Replay:
         return deleted + inserted + self._run("SELECT count(*) FROM moved_objects")
 
     def _recount(self) -> None:
-        """Count the lines of the objects anew, each line where it is now."""
+        """Count the lines of the objects again, each line where it is now."""
         started = time.perf_counter()
         ledger, quarantine = self._bronze.ledger, self._bronze.quarantine
         of_dataset = f"dataset = '{self._bronze.dataset}'"

@@ -1,4 +1,4 @@
-"""What the engine's errors mean to whoever runs the pipeline: one sentence, with the cure."""
+"""The engine's errors as sentences, with the cure."""
 
 from __future__ import annotations
 

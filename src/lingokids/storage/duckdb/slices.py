@@ -1,7 +1,4 @@
-"""A large change is worked out a slice at a time, so that sorting and grouping it fit into memory.
-
-Here: which values of a column make a slice. Elsewhere: writing each (``tables``).
-"""
+"""Splits due units into slices, so that sorting and grouping fit into memory."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ if TYPE_CHECKING:
 def slices_of(
     connection: duckdb.DuckDBPyConnection, units: str, column: str, units_a_slice: int
 ) -> list[str]:
-    """Conditions on a column, each true for some of the units due: for each unit, one is.
+    """Conditions on a column that split the units due: one holds for each unit.
 
     Args:
         connection: The run's.

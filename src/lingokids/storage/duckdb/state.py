@@ -1,4 +1,4 @@
-"""What the warehouse knows about its own tables: which runs they reflect, and what left them.
+"""The state of tables: which runs they reflect, and what left them.
 
 ``table_state`` has a row per table: the last run whose writes to its inputs it reflects, and the
 rules it is made by. ``gone`` has the units that rows left, which no row can tell. Rows themselves
@@ -51,7 +51,7 @@ def state_of(warehouse: Warehouse, table_name: str) -> State | None:
 def set_state(
     warehouse: Warehouse, table_name: str, rules: str | None, version: int | None = None
 ) -> None:
-    """Note that a table reflects all that the runs up to this one wrote to its inputs."""
+    """Note that a table reflects what runs up to this one wrote to its inputs."""
     con = warehouse.writer.con
     con.execute(f"DELETE FROM {_STATE} WHERE table_name = ?", [table_name])
     con.execute(
@@ -61,7 +61,7 @@ def set_state(
 
 
 def forget_rules(warehouse: Warehouse, table_names: Iterable[str]) -> None:
-    """Make tables due as a whole: what they read was made anew, and rows that left have no mark.
+    """Make tables due as a whole, because rows left their inputs without a mark.
 
     Their number stays: run numbers never go back.
     """
@@ -72,7 +72,7 @@ def forget_rules(warehouse: Warehouse, table_names: Iterable[str]) -> None:
 
 
 def prune_marks(warehouse: Warehouse, steps: Iterable[Step]) -> None:
-    """Forget marks that every reader reflects; one without state looks at all units anyway."""
+    """Forget marks that every reader reflects; one without state reads all units."""
     con, steps = warehouse.writer.con, list(steps)
     for step in steps:
         readers = readers_of(step.table_name, steps)

@@ -118,7 +118,7 @@ def _changed_units(
 
 
 def _changed(link: Link, since: int, read: StoredTable) -> str:
-    """What of an input changed since, by the columns of the link: its rows, and rows that left."""
+    """What changed in an input since: rows, and marks of rows that left."""
     by = columns_of(link.by)
     marks = ", ".join(
         f"CAST(unit->>'$.{name}' AS {read.sql_type(name)}) AS \"{name}\"" for name in link.by

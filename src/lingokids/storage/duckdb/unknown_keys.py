@@ -1,10 +1,7 @@
-"""Finds the keys of a JSON line that its record has no field for, and what they hold.
+"""Finds the keys of a JSON line that its record has no field for.
 
-Here: the SQL that finds them, cheapest test first. Elsewhere: parsing the fields there are
-(``records``), what becomes of the rest (``rescue``). It is text because Ibis has no word for the
-engine's JSON functions.
-
-Four tests, each for the lines that the one before cannot clear, and none can miss a key. Every
+It is SQL text because Ibis has no word for the engine's JSON functions. Four tests, each for the
+lines that the one before cannot clear, and none can miss a key. Every
 key ends with a colon, and not after a digit: a line of no more such colons than there are values
 of its fields and objects that hold them has no other key. Counting costs a third of a parse. A
 field that is null as a rule (``null_after``) and an object of nothing are looked for in the text.
@@ -49,7 +46,7 @@ class _Container(NamedTuple):
 
 
 def with_odd_marked(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
-    """Lines with ``rescued`` as '' where ``with_unknown_keys`` has to look at them, else NULL.
+    """Lines with ``rescued`` as '' where ``with_unknown_keys`` must look, else NULL.
 
     Looking at them costs by the vector of lines, however few in it are odd: so these are
     gathered first. Long lines that are not cleared by counting are too, unparsed: a vector of
@@ -75,7 +72,7 @@ def with_odd_marked(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
 
 
 def with_unknown_keys(lines: str, fields: tuple[Field, ...], shape: Shape) -> str:
-    """Lines with what their record has no field for, and what is of a wrong shape as problem.
+    """Lines with their unknown keys, and a wrong shape as their problem.
 
     Every line is looked at whole, which is for those that ``with_odd_marked`` marks.
 
@@ -135,7 +132,7 @@ def _is_there(path: Path) -> str:
 
 
 def _has_any(container: _Container) -> str:
-    """Whether something is in an object: one of nothing may be a scalar in an object's place."""
+    """Whether an object has a value: an empty one may be a scalar in its place."""
     return " OR ".join(_is_there((*container.path, key)) for key in container.keys)
 
 
@@ -169,13 +166,13 @@ def _places(values: list[_Container]) -> range:
 
 
 def _is_empty_object(fields: tuple[Field, ...]) -> str:
-    """Whether an object of no keys may be where text should be: others show by their keys."""
+    """Whether an empty object may be where text should be; others show by keys."""
     tests = [f"{_value(_parts(field))} = '{{}}'" for field in fields if field.type == "string"]
     return " OR ".join(("false", *tests))
 
 
 def _usual(fields: tuple[Field, ...], containers: list[_Container]) -> list[str]:
-    """Conditions by which a key that is left over is a field or an object of the record after all.
+    """Conditions by which a key left over is a field or an object after all.
 
     A field that is null, right after a text that has been counted in its place; an object of
     nothing. As many keys must be left over as conditions hold: then none of them is another's.
@@ -227,7 +224,7 @@ def _found(container: _Container) -> str:
 
 
 def _unknown_in(place: int, container: _Container) -> str:
-    """The keys of one object that the record has no field for, with their types and values.
+    """The unknown keys of one object, with their types and values.
 
     All members are asked for at once: asking for each would parse the line as often.
     """
@@ -261,7 +258,7 @@ def _rest(container: _Container) -> str:
 
 
 def _object_of(container: _Container) -> str:
-    """What is unknown in one object, and in those in it, as the JSON of an object, or NULL."""
+    """What is unknown in one object and those in it, as JSON, or NULL."""
     members = f"list_transform({_found(container)}, "
     members += "lambda member: to_json(member[1]) || ':' || member[3])"
     inner = [

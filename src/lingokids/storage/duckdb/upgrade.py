@@ -1,4 +1,4 @@
-"""A warehouse of the version before is carried over, so that ``rebuild=bronze`` can make the rest.
+"""Carries a warehouse of the version before over, for ``rebuild=bronze``.
 
 Bronze, quarantine and ledger stay, with their loads; what that version kept of what is due goes.
 It can be deleted when no warehouse of that version is left.

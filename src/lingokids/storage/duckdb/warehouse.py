@@ -1,8 +1,4 @@
-"""The warehouse: one DuckDB file, one writer with one transaction, readers never blocked.
-
-Here: opening the file, the run's transaction, and reading it for as long as a query takes.
-Elsewhere: which rows are replaced (``tables``), the copy for readers (``published_copy``), when a
-transaction begins and ends (``hooks``).
+"""The warehouse: one DuckDB file, one writer with one transaction.
 
 A run holds the file from its first step to its last. Outside a run the file is opened read-only
 for one query at a time and closed again, so notebooks and kedro-viz never keep a run waiting.
@@ -136,7 +132,7 @@ class Warehouse:
         )
 
     def is_outdated(self, table: Kept) -> bool:
-        """Whether a table is stored with other columns than its contract: of another version."""
+        """Whether a table is stored with other columns than its contract has."""
         return self.columns.get(table.table_name) not in {None, self.stored(table).stored_columns}
 
     def stored(self, table: Kept) -> StoredTable:
@@ -297,14 +293,14 @@ class Warehouse:
         state.ensure_state(self)
 
     def _next_number(self) -> int:
-        """The number of the run in hand: one more than that of the last run that wrote a table."""
+        """The number of the run in hand: one more than any that wrote a table."""
         if "table_state" not in self.tables:
             return 1
         row = self.writer.con.execute("SELECT max(version) FROM table_state").fetchone()
         return (row[0] if row and row[0] else 0) + 1
 
     def begin_reading(self) -> None:
-        """Open the published copy for a run that writes no table: it keeps no other waiting.
+        """Open the published copy for a run that writes no table, so none waits for it.
 
         The next publication puts a new file in its place, so the run sees one state of gold only.
 
@@ -333,7 +329,7 @@ class Warehouse:
             self.copy = None
 
     def last_load(self) -> int | None:
-        """The number of the last load in the ledger, as the run sees it; None if there is none."""
+        """The number of the last load in the ledger; None if there is none."""
         if "ingested_objects" not in self.tables:
             return None
         row = self.writer.con.execute("SELECT max(load_id) FROM ingested_objects").fetchone()

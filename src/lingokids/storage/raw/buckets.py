@@ -1,4 +1,4 @@
-"""Raw objects in a bucket: listed by pages, fetched concurrently, read with bounded memory.
+"""Raw objects in a bucket: listed by pages, fetched concurrently.
 
 An object is requested by the ETag it was listed with, so that what is read is what was listed. A
 large one is read in parts, each a request of its own: no request times out because the engine is
@@ -92,7 +92,7 @@ class BucketStore:
             yield content
 
     def _fetched(self, parts: Iterator[_Part]) -> Generator[tuple[_Part, bytes | None]]:
-        """The parts with their bytes, in order; those that follow are under way meanwhile."""
+        """The parts with their bytes, in order, while the next are being fetched."""
         under_way: deque[tuple[int, Future[list[tuple[_Part, bytes | None]]]]] = deque()
         held = 0
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="get")
@@ -169,7 +169,7 @@ def _parts(versions: Iterable[Version]) -> Iterator[_Part]:
 
 
 def _together(parts: Iterator[_Part]) -> Iterator[list[_Part]]:
-    """Some small parts for one thread to get: handing each over alone costs as much again."""
+    """Small parts in groups: handing each to a thread alone costs as much again."""
     some: list[_Part] = []
     held = 0
     for part in parts:

@@ -1,4 +1,4 @@
-"""Raw objects in a local folder; whoever writes into it should write aside and rename."""
+"""Raw objects in a local folder; writers should write aside and rename."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _file_etag(status: os.stat_result) -> str:
 
 
 def _is_passed_over(folder: str, since: date | None) -> bool:
-    """Whether a folder is, or lies in, a ``<day>/<hour>/`` one of a day before ``since``."""
+    """Whether a folder is in a ``<day>/<hour>/`` one of a day before ``since``."""
     if since is None:
         return False
     arrival = _ARRIVAL_FOLDER.match(folder)

@@ -1,8 +1,4 @@
-"""Cuts the bytes of raw objects into lines, as Arrow columns, without copying each line.
-
-Here: line ends, byte-order marks, gzip, bytes that are not UTF-8, lines that are too long.
-Elsewhere: which objects are read (``objects``), what a line must hold (``quality``).
-"""
+"""Cuts raw objects into lines, as Arrow columns, without copying each line."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ _BLOCK_BYTES = 1 << 22
 _COUNTED_BYTES = 1 << 18
 _VECTOR_ROWS = 2_048  # the engine works on so many at once, and none of two record batches
 _VECTOR_BYTES = 4 << 20  # of text; parsing it takes several times as much memory
-_ROWS_A_BATCH = 30 * _VECTOR_ROWS  # the unit that the engine's threads share out
+_ROWS_A_BATCH = 30 * _VECTOR_ROWS  # what one thread of the engine takes at a time
 
 
 class DamagedGzipError(Exception):
@@ -99,7 +95,7 @@ def cut_into_pieces(
             if end == 0:
                 del held[LONGEST_LINE + 1 :]  # one line, too long already: its rest is not kept
                 continue
-            piece = _mended(object_index, next_line, bytes(held[:end]))
+            piece = _as_text(object_index, next_line, bytes(held[:end]))
             yield piece
             next_line += piece.data.count(b"\n")
             del held[:end]
@@ -109,7 +105,7 @@ def cut_into_pieces(
     if held and not held.endswith(b"\n"):
         held += b"\n"
     if held or next_line == 1:
-        yield _mended(object_index, next_line, bytes(held), problems)
+        yield _as_text(object_index, next_line, bytes(held), problems)
 
 
 def to_arrow(pieces: list[Piece]) -> pa.Table:
@@ -189,13 +185,13 @@ def _without_bom(blocks: Iterable[bytes]) -> Iterator[bytes]:
         yield start
 
 
-def _mended(
+def _as_text(
     object_index: int, first_line: int, data: bytes, problems: dict[int, str] | None = None
 ) -> Piece:
-    """Make every line fit to be text: the engine refuses a whole batch for one bad byte."""
+    """Make every line valid text: the engine refuses a whole batch for one bad byte."""
     problems = problems or {}
     if not (_is_utf8(data) and _has_no_long_line(data)):
-        data, found = _mend_lines(data)
+        data, found = _repair_lines(data)
         problems = found | problems
     return Piece(object_index, first_line, data, problems)
 
@@ -217,14 +213,14 @@ def _has_no_long_line(data: bytes) -> bool:
     return bool(np.diff(ends, prepend=-1).max(initial=0) - 1 <= LONGEST_LINE)
 
 
-def _mend_lines(data: bytes) -> tuple[bytes, dict[int, str]]:
+def _repair_lines(data: bytes) -> tuple[bytes, dict[int, str]]:
     problems: dict[int, str] = {}
-    mended = data.split(b"\n")
-    for position, line in enumerate(mended):
+    lines = data.split(b"\n")
+    for position, line in enumerate(lines):
         if len(line) > LONGEST_LINE:
             problems[position] = TOO_LONG
-            mended[position] = line.decode(errors="replace")[:KEPT_OF_LONGER].encode()
+            lines[position] = line.decode(errors="replace")[:KEPT_OF_LONGER].encode()
         elif not _is_utf8(line):
             problems[position] = NOT_UTF8
-            mended[position] = line.decode(errors="replace").encode()
-    return b"\n".join(mended), problems
+            lines[position] = line.decode(errors="replace").encode()
+    return b"\n".join(lines), problems

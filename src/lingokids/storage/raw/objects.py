@@ -1,4 +1,4 @@
-"""Raw objects as a dataset: which are new, when they landed, their lines in batches.
+"""Raw objects as a dataset: which are new, and their lines in batches.
 
 Small objects are gathered into batches of some 64 MiB, so that the engine sees few large
 batches instead of many small files; one batch is fetched while the engine works on another.
@@ -124,7 +124,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         return (found for found in self._store().find(since) if _is_data(found.key))
 
     def lost(self) -> list[str]:
-        """The keys of objects that bronze has and the source has no longer, in any version."""
+        """The keys of objects that bronze has and the source has no longer."""
         known = _current(self._warehouse, self.dataset)
         lost = known.anti_join(self.listing(), "object_key").order_by("object_key")
         return lost.object_key.to_pyarrow().to_pylist()
@@ -171,7 +171,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
                 advance(len({piece.object_index for piece in batch}))
 
     def preview(self, nrows: int = 10) -> TablePreview:
-        """Some of the objects present, for kedro-viz: folders are listed until there are enough."""
+        """The first objects found, for kedro-viz: listing stops when there are enough."""
         cells = [
             [found.key, found.size_bytes, str(self._landed_at(found))]
             for found in itertools.islice(self._data_objects(), nrows)
@@ -238,7 +238,7 @@ def _current(warehouse: Warehouse, dataset: str) -> ir.Table:
 
 
 def _still_open(lines: ir.Table, past: ir.Table, objects: ir.Table) -> ir.Table:
-    """Of objects that are read again, the lines that quarantine has without their whole text.
+    """Of objects read again, the lines whose text in quarantine is not whole.
 
     And those beyond the last line there was, as of a damaged gzip that can be decompressed now.
     The others were validated by their text, or are usable.

@@ -73,7 +73,7 @@ class Store(Protocol):
         """
 
     def fetch(self, versions: Iterable[Version]) -> Generator[Iterable[bytes] | None]:
-        """The content of each version in turn, to be consumed before the next is asked for.
+        """The content of each version in turn, to be consumed before the next.
 
         Yields:
             The blocks of its bytes; None if it is gone, or was overwritten since it was listed.
