@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from lingokids.incremental.links import Step
     from lingokids.incremental.windows import Window
     from lingokids.schema import Contract, Delivery
+    from lingokids.storage.bronze import BronzeDataset
+    from lingokids.storage.raw.lines import Piece
+    from lingokids.storage.raw.stores import RawObject
 
 
 class Change(NamedTuple):
@@ -105,6 +108,13 @@ class Stored(Protocol):
         """The number of rows."""
 
 
+class LineReader(Protocol):
+    """Hands batches of raw lines over to an engine."""
+
+    def read(self, batch: list[Piece]) -> Delivery:
+        """Parse and validate a batch: its lines, and the objects it is of."""
+
+
 class StoredLines(Stored, Protocol):
     """A bronze table, with the ledger, the quarantine and what no field reads."""
 
@@ -112,31 +122,59 @@ class StoredLines(Stored, Protocol):
         """Add validated lines; earlier versions of their objects are no longer current."""
 
     def move(self, delivery: Delivery) -> None:
-        """Move quarantined lines whose verdict is another one now."""
+        """Move quarantined lines whose validation gives another result now."""
 
     def restore(self, rows: ir.Table) -> None:
         """Put rows back as they were, with their loads."""
 
 
 class Engine(Protocol):
-    """Where the tables of an environment are kept.
+    """Where the tables of an environment are kept, and the run in hand that writes them.
 
     Attributes:
         name: What a sentence calls it.
-        tables: The names of the tables there are, as the run in hand sees them.
         number: The number of the run in hand.
         changes: What the run in hand has done so far, in order.
         reports: The folder of pages about runs; None: none are written.
+        hidden_column: The column of rows that nodes do not see: the run that last changed one.
     """
 
-    name: str
-    tables: set[str]
     number: int
     changes: list[Change]
     reports: Path | None
+    hidden_column: str
+
+    @property
+    def name(self) -> str:
+        """See above."""
+
+    @property
+    def tables(self) -> set[str]:
+        """The names of the tables there are, as the run in hand sees them."""
+
+    @property
+    def changed_tables(self) -> list[str]:
+        """The tables of which the run in hand deleted or inserted a row, in order."""
+
+    @property
+    def in_run(self) -> bool:
+        """Whether a run's transaction is open in this process."""
+
+    # --- a run ---
 
     def begin(self) -> None:
-        """Begin a run: all that it writes is one transaction."""
+        """Begin a run: all that it writes is one transaction.
+
+        Raises:
+            LingokidsError: Another process writes, or the tables cannot be opened.
+        """
+
+    def begin_reading(self) -> None:
+        """Begin a run that only reads what is published, and keeps no other waiting.
+
+        Raises:
+            LingokidsError: Nothing is published, or it cannot be read.
+        """
 
     def commit(self) -> None:
         """Make everything the run did visible at once."""
@@ -144,8 +182,28 @@ class Engine(Protocol):
     def close(self) -> None:
         """End the run: what is not committed is rolled back."""
 
+    def publish(self, gold: Iterable[str]) -> None:
+        """After a commit: give these tables to readers who must never wait."""
+
+    # --- tables ---
+
     def stored(self, table: Kept) -> Stored:
         """One of its tables."""
+
+    def stored_lines(self, table: BronzeDataset) -> StoredLines:
+        """A bronze table, with what belongs to it."""
+
+    def has(self, table_name: str) -> bool:
+        """Whether there is such a table, or a run would make it."""
+
+    def is_outdated(self, table: Kept) -> bool:
+        """Whether a table is stored with other columns than its contract has."""
+
+    def schema_of(self, table_name: str) -> ibis.Schema:
+        """The columns that are stored."""
+
+    def empty(self, columns: ibis.Schema) -> ir.Table:
+        """No rows of these columns."""
 
     def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
         """The answer to a question, row by row.
@@ -154,19 +212,37 @@ class Engine(Protocol):
             UnreadableError: A table or column of it is not there.
         """
 
-    def schema_of(self, table_name: str) -> ibis.Schema:
-        """The columns that are stored."""
+    # --- state and records ---
+
+    def prepare_rebuild(self, bronze: list[BronzeDataset]) -> None:
+        """Bring bronze of another version up to its contracts, before a rebuild."""
+
+    def forget_rules(self, table_names: Iterable[str]) -> None:
+        """Make tables due as a whole."""
+
+    def prune_marks(self, steps: Iterable[Step]) -> None:
+        """Forget which rows left, where every reader of their table reflects it."""
 
     def units_written(self) -> list[dict[str, Any]]:
         """The loads and days of tables that the run wrote: ``RUN_UNITS`` without its run."""
 
-    def prepare_rebuild(self, lines: Iterable[Kept]) -> None:
-        """Bring bronze of another version up to its contracts, before a rebuild."""
+    def last_load(self) -> int | None:
+        """The number of the last load in the ledger; None if there is none."""
 
-    def reading_lines(
-        self, dataset: str, validate: Callable[[ir.Table], ir.Table]
-    ) -> AbstractContextManager[Any]:
-        """Hand batches of raw lines over, parse and validate them."""
+    def last_success(self) -> str | None:
+        """The last run that changed something; None if there is none."""
 
-    def publish(self, names: Iterable[str]) -> None:
-        """After a commit: give these tables to readers who must never wait."""
+    # --- raw lines ---
+
+    def line_reader(
+        self, dataset: str, due: list[RawObject], validate: Callable[[ir.Table], ir.Table]
+    ) -> LineReader:
+        """Parse and validate batches of lines of these objects."""
+
+    def validate_texts(
+        self, dataset: str, lines: ir.Table, validate: Callable[[ir.Table], ir.Table]
+    ) -> ir.Table:
+        """Parse and validate lines that are text in a table, lazily."""
+
+    def bounded_memory(self, mebibytes: int | None) -> AbstractContextManager[None]:
+        """Bound what the engine holds for a while; None: nothing is bounded."""

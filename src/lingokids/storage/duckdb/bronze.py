@@ -12,6 +12,7 @@ from lingokids import schema
 from lingokids.storage.duckdb.replay import Replay
 from lingokids.storage.duckdb.state import set_state
 from lingokids.storage.duckdb.stored import StoredTable
+from lingokids.storage.engine import StoredLines
 from lingokids.storage.records import kept_table
 from lingokids.validation import drift, filing
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _COUNTS = ("lines", "blank", "kept", "quarantined")
 
 
-class StoredBronze(StoredTable):
+class StoredBronze(StoredTable, StoredLines):
     """See ``engine.StoredLines``."""
 
     def __init__(self, warehouse: Warehouse, table: BronzeDataset) -> None:

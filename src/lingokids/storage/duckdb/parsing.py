@@ -24,6 +24,7 @@ from lingokids.schema import Delivery
 from lingokids.storage.duckdb.sentences import out_of_room
 from lingokids.storage.duckdb.unknown_keys import with_odd_marked, with_unknown_keys
 from lingokids.storage.duckdb.warehouse import no_rows
+from lingokids.storage.engine import LineReader
 from lingokids.storage.raw import lines as line_cutting
 from lingokids.storage.raw.stores import RawObject
 
@@ -86,7 +87,7 @@ def validate_texts(
     return validate(_table(writer, f"texts_of_{dataset}", _record_schema(fields, _DELIVERED)))
 
 
-class RecordReader:
+class RecordReader(LineReader):
     """Hands batches of lines to the engine, always under the same names.
 
     The names stay, so the expressions made from them are the same for each batch and need

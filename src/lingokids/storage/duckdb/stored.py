@@ -19,7 +19,7 @@ from lingokids.storage.duckdb.replacing import Replacement
 from lingokids.storage.duckdb.sentences import out_of_room
 from lingokids.storage.duckdb.units import DueUnits, find_due, restricted
 from lingokids.storage.duckdb.warehouse import VERSION
-from lingokids.storage.engine import Change
+from lingokids.storage.engine import Change, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _FIRST_UNCOMMITTED_ROW = 36_028_797_018_960_000
 
 
-class StoredTable:
+class StoredTable(Stored):
     """See ``engine.Stored``."""
 
     def __init__(self, warehouse: Warehouse, table: Kept) -> None:

@@ -21,7 +21,7 @@ from lingokids.storage.duckdb import state
 from lingokids.storage.duckdb.published_copy import PublishedCopy, open_copy
 from lingokids.storage.duckdb.reading import ReadingBackend
 from lingokids.storage.duckdb.sentences import cannot_open, out_of_room
-from lingokids.storage.engine import Change, UnreadableError
+from lingokids.storage.engine import Change, Engine, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,7 +60,7 @@ _STORED_COLUMNS = """
 """
 
 
-class Warehouse:
+class Warehouse(Engine):
     """One DuckDB file, shared by every table of an environment.
 
     Attributes:
@@ -113,16 +113,16 @@ class Warehouse:
 
     @property
     def name(self) -> str:
-        """What a sentence calls it: its file."""
+        """See ``engine.Engine``."""
         return self.database.name
 
     @property
     def tables(self) -> set[str]:
-        """The tables there are, as the run in hand sees them."""
+        """See ``engine.Engine``."""
         return {*self.columns}
 
     def has(self, table_name: str) -> bool:
-        """Whether there is such a table, or a run would make it."""
+        """See ``engine.Engine``."""
         return self.in_run or table_name in self.reader().list_tables()
 
     def has_versions(self, contract: Contract) -> bool:
@@ -132,7 +132,7 @@ class Warehouse:
         )
 
     def is_outdated(self, table: Kept) -> bool:
-        """Whether a table is stored with other columns than its contract has."""
+        """See ``engine.Engine``."""
         return self.columns.get(table.table_name) not in {None, self.stored(table).stored_columns}
 
     def stored(self, table: Kept) -> StoredTable:
@@ -243,7 +243,7 @@ class Warehouse:
 
     @property
     def changed_tables(self) -> list[str]:
-        """The tables of which the run in hand deleted or inserted a row, in order."""
+        """See ``engine.Engine``."""
         return list(
             dict.fromkeys(
                 change.table_name
@@ -254,7 +254,7 @@ class Warehouse:
 
     @property
     def in_run(self) -> bool:
-        """Whether a run's transaction is open in this process."""
+        """See ``engine.Engine``."""
         return self._writer is not None
 
     @property
@@ -311,7 +311,7 @@ class Warehouse:
         self.copy = Backend.from_connection(open_copy(self.published))
 
     def commit(self) -> None:
-        """Make everything the run did visible at once."""
+        """See ``engine.Engine``."""
         Warehouse.is_committing = True
         try:
             self.writer.con.execute("COMMIT")
@@ -319,7 +319,7 @@ class Warehouse:
             raise LingokidsError(f"The commit failed: {out_of_room(error)}") from error
 
     def close(self) -> None:
-        """End the run: what is not committed is rolled back, and the file is let go."""
+        """See ``engine.Engine``."""
         Warehouse.is_committing = False
         if self._writer is not None:
             self._writer.con.close()
@@ -329,7 +329,7 @@ class Warehouse:
             self.copy = None
 
     def last_load(self) -> int | None:
-        """The number of the last load in the ledger; None if there is none."""
+        """See ``engine.Engine``."""
         if "ingested_objects" not in self.tables:
             return None
         row = self.writer.con.execute("SELECT max(load_id) FROM ingested_objects").fetchone()
