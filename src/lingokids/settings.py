@@ -14,6 +14,7 @@ def _in_project(path: str) -> str:
 
 def _own_name(*, _parent_: Any) -> str:
     """The name of the catalog entry that a value stands in."""
+    # OmegaConf hands a resolver the node, but no public name of it
     return str(_parent_._key())
 
 

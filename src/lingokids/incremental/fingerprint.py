@@ -35,6 +35,7 @@ def fingerprint(node: Node, inputs: Mapping[str, Any], schemas: Mapping[str, ibi
 
     unbound = {name: ibis.table(columns, name=name) for name, columns in schemas.items()}
     (expression,) = node.run({**inputs, **unbound}).values()
+    # ``repr`` of an expression is this text too, but a notebook may have it execute instead
     digest = hashlib.sha256(f"{ibis.__version__}\n{pretty(expression.op())}".encode())
     parameters = {name: value for name, value in inputs.items() if name not in schemas}
     rules = {**parameters, "expression": digest.hexdigest()[:16]}

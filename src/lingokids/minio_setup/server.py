@@ -147,7 +147,7 @@ def _answer(error: Exception) -> tuple[str, str]:
     if isinstance(error, S3Error):
         return error.code or "", error.message or ""
     if isinstance(error, MinioAdminException):
-        try:
+        try:  # the library keeps status and body private; its text has both in words of its own
             answer = json.loads(error._body)
         except ValueError:
             return f"status {error._code}", "without a reason"

@@ -54,7 +54,7 @@ class RunHooks:
         """Keep credentials out of the log, and refuse parameters that do not exist."""
         secrets.hide_in_logs(_credentials(context))
         self._shown = folder_of(context.project_path, context.env)
-        if given := context._runtime_params:
+        if given := context.config_loader.runtime_params:
             preconditions.refuse_unknown_parameters(given, _declared_parameters(context))
 
     @hook_impl
@@ -313,6 +313,7 @@ def _publish_to_lakes(warehouse: Warehouse, run_id: str) -> None:
 
 def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> None:
     """Say where the outputs of a run lie that wrote no table."""
+    # no dataset says publicly where it writes; one without the attribute is not named
     written = sorted(
         str(path)
         for name in pipeline.all_outputs()

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.types as ir
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import TablePreview
 
 from lingokids.errors import LingokidsError
-from lingokids.storage.previews import preview_of
+from lingokids.storage.previews import TablePreview, preview_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,10 +6,10 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import TablePreview
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
+from lingokids.storage.previews import TablePreview
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

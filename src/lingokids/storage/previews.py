@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from kedro_datasets._typing import TablePreview
+from typing import TYPE_CHECKING, Any, NewType
 
 from lingokids.errors import LingokidsError
 
@@ -12,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pyarrow as pa
+
+#: kedro-viz draws a table where the return annotation of ``preview`` has this name, no more.
+TablePreview = NewType("TablePreview", dict[str, Any])
 
 
 def preview_of(first_rows: Callable[[], pa.Table]) -> TablePreview:

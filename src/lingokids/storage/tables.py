@@ -6,12 +6,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import TablePreview
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.warehouse import Warehouse
-from lingokids.storage.previews import preview_of
+from lingokids.storage.previews import TablePreview, preview_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

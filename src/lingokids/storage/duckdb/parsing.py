@@ -16,14 +16,13 @@ import ibis.expr.datatypes as dt
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from ibis.expr import operations as ops
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.schema import Delivery
+from lingokids.storage.duckdb.expressions import no_rows, table_of
 from lingokids.storage.duckdb.sentences import out_of_room
 from lingokids.storage.duckdb.unknown_keys import with_odd_marked, with_unknown_keys
-from lingokids.storage.duckdb.warehouse import no_rows
 from lingokids.storage.engine import LineReader
 from lingokids.storage.raw import lines as line_cutting
 from lingokids.storage.raw.stores import RawObject
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import ibis.expr.types as ir
-    from ibis.backends.duckdb import Backend
 
     from lingokids.schema import Field
     from lingokids.storage.duckdb.warehouse import Warehouse
@@ -84,7 +82,7 @@ def validate_texts(
     lines = f"({_with_problems(f'({writer.compile(texts)})')})"
     records = _records_sql(lines, fields, _DELIVERED, with_unknown_keys)
     writer.con.execute(f"CREATE OR REPLACE TEMP VIEW texts_of_{dataset} AS {records}")
-    return validate(_table(writer, f"texts_of_{dataset}", _record_schema(fields, _DELIVERED)))
+    return validate(table_of(writer, f"texts_of_{dataset}", _record_schema(fields, _DELIVERED)))
 
 
 class RecordReader(LineReader):
@@ -125,8 +123,8 @@ class RecordReader(LineReader):
         )
         columns = validated.schema() | ibis.schema(_OF_LINES)
         self._delivery = Delivery(
-            _table(self._writer, f"validated_{dataset}", columns),
-            _table(self._writer, f"read_{dataset}", ibis.schema(_OBJECT_COLUMNS)),
+            table_of(self._writer, f"validated_{dataset}", columns),
+            table_of(self._writer, f"read_{dataset}", ibis.schema(_OBJECT_COLUMNS)),
         )
 
     def read(self, batch: list[line_cutting.Piece]) -> Delivery:
@@ -154,7 +152,7 @@ class RecordReader(LineReader):
         records = _records_sql(lines, fields, (*_PLACE, *looked_at), look_at_odd)
         name = f"{view}_{self._dataset}"
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {records}")
-        return _table(self._writer, name, _record_schema(fields, _PLACE))
+        return table_of(self._writer, name, _record_schema(fields, _PLACE))
 
     def _validate_odd(self, validated: pa.Table) -> pa.Table:
         """Validate lines that may have unknown keys, with every key listed."""
@@ -199,11 +197,6 @@ def _line_ids(lines: pa.Table) -> np.ndarray:
     """One number for each line of a run."""
     objects, numbers = (lines[name].to_numpy().astype(np.int64) for name in _PLACE)
     return objects << 32 | numbers
-
-
-def _table(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
-    """A table whose columns are known, without asking the engine for them."""
-    return ops.DatabaseTable(name=name, schema=schema, source=backend).to_expr()
 
 
 def _records_sql(

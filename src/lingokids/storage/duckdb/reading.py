@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 class ReadingBackend(Backend):
-    """An Ibis backend that opens the file, read-only, for one call at a time."""
+    """An Ibis backend that opens the file, read-only, for one call at a time.
+
+    Ibis has no such backend, so this one replaces the connection (``con``) of its own, and wraps
+    the methods that use it: what a new version of Ibis adds must be added to ``_OPENING``.
+    """
 
     def __init__(self, database: Path, published: Path) -> None:
         super().__init__()
@@ -35,8 +39,8 @@ class ReadingBackend(Backend):
     def _open(self) -> Iterator[None]:
         if not self._opened:
             self.con = _connect_for_reading(self._database, self._published)
-            self._memtables.clear()  # they were registered with a connection that is gone
-            self._post_connect()
+            self._memtables.clear()  # Ibis takes them for registered, with the last connection
+            self._post_connect()  # settings and extensions of each connection
         self._opened += 1
         try:
             yield
@@ -72,11 +76,12 @@ def _while_open(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-for _name in (
+_OPENING = (
     *("table", "list_tables", "list_catalogs", "list_databases", "get_schema"),
-    *("_get_schema_using_query", "execute", "to_pyarrow"),
+    *("_get_schema_using_query", "execute", "to_pyarrow"),  # the first is what sql() needs
     *("to_parquet", "to_csv", "to_json", "to_xlsx"),
-):
+)
+for _name in _OPENING:
     setattr(ReadingBackend, _name, _while_open(getattr(Backend, _name)))
 
 

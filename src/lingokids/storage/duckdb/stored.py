@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import ibis
 import pyarrow as pa
-from ibis.backends.sql.datatypes import DuckDBType
-from ibis.expr import operations as ops
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.expressions import register_memtables, sql_type, table_of
 from lingokids.storage.duckdb.published_copy import missing_in_copy
 from lingokids.storage.duckdb.replacing import Replacement
 from lingokids.storage.duckdb.sentences import out_of_room
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
     from lingokids.storage.engine import Kept
 
 
-#: The engine numbers rows that are not yet committed from here (DuckDB's MAX_ROW_ID).
+#: DuckDB numbers rows that are not yet committed from here (MAX_ROW_ID in its source; nothing
+#: public tells new rows apart). With another number a check would look at none of them.
 _FIRST_UNCOMMITTED_ROW = 36_028_797_018_960_000
 
 
@@ -82,7 +82,7 @@ class StoredTable(Stored):
         stored = self.contract.nullable_schema
         if has_versions:
             stored = ibis.schema({**stored, VERSION: "int32"})
-        return ops.DatabaseTable(name=self.table_name, schema=stored, source=backend).to_expr()
+        return table_of(backend, self.table_name, stored)
 
     def count(self) -> int:
         """See ``engine.Stored``."""
@@ -114,9 +114,7 @@ class StoredTable(Stored):
     def unit_table(self, relation: str) -> ir.Table:
         """A table of the run that lists units."""
         columns = {name: self.contract.nullable_schema[name] for name in self.kept.unit}
-        return ops.DatabaseTable(
-            name=relation, schema=ibis.schema(columns), source=self.warehouse.writer
-        ).to_expr()
+        return table_of(self.warehouse.writer, relation, ibis.schema(columns))
 
     def find_due(
         self,
@@ -220,7 +218,7 @@ class StoredTable(Stored):
 
     def sql_type(self, column: str) -> str:
         """The engine's name for the type of a column."""
-        return DuckDBType.to_string(self.contract.nullable_schema[column])
+        return sql_type(self.contract.nullable_schema[column])
 
     def run(self, sql: str) -> int:
         """Run a statement and return the first value it answers: a count."""
@@ -236,13 +234,12 @@ class StoredTable(Stored):
         return int(row[0]) if row else 0
 
     def compile(self, rows: ir.Table) -> str:
-        """The query behind an expression; in-memory tables of it are made known to the engine.
+        """The query behind an expression; its in-memory tables are registered.
 
-        Ibis's own ``insert`` does the same, but does not say how many rows it inserted. The
-        batches of an ingestion are equal expressions: they are compiled once.
+        The batches of an ingestion are equal expressions: they are compiled once.
         """
         writer = self.warehouse.writer
-        writer._run_pre_execute_hooks(rows)
+        register_memtables(writer, rows)
         if self._compiled is None or not self._compiled[0].equals(rows):
             self._compiled = (rows, writer.compile(rows))
         return self._compiled[1]
@@ -253,7 +250,9 @@ class StoredTable(Stored):
             self._create()
 
     def _create(self) -> None:
-        columns = [f'"{name}" {_sql_type(dtype)}' for name, dtype in self.contract.schema.items()]
+        columns = [
+            f'"{name}" {_column_type(dtype)}' for name, dtype in self.contract.schema.items()
+        ]
         if self.kept.has_versions:
             columns.append(f"{VERSION} INTEGER NOT NULL")
         self.warehouse.writer.con.execute(f"CREATE TABLE {self.name} ({', '.join(columns)})")
@@ -270,8 +269,8 @@ class StoredTable(Stored):
 
 
 @functools.cache
-def _sql_type(dtype: dt.DataType) -> str:
-    sql = DuckDBType.to_string(dtype)
+def _column_type(dtype: dt.DataType) -> str:
+    sql = sql_type(dtype)
     return sql if dtype.nullable else f"{sql} NOT NULL"
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
 from ibis.backends.duckdb import Backend
-from ibis.backends.sql.datatypes import DuckDBType
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb import state
+from lingokids.storage.duckdb.expressions import no_rows
 from lingokids.storage.duckdb.published_copy import PublishedCopy, open_copy
 from lingokids.storage.duckdb.reading import ReadingBackend
 from lingokids.storage.duckdb.sentences import cannot_open, out_of_room
@@ -371,15 +371,6 @@ class Warehouse(Engine):
             except duckdb.Error as error:
                 raise LingokidsError(cannot_open(self.database, error)) from error
             time.sleep(_LOCK_RETRY_SECONDS)
-
-
-def no_rows(columns: ibis.Schema) -> str:
-    """A query of no rows with these columns."""
-    nothing = (
-        f'CAST(NULL AS {DuckDBType.to_string(dtype)}) AS "{name}"'
-        for name, dtype in columns.items()
-    )
-    return f"SELECT {', '.join(nothing)} WHERE false"
 
 
 def _first_line(error: duckdb.Error) -> str:

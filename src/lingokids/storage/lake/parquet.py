@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import TablePreview
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
@@ -23,6 +22,7 @@ from lingokids.storage.duckdb.warehouse import Warehouse, no_rows
 from lingokids.storage.lake.lake import Lake, sha256_of
 from lingokids.storage.lake.manifest import PublishedFile
 from lingokids.storage.lake.storage import temporary_folder
+from lingokids.storage.previews import TablePreview
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

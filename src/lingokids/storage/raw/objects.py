@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import ibis
 import pyarrow as pa
 from kedro.io import AbstractDataset
-from kedro_datasets._typing import TablePreview
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.schema import Delivery
 from lingokids.storage.duckdb.warehouse import Warehouse
+from lingokids.storage.previews import TablePreview
 from lingokids.storage.raw import lines as line_cutting
 from lingokids.storage.raw.places import open_store
 from lingokids.storage.raw.progress import progress_bar

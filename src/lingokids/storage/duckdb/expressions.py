@@ -1,0 +1,45 @@
+"""Ibis expressions as SQL, where Ibis's documented interface does not reach.
+
+``tests/house/test_private_parts.py`` says what of this an upgrade of Ibis breaks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ibis.backends.sql.datatypes import DuckDBType
+from ibis.expr import operations as ops
+
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.datatypes as dt
+    import ibis.expr.types as ir
+    from ibis.backends.duckdb import Backend
+
+
+def table_of(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
+    """A table whose columns are known.
+
+    ``backend.table`` would ask the engine for them: a statement for each of a run's tables.
+    """
+    return ops.DatabaseTable(name=name, schema=schema, source=backend).to_expr()
+
+
+def register_memtables(backend: Backend, rows: ir.Table) -> None:
+    """Make in-memory tables of an expression known to the engine.
+
+    ``backend.compile`` does not, and what does (``insert``, ``create_table``) does not say how
+    many rows were inserted, or compiles the same expression again for each batch.
+    """
+    backend._run_pre_execute_hooks(rows)
+
+
+def sql_type(dtype: dt.DataType) -> str:
+    """The engine's name for a type."""
+    return DuckDBType.to_string(dtype)
+
+
+def no_rows(columns: ibis.Schema) -> str:
+    """A query of no rows with these columns."""
+    nothing = (f'CAST(NULL AS {sql_type(dtype)}) AS "{name}"' for name, dtype in columns.items())
+    return f"SELECT {', '.join(nothing)} WHERE false"
