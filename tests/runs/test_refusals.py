@@ -12,7 +12,7 @@ import pytest
 
 from builders import an_event_record
 from lingokids.errors import LingokidsError
-from lingokids.storage.raw import memory
+from lingokids.storage.duckdb import memory
 
 
 @pytest.mark.parametrize(

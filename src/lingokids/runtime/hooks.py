@@ -169,7 +169,7 @@ class RunHooks:
             if warehouse.has_changed:
                 warehouse.prune_marks(self._steps.values())
                 run.record_success()
-            if set(pipelines["__default__"].nodes) <= set(pipeline.nodes):
+            if _makes_what_is_published(pipeline):
                 _offer(pipelines["publication"], catalog)
             warehouse.commit()
             self._write_page(run, "The run was kept.")
@@ -258,6 +258,12 @@ def _bronze(tables: dict[str, TableDataset]) -> list[BronzeDataset]:
     from lingokids.storage import BronzeDataset
 
     return [table for table in tables.values() if isinstance(table, BronzeDataset)]
+
+
+def _makes_what_is_published(pipeline: Pipeline) -> bool:
+    """Whether a run makes every published table: a plain run does, and a replay."""
+    made = pipelines["publication"].inputs() & pipelines["__default__"].all_outputs()
+    return made <= pipeline.all_outputs()
 
 
 def _offer(publication: Pipeline, catalog: DataCatalog) -> None:
