@@ -108,7 +108,7 @@ def test_a_changed_secret_is_set_on_the_server(new_server):
 
     steps = init(new_server, MINIO_SECRET_KEY="a-later-secret")
 
-    assert steps[-1] == "user: the-pipeline secret set anew"
+    assert steps[-1] == "user: the-pipeline secret changed"
     assert objects_as(new_server, "the-pipeline", "a-later-secret").bucket_exists("gold")
     with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
         pipeline_objects(new_server).list_buckets()
@@ -128,7 +128,7 @@ def test_what_went_astray_is_put_right(new_server):
     assert steps[1:] == [
         "buckets: made gold",
         "policy: lingokids-pipeline brought up to date",
-        "user: the-pipeline secret set anew, bound to lingokids-pipeline",
+        "user: the-pipeline secret changed, bound to lingokids-pipeline",
     ]
     user = json.loads(root.user_info("the-pipeline"))
     assert (user["status"], user["policyName"]) == ("enabled", "lingokids-pipeline")

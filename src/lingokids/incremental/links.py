@@ -85,8 +85,8 @@ def steps_of(pipeline: Pipeline, tables: Mapping[str, Table]) -> dict[str, Step]
     """The step of each incremental table, by the node that makes it.
 
     Args:
-        pipeline: Every node that makes tables, whichever of them a run takes: what rows that left
-            are remembered by must serve all readers.
+        pipeline: Every node that makes tables, not only those of the run: marks of rows that left
+            must serve all readers.
         tables: The tables of the catalog, by entry.
 
     Raises:

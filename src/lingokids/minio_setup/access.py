@@ -33,7 +33,7 @@ def ensure_user(server: Server) -> str:
         done.append("made")
     elif present.get("status") != "enabled" or not _secret_holds(server):
         server.admin.user_add(user, secret)
-        done.append("secret set anew")
+        done.append("secret changed")
     if present is None or present.get("policyName") != POLICY:
         server.admin.policy_set(POLICY, user=user)  # in place of any other it may have
         done.append(f"bound to {POLICY}")

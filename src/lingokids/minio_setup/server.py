@@ -81,13 +81,13 @@ def _wait(target: Target, patience: float) -> None:
             return
         if status is not None and status < 500:
             raise SetupError(
-                f"{target.endpoint} answers, but not as MinIO does (status {status}): mend "
+                f"{target.endpoint} answers, but not as MinIO does (status {status}): correct "
                 "MINIO_ENDPOINT; on another S3 make buckets, user and policy by its own tools."
             )
         if time.monotonic() >= deadline:
             raise SetupError(
                 f"No MinIO server is ready at {target.endpoint} after {patience:g} s: start it, or "
-                "mend MINIO_ENDPOINT."
+                "correct MINIO_ENDPOINT."
             )
         time.sleep(0.2)
 
@@ -95,7 +95,7 @@ def _wait(target: Target, patience: float) -> None:
 def _connections(target: Target, retries: Retry | None = None) -> PoolManager:
     """Connections that verify certificates."""
     if target.ca_file and not Path(target.ca_file).is_file():
-        raise SetupError(f"{target.ca_file} is not there: MINIO_CA_FILE names it, mend that.")
+        raise SetupError(f"{target.ca_file} is not there: correct MINIO_CA_FILE.")
     return PoolManager(
         timeout=Timeout(connect=5, read=60),
         retries=retries

@@ -46,7 +46,6 @@ class RunHooks:
         self._steps: dict[str, Step] = {}
         self._window = Window()
         self._rebuild = False
-        self._catalog: DataCatalog | None = None
         self._shown = Path()
 
     @hook_impl

@@ -80,7 +80,7 @@ def refuse_to_restore_over_loads(
 ) -> None:
     """Refuse a restore into a warehouse with loads.
 
-    Its loads would have the numbers of those restored, and lines of one object would stand twice.
+    Its loads would have the numbers of those restored, and lines of one object would be doubled.
     """
     from lingokids.storage import ParquetDataset
 

@@ -67,7 +67,7 @@ class RunStatus(PipelineRunStatusHook):
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Begin anew; a run of a part leaves what is noted of the last whole run."""
+        """Begin again; a run of a part leaves what is noted of the last whole run."""
         self._events: list[dict[str, Any]] = []
         self._should_collect_events = False
         self._folder = folder_of(Path(run_params["project_path"]), run_params["env"])

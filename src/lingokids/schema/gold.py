@@ -43,8 +43,8 @@ USER_ACTIVITY_DAILY = Contract(
 
 USER_JOURNEYS = Contract(
     "user_journeys",
-    "One row per user with a record: how far he came, when he was active, what a subscription "
-    "changed. Metrics of registration, retention and subscription come from it.",
+    "One row per user with a record: how far they came, when they were active, what a "
+    "subscription changed. Metrics of registration, retention and subscription come from it.",
     ("user_id",),
     (
         *("user_id", "country_code", "main_os_name"),

@@ -57,7 +57,7 @@ _BY_ERROR = {
     "kind: Builder": _NO_CERTIFICATE,
     "Expired": "The certificate of {address} has expired: renew it.",
     "NotValid": "The certificate of {address} is made out to another name or is not valid yet: "
-    "mend it, or check MINIO_ENDPOINT.",
+    "renew it, or check MINIO_ENDPOINT.",
     "CaUsedAsEndEntity": "The certificate of {address} is that of an authority, not of a server: "
     "give the server one with CA:FALSE.",
     "InvalidCertificate": "The certificate of {address} is not trusted, for this machine does not "

@@ -33,8 +33,8 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
             these are neither the unit nor the input's own unit.
         silent: Columns that no other table reads: a row that differs in these alone is written,
             but counts as unchanged.
-        units_a_slice: How many due units are made at a time, told apart by the first column of
-            the unit: what a node holds of so many should fit into memory. None: all of them.
+        units_a_slice: How many due units are made at a time, split by the first column of the
+            unit: what a node holds of so many should fit into memory. None: all at once.
         metadata: For plugins, such as kedro-viz.
     """
 
@@ -70,7 +70,7 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
 
     @property
     def layer(self) -> str:
-        """The layer the table stands in, as kedro-viz shows it."""
+        """The table's layer, as kedro-viz shows it."""
         return str((self.metadata or {}).get("kedro-viz", {}).get("layer", ""))
 
     @property

@@ -1,7 +1,7 @@
 """What makes a raw line unusable, and the reason recorded for it.
 
 The rules, in their order: what the source found (not UTF-8, not JSON, not an object, too
-long, damaged gzip; an object, list or scalar in another's place; a key that stands twice); a
+long, damaged gzip; an object, list or scalar in another's place; a key given twice); a
 required field is missing; a field has the wrong type. Empty text counts as absent, and so does
 JSON's null.
 """

@@ -131,9 +131,7 @@ class RecordReader(LineReader):
         """Parse and validate a batch: its lines, and the objects it is of."""
         indexes = sorted({piece.object_index for piece in batch})
         self._read.table = _objects_table(self._due, indexes)
-        self._validated.table = self._validated_odd.table = (
-            self._nothing
-        )  # the last batch is let go
+        self._validated.table = self._validated_odd.table = self._nothing  # frees the last batch
         if batch:
             self._batch.table = line_cutting.to_arrow(batch)
             validated = self._worked_out(self._validating())

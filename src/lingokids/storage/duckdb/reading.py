@@ -59,7 +59,7 @@ class ReadingBackend(Backend):
         return super().raw_sql(query, **kwargs)
 
     def to_pyarrow_batches(self, expr: ir.Expr, /, **kwargs: Any) -> Any:
-        """Batches of the result, which is read whole before the file is let go.
+        """Batches of the result, which is read whole before the file is closed.
 
         As a stream, DuckDB 1.5 gives no row of some unions of many large groups, and never ends.
         """

@@ -16,7 +16,7 @@ def slices_of(
     Args:
         connection: The run's.
         units: The table that names the units due.
-        column: One of the columns that name a unit, by which the rows are told apart.
+        column: One of the columns that name a unit, by which the rows are split.
         units_a_slice: About how many units a slice has; those of one value stay together.
     """
     spans = connection.execute(

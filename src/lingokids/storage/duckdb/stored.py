@@ -106,7 +106,7 @@ class StoredTable(Stored):
 
     @property
     def due_units(self) -> ir.Table | None:
-        """They as a table; None: all of them."""
+        """The units due, as a table; None: all units are."""
         if self.due is None or self.due.relation is None:
             return None
         return self.unit_table(self.due.relation)

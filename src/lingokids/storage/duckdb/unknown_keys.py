@@ -237,7 +237,7 @@ def _unknown_in(place: int, container: _Container) -> str:
 def _named(container: _Container) -> str:
     """The paths and types of what is unknown in one object.
 
-    A key stands in quotes, doubled in it, where it has a dot or a quote or is empty: so a path
+    A key is put in quotes, doubled inside, where it has a dot or a quote or is empty: so a path
     says one thing only.
     """
     key, prefix = "member[1]", _text(f"{container.dotted}." if container.path else "")

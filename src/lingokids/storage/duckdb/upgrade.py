@@ -85,7 +85,7 @@ def _upgrade_ledger(warehouse: Warehouse) -> None:
 
 
 def _upgrade_rescued(tables: list[StoredBronze]) -> None:
-    """Find the unknown keys of each line again: they stand beside their values now."""
+    """Find the unknown keys of each line again: they are stored with their values now."""
     warehouse, rescued = tables[0].warehouse, tables[0].rescued
     past = warehouse.writer.table(rescued.table_name)
     for bronze in tables:

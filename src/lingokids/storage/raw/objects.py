@@ -53,7 +53,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     Args:
         path: A local folder or a URL such as ``s3://raw-events``.
-        dataset: The name under which its objects stand in the ledger.
+        dataset: The name of its objects in the ledger.
         warehouse: The warehouse whose run reads the lines: see ``Warehouse.at``.
         arrival: What says when an object landed: ``modified``, its last modification, or
             ``key``, the ``<day>/<hour>/`` in its name, for copies that do not keep times (a
