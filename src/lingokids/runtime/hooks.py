@@ -73,6 +73,7 @@ class RunHooks:
         preconditions.refuse_what_would_be_ignored(pipeline, asked, rebuild)
         self._all_tables = _tables(catalog, _names_of_tables(catalog))
         tables = _tables(catalog, pipeline.datasets())
+        # checks read tables through no entry, so this run is known by its one output
         is_checking = "due_checks" in pipeline.all_outputs()
         warehouse = _only_warehouse(self._all_tables if is_checking else tables)
         if warehouse is None:

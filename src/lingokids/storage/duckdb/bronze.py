@@ -95,6 +95,7 @@ class StoredBronze(StoredTable, StoredLines):
             started = time.perf_counter()
             self.note_load(table, table.append(rows), started)
         self._enter(filing.counts(delivery, dataset))
+        # bronze is made by no rules; its number is the one that the next run counts on from
         set_state(self.warehouse, self.table_name, None)
 
     def _supersede(self, objects: ir.Table) -> None:
@@ -150,7 +151,7 @@ class StoredBronze(StoredTable, StoredLines):
     def _usable_lines(self, dataset: str) -> ir.Table:
         """How many lines of a dataset each load brought into bronze."""
         bronze = self._beside(schema.CONTRACTS[f"bronze_{dataset}"])
-        bronze.kept.has_versions = True
+        bronze.kept.has_versions = True  # kept_table cannot tell before the table is made
         bronze.ensure()
         by_load = bronze.load().group_by("load_id").aggregate(usable_lines=ibis._.count())
         return by_load.mutate(dataset=ibis.literal(dataset))

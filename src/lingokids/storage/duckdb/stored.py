@@ -128,7 +128,7 @@ class StoredTable(Stored):
         """See ``engine.Stored``."""
         self.ensure()
         due = find_due(self, step, None if rebuild else rules, inputs, window)
-        due.rules = rules
+        due.rules = rules  # a rebuild finds everything due by giving none, but notes them
         self.warehouse.due[self.table_name] = due
         return restricted(self, due, inputs)
 
@@ -169,6 +169,7 @@ class StoredTable(Stored):
             return self.insert_from(f"({self.compile(rows)})")
         if not rows:
             return 0
+        # few rows, but in each run: registered as they are, without compiling an expression
         con = self.warehouse.writer.con
         con.register("records_", pa.Table.from_pylist(rows, self.contract.schema.to_pyarrow()))
         try:

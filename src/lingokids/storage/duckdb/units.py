@@ -71,7 +71,7 @@ def find_due(
         if table.kept.units_a_slice:
             _list(due, table.warehouse, _all_units(step))
             if due.count <= table.kept.units_a_slice:
-                due.relation = None
+                due.relation = None  # one slice has them all: no need to list them
         return due
     due = DueUnits(step, rules, state.version)
     _list(due, table.warehouse, _changed_units(step, state.version, table, inputs, window))

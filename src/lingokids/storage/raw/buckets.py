@@ -120,7 +120,7 @@ class BucketStore:
         options: dict[str, Any] = {}
         if not part.is_whole:
             options["range"] = (part.start, part.end)
-        etag = version.etag.rpartition("-")[0]
+        etag = version.etag.rpartition("-")[0]  # without the time that _stored adds
         if not etag.startswith("W/"):  # a weak one cannot be asked for
             options["if_match"] = f'"{etag}"'
         with self._refusing("read", f"{self._url}/{version.key}"):

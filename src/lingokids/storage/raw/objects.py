@@ -264,7 +264,7 @@ def _ahead(batches: Generator[Any]) -> Iterator[Any]:
     done = object()
 
     def put(item: Any) -> None:
-        while not stopped.is_set():
+        while not stopped.is_set():  # a consumer that ended early takes nothing any more
             try:
                 return ready.put(item, timeout=0.1)
             except queue.Full:
