@@ -40,7 +40,7 @@ def subscription_status(events: ir.Table) -> ir.StringValue:
     """The user's status at the moment of the event: the first that holds.
 
     The ends are included. A subscription without an end is open; a trial without an end is none.
-    Source: DESIGN, "Meanings"; the predecessor's rule.
+    It is the predecessor's rule.
 
     Args:
         events: occurred_at, beside the milestones of the user's latest record and

@@ -22,14 +22,11 @@ def publish_bronze(
     Returns:
         The tables as they are, each with ``arrival_date``, the UTC day of ``landed_at``.
     """
-    return (
-        _by_arrival_day(bronze_events),
-        _by_arrival_day(bronze_users),
-        _by_arrival_day(bronze_activities),
-        _by_arrival_day(quarantined_lines),
-        _by_arrival_day(ingested_objects),
-        _by_arrival_day(rescued_values),
+    delivered = (
+        *(bronze_events, bronze_users, bronze_activities),
+        *(quarantined_lines, ingested_objects, rescued_values),
     )
+    return tuple(table.mutate(arrival_date=_.landed_at.date()) for table in delivered)
 
 
 def publish_gold(
@@ -47,7 +44,3 @@ def publish_gold(
         q2_price_tier_engagement,
         q3_subscription_impact,
     )
-
-
-def _by_arrival_day(delivered: ir.Table) -> ir.Table:
-    return delivered.mutate(arrival_date=_.landed_at.date())

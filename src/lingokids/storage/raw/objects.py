@@ -87,7 +87,6 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self.metadata = metadata
         self.path = path.rstrip("/")
         self.dataset = dataset
-        self.fields = schema.FIELDS[dataset]
         self._warehouse = Warehouse.at(**warehouse)
         self._arrival = arrival
         self._batch_bytes = batch_mebibytes << 20
