@@ -153,7 +153,7 @@ def test_an_unknown_arrival_is_refused():
     from lingokids.storage import ObjectsDataset
 
     with pytest.raises(LingokidsError, match="write modified or key"):
-        ObjectsDataset(path="x", dataset="events", fields="EVENT_FIELDS", warehouse={}, arrival="x")
+        ObjectsDataset(path="x", dataset="events", warehouse={}, arrival="x")
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ def _wait(target: Target, patience: float) -> None:
 def _connections(target: Target, retries: Retry | None = None) -> PoolManager:
     """Connections that verify certificates."""
     if target.ca_file and not Path(target.ca_file).is_file():
-        raise SetupError(f"{target.ca_file} is not there: correct MINIO_CA_FILE.")
+        raise SetupError(f"{target.ca_file} is not there: MINIO_CA_FILE names it, correct that.")
     return PoolManager(
         timeout=Timeout(connect=5, read=60),
         retries=retries

@@ -136,6 +136,7 @@ class StoredTable(Stored):
 
     def replace_due(self, rows: ir.Table) -> None:
         """See ``engine.Stored``."""
+        _ = self.warehouse.writer  # refuses outside a run
         if self.due is None:
             raise LingokidsError(
                 f"{self.table_name}: which of its units are due is worked out by kedro run, or "
