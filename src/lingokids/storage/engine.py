@@ -50,12 +50,15 @@ class UnreadableError(LingokidsError):
 class Kept(Protocol):
     """What an engine must know of a table: its contract and its catalog entry."""
 
-    table_name: str
     contract: Contract
     unit: tuple[str, ...]
     silent: frozenset[str]
     units_a_slice: int | None
     has_versions: bool
+
+    @property
+    def table_name(self) -> str:
+        """Its name in the warehouse."""
 
 
 class Stored(Protocol):

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lingokids import schema
 
 if TYPE_CHECKING:
+    from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.warehouse import Warehouse
-    from lingokids.storage.tables import TableDataset
 
 RECORDS = (schema.RUNS, schema.RUN_STEPS, schema.RUN_UNITS)
+
+
+@dataclass
+class _ByContract:
+    """See ``engine.Kept``: a table without a catalog entry."""
+
+    contract: schema.Contract
+    has_versions: bool
+    unit: tuple[str, ...] = ()
+    silent: frozenset[str] = frozenset()
+    units_a_slice: int | None = None
+
+    @property
+    def table_name(self) -> str:
+        return self.contract.table_name
 
 
 def insert_records(
@@ -21,16 +37,9 @@ def insert_records(
     Raises:
         LingokidsError: The table takes no such rows, as after it was changed by hand.
     """
-    kept_table(warehouse, contract).stored.append(rows)
+    kept_table(warehouse, contract).append(rows)
 
 
-def kept_table(warehouse: Warehouse, contract: schema.Contract) -> TableDataset:
+def kept_table(warehouse: Warehouse, contract: schema.Contract) -> StoredTable:
     """A table of the warehouse by its contract alone, without a catalog entry."""
-    from lingokids.storage.tables import TableDataset
-
-    table = TableDataset(
-        table_name=contract.table_name,
-        warehouse={"database": str(warehouse.database), "published": str(warehouse.published)},
-    )
-    table.has_versions = warehouse.has_versions(contract)
-    return table
+    return warehouse.stored(_ByContract(contract, warehouse.has_versions(contract)))

@@ -51,7 +51,7 @@ class StoredBronze(StoredTable, StoredLines):
         return self._beside(schema.RESCUED_VALUES)
 
     def _beside(self, contract: Contract) -> StoredTable:
-        return self.warehouse.stored(kept_table(self.warehouse, contract))
+        return kept_table(self.warehouse, contract)
 
     def ensure(self) -> None:
         """Make bronze, empty, where it is not there: its tables belong together."""

@@ -37,7 +37,7 @@ class State(NamedTuple):
 def ensure_state(warehouse: Warehouse) -> None:
     """Make the tables of state, if they are not there."""
     for contract in TABLE_STATE, GONE:
-        kept_table(warehouse, contract).stored.ensure()
+        kept_table(warehouse, contract).ensure()
 
 
 def state_of(warehouse: Warehouse, table_name: str) -> State | None:

@@ -74,7 +74,7 @@ def _upgrade_ledger(warehouse: Warehouse) -> None:
     name = schema.INGESTED_OBJECTS.table_name
     last_of_key = "max(load_id) OVER (PARTITION BY dataset, object_key)"
     _rewrite(
-        warehouse.stored(kept_table(warehouse, schema.INGESTED_OBJECTS)),
+        kept_table(warehouse, schema.INGESTED_OBJECTS),
         f"SELECT *, load_id = {last_of_key} AS is_current FROM past_{name}",
     )
     row = warehouse.writer.con.execute(
@@ -122,7 +122,7 @@ def _upgrade_lines(bronze: StoredBronze) -> None:
 
 def _upgrade_run_units(warehouse: Warehouse) -> None:
     """The records of loads and days become one table."""
-    kept_table(warehouse, schema.RUN_UNITS).stored.ensure()
+    kept_table(warehouse, schema.RUN_UNITS).ensure()
     run = warehouse.writer.con.execute
     for name in (*_BRONZE, "quarantined_lines", "ingested_objects", "rescued_values"):
         for record in "run_loads", "run_replays":
