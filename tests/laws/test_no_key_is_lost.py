@@ -12,9 +12,9 @@ from hypothesis import given, settings
 
 from builders import a_user_record, an_activity_record, an_event_record
 from lingokids import schema
-from lingokids.storage.raw.lines import Piece, to_arrow
 from lingokids.storage.duckdb.parsing import _records_sql, _with_problems
 from lingokids.storage.duckdb.unknown_keys import with_odd_marked, with_unknown_keys
+from lingokids.storage.raw.lines import Piece, to_arrow
 
 FIELDS = {
     "events": schema.EVENT_FIELDS,
