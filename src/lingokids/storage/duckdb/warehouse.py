@@ -202,9 +202,17 @@ class Warehouse(Engine):
         return loads + days
 
     def _days_of(self, table_name: str, due: DueUnits) -> list[date]:
-        rows = f'temp.main."{due.relation}"' if due.relation else f'main."{table_name}"'
-        days = self.writer.con.execute(f"SELECT DISTINCT date FROM {rows} ORDER BY date")
-        return [day for (day,) in days.fetchall()]
+        if due.relation:
+            query = f'SELECT DISTINCT date FROM temp.main."{due.relation}"'
+        else:
+            query = f'SELECT DISTINCT date FROM main."{table_name}"'
+            if schema.RUN_UNITS.table_name in self.tables:
+                # all days were made: those of past runs too, which may have no row any more
+                query += (
+                    f" UNION SELECT date FROM {schema.RUN_UNITS.table_name} "
+                    f"WHERE table_name = '{table_name}' AND date IS NOT NULL"
+                )
+        return sorted(day for (day,) in self.writer.con.execute(query).fetchall())
 
     def last_success(self) -> str | None:
         """See ``engine.Engine``."""
