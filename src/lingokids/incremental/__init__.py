@@ -1,1 +1,1 @@
-"""What a run rebuilds: windows that are asked for, links between tables, what a node computes."""
+"""What a run rebuilds: links between tables, and what a node computes."""
