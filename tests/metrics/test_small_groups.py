@@ -8,13 +8,10 @@ from functools import cache
 import duckdb
 import ibis
 import pyarrow as pa
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lingokids.errors import LingokidsError
 from lingokids.query import hide_small_groups
-from lingokids.schema import parameters
 
 FEWEST = 5
 
@@ -104,11 +101,3 @@ def test_no_line_gives_a_small_group_away(users):
             or missing == line
             or (len(missing) > 1 and max(users[key] for key in missing) >= FEWEST)
         )
-
-
-@pytest.mark.parametrize("value", [0, -1, "five", True, None, 2.5])
-def test_a_threshold_that_is_no_number_of_users_is_refused(value):
-    with pytest.raises(
-        LingokidsError, match=r"smallest_group is .*: write a whole number of users"
-    ):
-        parameters.parse_smallest_group(value)

@@ -6,12 +6,9 @@ import os
 from datetime import date
 
 import pytest
-import yaml
 
 from builders import an_event_record
-from conftest import ROOT
 from lingokids.errors import LingokidsError
-from lingokids.runtime.preconditions import check_parameters
 from lingokids.storage.raw.folders import FolderStore
 
 
@@ -48,14 +45,6 @@ def test_a_folder_is_listed_since_a_day_by_the_same_rule_as_a_bucket(tmp_path):
     found = [item.key for item in FolderStore(str(tmp_path)).find(date(2021, 1, 2))]
 
     assert sorted(found) == sorted(keys[1:])
-
-
-def test_a_rebuild_from_raw_cannot_leave_days_out():
-    parameters = yaml.safe_load((ROOT / "conf/base/parameters.yml").read_text())
-    parameters |= {"rebuild": "raw", "listing": {"since": "2021-01-02"}}
-
-    with pytest.raises(LingokidsError, match="leave one of them out"):
-        check_parameters(parameters)
 
 
 def test_a_file_overwritten_since_it_was_listed_is_not_read(tmp_path):

@@ -5,7 +5,6 @@ query, ``evidence`` stores the results. Which rules a table has is in ``schema``
 checked and rolled back, in ``runtime.hooks``.
 """
 
-from lingokids.checks.options import CheckOptions, parse_options
 from lingokids.checks.results import Example, Result
 
-__all__ = ["CheckOptions", "Example", "Result", "parse_options"]
+__all__ = ["Example", "Result"]

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from lingokids import schema
 from lingokids.checks import anomalies, conditions, remedies
 from lingokids.checks.conditions import Scope
-from lingokids.checks.options import CheckOptions
 from lingokids.checks.results import FAILED, HELD, MOST_EXAMPLES, SKIPPED, WARNED, Example, Result
 from lingokids.errors import LingokidsError
 from lingokids.schema import (
@@ -38,6 +37,7 @@ from lingokids.storage.records import RECORDS, kept_table
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    from lingokids.schema.parameters import Checks
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.tables import TableDataset
 
@@ -76,7 +76,7 @@ class Inspection:
     """
 
     def __init__(
-        self, warehouse: Warehouse, tables: dict[str, TableDataset], options: CheckOptions
+        self, warehouse: Warehouse, tables: dict[str, TableDataset], options: Checks
     ) -> None:
         self._warehouse = warehouse
         self._options = options

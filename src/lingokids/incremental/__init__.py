@@ -1,1 +1,1 @@
-"""What a run rebuilds: links between tables, fingerprints of nodes, windows."""
+"""What a run rebuilds: links between tables, and fingerprints of nodes."""

@@ -22,7 +22,7 @@ from lingokids.query import Question
 from lingokids.query.answer import cells_of, choose_rows, mark_hidden, user_counts_of
 from lingokids.query.question import parse_where
 from lingokids.query.small_groups import SHOW_ALL, has_small
-from lingokids.schema.parameters import parse_day, parse_smallest_group
+from lingokids.schema.parameters import Day, Group, Parameters
 from lingokids.storage.duckdb.published_copy import missing_in_copy, open_copy
 
 if TYPE_CHECKING:
@@ -41,6 +41,13 @@ class Answer:
     notes: tuple[str, ...]
 
 
+class _Days(Group):
+    """The options that are days."""
+
+    since: Day
+    until: Day
+
+
 def find_copy(project_path: Path, env: str | None) -> tuple[Path, int]:
     """Find the published copy of an environment and its parameter ``smallest_group``.
 
@@ -54,14 +61,14 @@ def find_copy(project_path: Path, env: str | None) -> tuple[Path, int]:
         with KedroSession.create(project_path=project_path, env=env) as session:
             context = session.load_context()  # type: ignore[attr-defined]
             published = context.config_loader["globals"]["warehouse"]["published"]
-            parameters = context.params
+            parameters = Parameters.read(context.config_loader["parameters"])
     except MissingConfigException as error:
         known = sorted(path.name for path in (project_path / "conf").iterdir() if path.is_dir())
         raise LingokidsError(
             f"There is no environment {env}.{did_you_mean(env or '', known)} There are: "
             f"{', '.join(known)}."
         ) from error
-    return Path(published), parse_smallest_group(parameters["smallest_group"])
+    return Path(published), parameters.smallest_group
 
 
 def parse_question(asked: dict[str, Any]) -> Question:
@@ -70,13 +77,14 @@ def parse_question(asked: dict[str, Any]) -> Question:
     Raises:
         LingokidsError: A name or a value is invalid.
     """
+    days = _Days.read({name: asked[name] for name in ("since", "until")})
     return Question(
         metrics=_names("metric", asked["metric"]),
         by=_names("by", asked["by"]),
         grain=asked["grain"],
         where=parse_where(asked["where"]),
-        since=parse_day("since", asked["since"]),
-        until=parse_day("until", asked["until"]),
+        since=days.since,
+        until=days.until,
         top=asked["top"],
         per=_names("per", asked["per"]),
     )

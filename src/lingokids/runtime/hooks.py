@@ -17,9 +17,9 @@ from kedro.framework.project import pipelines
 
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
-from lingokids.incremental.windows import Window, parse_window
 from lingokids.runtime import preconditions, secrets
 from lingokids.runtime.viz import folder_of, keep_row_counts
+from lingokids.schema.parameters import Parameters, Window
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -50,27 +50,24 @@ class RunHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Keep credentials out of the log, and refuse parameters that do not exist."""
+        """Keep credentials out of the log, and refuse wrong parameters."""
         secrets.hide_in_logs(_credentials(context))
         self._shown = folder_of(context.project_path, context.env)
-        if given := context.config_loader.runtime_params:
-            preconditions.refuse_unknown_parameters(given, _declared_parameters(context))
+        Parameters.read(context.config_loader["parameters"])
 
     @hook_impl
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Check what was asked for, take the warehouse and begin the transaction."""
-        from lingokids import checks
         from lingokids.checks.inspection import Inspection
         from lingokids.runtime.records import Run
 
         preconditions.refuse_unsafe_ways_to_run(run_params)
         preconditions.refuse_checks_beside_others(pipeline)
-        parameters = catalog.load("parameters")
-        rebuild = preconditions.check_parameters(parameters)
-        asked = checks.parse_options(parameters["checks"])
-        preconditions.refuse_what_would_be_ignored(pipeline, asked, rebuild)
+        parameters = Parameters.read(catalog.load("parameters"))
+        rebuild = parameters.rebuild
+        preconditions.refuse_what_would_be_ignored(pipeline, parameters)
         self._all_tables = _tables(catalog, _names_of_tables(catalog))
         tables = _tables(catalog, pipeline.datasets())
         # checks read tables through no entry, so this run is known by its one output
@@ -90,7 +87,7 @@ class RunHooks:
                 preconditions.refuse_to_lose_objects(catalog, pipeline)
             preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
             self._steps = steps_of(pipelines["__default__"], self._all_tables)
-            self._window = parse_window(parameters["window"])
+            self._window = parameters.window
             self._rebuild = bool(rebuild)
             if rebuild:
                 written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
@@ -99,7 +96,7 @@ class RunHooks:
         except BaseException:  # Kedro calls no hook for an error in a hook
             warehouse.close()
             raise
-        self._inspection = Inspection(warehouse, self._all_tables, asked)
+        self._inspection = Inspection(warehouse, self._all_tables, parameters.checks)
         self._run = Run(
             warehouse=warehouse,
             run_id=run_params["run_id"],
@@ -298,16 +295,6 @@ def _credentials(context: KedroContext) -> dict[str, Any]:
         return dict(context.config_loader["credentials"])
     except MissingConfigException:
         return {}
-
-
-def _declared_parameters(context: KedroContext) -> dict[str, Any]:
-    """The parameters as the files have them, without those given with the run."""
-    loader = context.config_loader
-    given, loader.runtime_params = loader.runtime_params, {}
-    try:
-        return dict(loader["parameters"])
-    finally:
-        loader.runtime_params = given
 
 
 def _publish_to_lakes(warehouse: Warehouse, run_id: str) -> None:

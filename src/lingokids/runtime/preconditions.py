@@ -7,19 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lingokids.errors import LingokidsError, did_you_mean
-from lingokids.incremental import windows
-from lingokids.schema.parameters import (
-    parse_cap,
-    parse_days,
-    parse_gap,
-    parse_month,
-    parse_rebuild,
-    parse_reporting,
-    parse_since,
-    parse_smallest_group,
-    parse_spellings,
-)
+from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,36 +15,9 @@ if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
-    from lingokids.checks import CheckOptions
+    from lingokids.schema.parameters import Parameters
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.tables import TableDataset
-
-
-def check_parameters(parameters: dict[str, Any]) -> str | None:
-    """Read every parameter, so that a wrong one is refused before anything runs.
-
-    Returns:
-        The ``rebuild`` that is asked for.
-
-    Raises:
-        LingokidsError: A value is not of its kind.
-    """
-    windows.parse_window(parameters["window"])
-    since = parse_since(parameters["listing"])
-    parse_spellings(parameters["os_names"])
-    parse_month("subscription_impact.month", parameters["subscription_impact"]["month"])
-    parse_days("subscription_impact.days", parameters["subscription_impact"]["days"])
-    parse_smallest_group(parameters["smallest_group"])
-    parse_cap(parameters["duration_cap_seconds"])
-    parse_gap(parameters["session_gap_minutes"])
-    parse_reporting(parameters["reporting"])
-    rebuild = parse_rebuild(parameters["rebuild"])
-    if rebuild == "raw" and since:
-        raise LingokidsError(
-            f"rebuild=raw takes in every raw object, and listing.since={since} would leave out "
-            "those of earlier days: leave one of them out."
-        )
-    return rebuild
 
 
 def refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
@@ -111,28 +72,6 @@ def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
         )
 
 
-def refuse_unknown_parameters(
-    given: dict[str, Any], declared: dict[str, Any], prefix: str = ""
-) -> None:
-    """Refuse a wrong name: it would change nothing, and nobody would know."""
-    for name, value in given.items():
-        if name not in declared:
-            names = ", ".join(f"{prefix}{known}" for known in declared)
-            hint = did_you_mean(name, declared, prefix)
-            raise LingokidsError(
-                f"There is no parameter {prefix}{name}.{hint} There are: {names}. See "
-                "conf/base/parameters.yml."
-            )
-        # an empty mapping in the file takes keys of the operator's own (os_names)
-        if isinstance(declared[name], dict) and declared[name]:
-            if not isinstance(value, dict):
-                names = ", ".join(f"{prefix}{name}.{known}" for known in declared[name])
-                raise LingokidsError(
-                    f"{prefix}{name} is a group of parameters: give one of {names}."
-                )
-            refuse_unknown_parameters(value, declared[name], f"{prefix}{name}.")
-
-
 def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
     """Runners and parts of pipelines that would break the one transaction, or lose rows."""
     runner = str(run_params["runner"])
@@ -149,18 +88,16 @@ def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
         )
 
 
-def refuse_what_would_be_ignored(
-    pipeline: Pipeline, asked: CheckOptions, rebuild: str | None
-) -> None:
+def refuse_what_would_be_ignored(pipeline: Pipeline, parameters: Parameters) -> None:
     """Refuse parameters of the pipeline checks to a run that builds, and vice versa."""
     if "due_checks" in pipeline.all_outputs():
-        if rebuild:
+        if parameters.rebuild:
             raise LingokidsError(
-                f"rebuild={rebuild} is given, and the pipeline checks builds nothing: leave one "
-                "of them out."
+                f"rebuild={parameters.rebuild} is given, and the pipeline checks builds nothing: "
+                "leave one of them out."
             )
         return
-    given = {"checks.table": asked.table, "checks.rule": asked.rule}
+    given = {"checks.table": parameters.checks.table, "checks.rule": parameters.checks.rule}
     for name, value in given.items():
         if value is not None:
             raise LingokidsError(

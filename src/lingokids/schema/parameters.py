@@ -1,163 +1,296 @@
-"""What an operator's parameters may be: each is read here, or refused in a sentence.
+"""What an operator may tune: the type and the limits of every parameter.
 
-Here: one parameter at a time, whoever uses it. Elsewhere: what they mean to a window (``windows``)
-and to checks (``checks``), when all of them are read (``preconditions``), their comments and
-defaults (``conf/base/parameters.yml``).
+There is one model for each group of ``conf/base/parameters.yml``, which has the defaults and says
+what they mean. A node that asks for a group (``reporting: Reporting``) gets its model from Kedro,
+one that asks for a single parameter gets what was written, once all of them are checked.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
-from datetime import date
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from lingokids import schema
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.schema.rules import OFF, Fresh, Rule
 
-REBUILDS = ("bronze", "raw")
-LONGEST_LOOKBACK_DAYS = 3_660
-LONGEST_REPORT_WEEKS = 522
-SECONDS_A_DAY = 86_400
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pydantic_core import ErrorDetails
+
+DIMENSIONS = schema.ENGAGEMENT_GRAIN[1:]
 
 
-def parse_rebuild(value: str | None) -> str | None:
-    """Read the ``rebuild`` parameter: None, ``bronze`` or ``raw``.
+class Group(BaseModel):
+    """Parameters that belong together: no other names, and no type for another (true is not 1)."""
 
-    Raises:
-        LingokidsError: It is anything else.
-    """
-    if value is None or value in REBUILDS:
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @classmethod
+    def read(cls, given: object) -> Self:
+        """Check what the files and the command line give.
+
+        Raises:
+            LingokidsError: A name is unknown, or a value is not what its parameter takes.
+        """
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise LingokidsError(_sentence(cls, error.errors()[0])) from None
+
+
+def _sentence(group: Any, error: ErrorDetails) -> str:
+    """Say which parameter is wrong, what it is, and what its description says to write."""
+    path = ".".join(str(part) for part in error["loc"])
+    prefix, description = "", None
+    for part in error["loc"]:
+        if (field := group.model_fields.get(part)) is None:
+            break
+        description = field.description
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, Group)):
+            break
+        group, prefix = field.annotation, f"{prefix}{part}."
+    names = ", ".join(f"{prefix}{name}" for name in group.model_fields)
+    match error["type"]:
+        case "extra_forbidden":
+            hint = did_you_mean(str(error["loc"][-1]), group.model_fields, prefix)
+            return (
+                f"There is no parameter {path}.{hint} There are: {names}. See "
+                "conf/base/parameters.yml."
+            )
+        case "missing":
+            return f"{path} is not given: write it in conf/base/parameters.yml."
+        case "model_type":
+            return f"{path} is a group of parameters: give one of {names}."
+    return f"{path} is {error['input']!r}: write {description}."
+
+
+def _whole(of: str, least: int, most: int | None = None) -> Any:
+    """The limits of a whole number, and how they are said."""
+    reach = f"{least:,} or more" if most is None else f"from {least:,} to {most:,}"
+    return Field(ge=least, le=most, description=f"a whole number of {of}, {reach}")
+
+
+def to_day(value: object) -> date | None:
+    """The day that is written YYYY-MM-DD, or None."""
+    if value is None:
+        return None
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value)):  # fromisoformat takes 20210105 as well
+        raise ValueError
+    return date.fromisoformat(str(value))
+
+
+def _to_instant(value: object) -> datetime | None:
+    instant = None if value is None else datetime.fromisoformat(str(value))
+    if instant is not None and instant.tzinfo is not None:
+        raise ValueError
+    return instant
+
+
+def _check_month(value: str) -> str:
+    date.fromisoformat(f"{value}-01")
+    return value
+
+
+def _to_dimensions(value: object) -> list[Any]:
+    names = value if isinstance(value, list) else [value]
+    if not names or any(name not in DIMENSIONS or names.count(name) > 1 for name in names):
+        raise ValueError
+    return names
+
+
+def _to_severities(value: object) -> object:
+    """One mapping: ``--params a.b=c`` gives a mapping in a mapping, and a file may have either."""
+    if not isinstance(value, dict):
         return value
-    raise LingokidsError(
-        f"rebuild is {value!r}: write rebuild=bronze (silver and gold anew from bronze), "
-        "rebuild=raw (everything anew from the raw objects), or leave it out."
-    )
+    flat: dict[Any, Any] = {}
+    for name, inner in value.items():
+        is_nested = isinstance(inner, dict)
+        flat |= {f"{name}.{key}": inner[key] for key in inner} if is_nested else {name: inner}
+    # YAML reads an unquoted off as false
+    return {name: OFF if severity is False else severity for name, severity in flat.items()}
 
 
-def parse_since(parameters: dict[str, Any]) -> date | None:
-    """Read ``listing.since``: the first arrival day whose folders are listed, or None: all.
+Day = Annotated[date | None, BeforeValidator(to_day), Field(description="a UTC day as YYYY-MM-DD")]
 
-    Raises:
-        LingokidsError: It is not written YYYY-MM-DD.
+
+class Window(Group):
+    """The days to rebuild on purpose: ``[start, end)``, in UTC; an end that is not set is open.
+
+    They are rebuilt besides what is due, never instead of it: a run with a window leaves nothing
+    behind.
     """
-    return parse_day("listing.since", parameters.get("since"))
+
+    start: Day = None
+    end: Day = None
+    lookback_days: Annotated[int, _whole("days", 0, 3_660)] = 0
+
+    @model_validator(mode="after")
+    def _refuse_no_days(self) -> Self:
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise LingokidsError(
+                f"window.end is {self.end}, not after window.start, {self.start}: the end is the "
+                f"day after the last one; for one day write window.start={self.start},"
+                f"window.end={self.start + timedelta(days=1)}."
+            )
+        return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no span is asked for: only what is due is rebuilt."""
+        return self.start is None and self.end is None
 
 
-def parse_day(name: str, value: object) -> date | None:
-    """Read a day written YYYY-MM-DD, or None.
+class Listing(Group):
+    """Which raw objects a run looks for."""
 
-    Raises:
-        LingokidsError: It is written otherwise.
-    """
-    if value is None or (isinstance(value, date) and type(value) is date):
-        return value
-    with contextlib.suppress(ValueError):
-        if _DAY.fullmatch(str(value)):  # fromisoformat takes other forms as well
-            return date.fromisoformat(str(value))
-    raise LingokidsError(f"{name} is {value!r}: write a UTC day as YYYY-MM-DD.")
+    since: Day = None
 
 
-def parse_days(name: str, value: object) -> int:
-    """Read a number of days.
+class Reporting(Group):
+    """What charts and the dashboard show."""
 
-    Raises:
-        LingokidsError: It is not a whole number from 0 to ten years.
-    """
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if not is_whole or not 0 <= value <= LONGEST_LOOKBACK_DAYS:  # type: ignore[operator]
+    weeks: Annotated[int, _whole("weeks", 1, 522)]
+    dimensions: Annotated[
+        list[str],
+        BeforeValidator(_to_dimensions),
+        Field(description=f"a list of names out of {', '.join(DIMENSIONS)}, each once"),
+    ]
+
+
+class SubscriptionImpact(Group):
+    """Whose subscriptions, and how many days before and after them, are compared."""
+
+    month: Annotated[str, AfterValidator(_check_month), Field(description="a month as YYYY-MM")]
+    days: Annotated[int, _whole("days", 0, 3_660)]
+
+
+class Checks(Group):
+    """Which rules are checked, and how much a broken one matters."""
+
+    table: Annotated[str | None, Field(description="the name of a table, or leave it out")] = None
+    rule: Annotated[str | None, Field(description="the name of a rule, or leave it out")] = None
+    now: Annotated[
+        datetime | None,
+        BeforeValidator(_to_instant),
+        Field(description="a UTC instant as YYYY-MM-DDTHH:MM:SS"),
+    ] = None
+    most_deviation: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="a number above 0")
+    ]
+    severities: Annotated[
+        dict[str, Literal["error", "warn", "off"]],
+        BeforeValidator(_to_severities),
+        Field(
+            description="rules with one of error, warn, off, such as "
+            "{stg_users.country_code_matches: error}"
+        ),
+    ]
+
+    @model_validator(mode="after")
+    def _refuse_unknown_names(self) -> Self:
+        rules = {name: [rule.name for rule in of.rules] for name, of in schema.STORED.items()}
+        if self.table is not None:
+            _refuse_unknown("checks.table", self.table, rules)
+        having = [table for table in rules if self.rule in rules[table]]
+        if self.rule is not None and not having:
+            tables = rules if self.table is None else [self.table]
+            _refuse_unknown("checks.rule", self.rule, {name for of in tables for name in rules[of]})
+        if having and self.table not in (None, *having):
+            raise LingokidsError(
+                f"checks.rule is {self.rule!r}, and {self.table} has no such rule: it is one of "
+                f"{', '.join(having)}. Name one of them as checks.table, or leave that out."
+            )
+        full_names = {f"{table}.{name}" for table in rules for name in rules[table]}
+        for name in self.severities:
+            _refuse_unknown("A name in checks.severities", name, full_names)
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_to_check_nothing(self) -> Self:
+        """Refuse a selection without rules: it would look like success."""
+        if self.table is None and self.rule is None:
+            return self
+        rules = [rule for name in schema.STORED for rule in self.selected_rules(name)]
+        if not rules:
+            raise LingokidsError(
+                f"checks.severities turns off all that is asked for ({self.rule or self.table}): "
+                "remove it there, or select another rule."
+            )
+        if self.now is None and all(isinstance(rule, Fresh) for rule in rules):
+            raise LingokidsError(
+                f"checks.rule={self.rule} needs a clock: add the instant to compare with, "
+                "such as checks.now=2021-02-01T12:00:00 (UTC)."
+            )
+        return self
+
+    def severity_of(self, table_name: str, rule: Rule) -> str:
+        """The rule's severity in this run."""
+        return self.severities.get(f"{table_name}.{rule.name}", rule.severity)
+
+    def rules_of(self, table_name: str) -> list[Rule]:
+        """The table's rules that are not turned off."""
+        return [
+            rule
+            for rule in schema.CONTRACTS[table_name].rules
+            if self.severity_of(table_name, rule) != OFF
+        ]
+
+    def selected_rules(self, table_name: str) -> list[Rule]:
+        """Those of them selected by ``table`` and ``rule``, for checks on demand."""
+        if self.table not in (None, table_name):
+            return []
+        return [rule for rule in self.rules_of(table_name) if self.rule in (None, rule.name)]
+
+
+def _refuse_unknown(name: str, value: str, known: Collection[str]) -> None:
+    if value not in known:
         raise LingokidsError(
-            f"{name} is {value!r}: write a whole number of days, 0 or more and at most "
-            f"{LONGEST_LOOKBACK_DAYS:,}."
+            f"{name} is {value!r}, and there is none of that name.{did_you_mean(value, known)} "
+            "See src/lingokids/schema/README.md."
         )
-    return value  # type: ignore[return-value]
 
 
-def parse_month(name: str, value: object) -> date:
-    """Read a month written YYYY-MM: its first day.
+class Parameters(Group):
+    """All parameters, in the order of ``conf/base/parameters.yml``."""
 
-    Raises:
-        LingokidsError: It is written otherwise.
-    """
-    try:
-        return date.fromisoformat(f"{value}-01")
-    except ValueError:
-        raise LingokidsError(f"{name} is {value!r}: write a month as YYYY-MM.") from None
+    window: Window
+    rebuild: Annotated[
+        Literal["bronze", "raw"] | None,
+        Field(
+            description="rebuild=bronze (silver and gold anew from bronze), rebuild=raw "
+            "(everything anew from the raw objects), or leave it out"
+        ),
+    ] = None
+    listing: Listing
+    os_names: Annotated[
+        dict[str, str],
+        Field(description="spellings with the name to count them under, such as {iPhone OS: iOS}"),
+    ]
+    duration_cap_seconds: Annotated[int, _whole("seconds", 1, 86_400)]
+    session_gap_minutes: Annotated[int, _whole("minutes", 1, 1_440)]
+    smallest_group: Annotated[int, _whole("users", 1)]
+    reporting: Reporting
+    subscription_impact: SubscriptionImpact
+    checks: Checks
 
-
-def parse_spellings(value: object) -> dict[str, str]:
-    """Read ``os_names``: a spelling, and the name it is counted under.
-
-    Raises:
-        LingokidsError: It is not a mapping of text to text.
-    """
-    if isinstance(value, dict) and all(isinstance(part, str) for part in value.values()):
-        return value
-    raise LingokidsError(
-        f"os_names is {value!r}: write spellings with the name to count them under, such as "
-        "{iPhone OS: iOS}."
-    )
-
-
-def parse_cap(value: object) -> int:
-    """Read ``duration_cap_seconds``: how long one activity counts for at most.
-
-    Raises:
-        LingokidsError: It is not a whole number from 1 second to a day.
-    """
-    return _parse_whole("duration_cap_seconds", value, "seconds", SECONDS_A_DAY)
-
-
-def parse_gap(value: object) -> int:
-    """Read ``session_gap_minutes``: the longest pause within a session.
-
-    Raises:
-        LingokidsError: It is not a whole number from 1 minute to a day.
-    """
-    return _parse_whole("session_gap_minutes", value, "minutes", SECONDS_A_DAY // 60)
-
-
-def parse_smallest_group(value: object) -> int:
-    """Read ``smallest_group``: the least number of users behind a metric that is shown.
-
-    Raises:
-        LingokidsError: It is not a whole number of 1 or more.
-    """
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value
-    raise LingokidsError(
-        f"smallest_group is {value!r}: write a whole number of users, 1 or more (1 hides nothing)."
-    )
-
-
-def parse_reporting(parameters: dict[str, Any]) -> tuple[int, tuple[str, ...]]:
-    """Read ``reporting``: how many of the last weeks are shown, and by what they are split.
-
-    Raises:
-        LingokidsError: ``weeks`` is not a whole number from 1 to ten years, or ``dimensions`` is
-            not a list of columns that gold is sliced by, each once.
-    """
-    weeks, dimensions = parameters["weeks"], parameters["dimensions"]
-    is_whole = isinstance(weeks, int) and not isinstance(weeks, bool)
-    if not is_whole or not 1 <= weeks <= LONGEST_REPORT_WEEKS:
-        raise LingokidsError(
-            f"reporting.weeks is {weeks!r}: write a whole number of weeks, 1 or more and at most "
-            f"{LONGEST_REPORT_WEEKS}."
-        )
-    known = schema.ENGAGEMENT_GRAIN[1:]
-    names = dimensions if isinstance(dimensions, list) else [dimensions]
-    if not names or any(name not in known or names.count(name) > 1 for name in names):
-        raise LingokidsError(
-            f"reporting.dimensions is {dimensions!r}: write a list of names out of "
-            f"{', '.join(known)}, each once."
-        )
-    return weeks, tuple(names)
-
-
-def _parse_whole(name: str, value: object, unit: str, most: int) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
-        return value
-    raise LingokidsError(
-        f"{name} is {value!r}: write a whole number of {unit}, from 1 to {most:,} (a day)."
-    )
+    @model_validator(mode="after")
+    def _refuse_to_leave_objects_out(self) -> Self:
+        if self.rebuild == "raw" and self.listing.since:
+            raise LingokidsError(
+                f"rebuild=raw takes in every raw object, and listing.since={self.listing.since} "
+                "would leave out those of earlier days: leave one of them out."
+            )
+        return self

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from lingokids.incremental.links import Step
-    from lingokids.incremental.windows import Window
     from lingokids.schema import Contract, Delivery
+    from lingokids.schema.parameters import Window
     from lingokids.storage.bronze import BronzeDataset
     from lingokids.storage.raw.lines import Piece
     from lingokids.storage.raw.stores import RawObject

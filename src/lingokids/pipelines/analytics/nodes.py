@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 
 from lingokids import metrics, schema
-from lingokids.schema import parameters
 
 
 def answer_completion_rate(activity_events: ir.Table, activities: ir.Table) -> ir.Table:
@@ -74,8 +75,7 @@ def answer_subscription_impact(
         ``Q3_SUBSCRIPTION_IMPACT``: averages per user; a user without activity counts as 0. The
         change in percent is NULL where nothing was completed before.
     """
-    month = parameters.parse_month("subscription_impact.month", subscription_month)
-    days = parameters.parse_days("subscription_impact.days", compared_days)
+    month = date.fromisoformat(f"{subscription_month}-01")
     of_month = subscriptions.filter(
         _.subscription_date.cast("timestamp").truncate("M").date() == ibis.literal(month)
     )
@@ -83,8 +83,8 @@ def answer_subscription_impact(
     both = of_month.left_join(completed, "user_id")
     days_after = both.created_at.date().epoch_days() - both.subscription_date.epoch_days()
     by_user = both.group_by("user_id", "subscription_date", "platform").aggregate(
-        completed_before=days_after.between(-days, -1).sum().fill_null(0),
-        completed_after=days_after.between(1, days).sum().fill_null(0),
+        completed_before=days_after.between(-compared_days, -1).sum().fill_null(0),
+        completed_after=days_after.between(1, compared_days).sum().fill_null(0),
     )
     by_platform = by_user.group_by("platform").aggregate(
         subscribers=_.count(), before=_.completed_before.sum(), after=_.completed_after.sum()

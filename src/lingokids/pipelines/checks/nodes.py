@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from lingokids import schema
+from lingokids.schema.parameters import Checks
 
-from lingokids import checks, schema
 
-
-def find_due_checks(parameters: dict[str, Any]) -> dict[str, list[str]]:
+def find_due_checks(checks: Checks) -> dict[str, list[str]]:
     """List the rules to check, by table.
 
     Args:
-        parameters: The parameters ``checks``: one table, one rule, or all.
+        checks: One table, one rule, or all.
     """
-    options = checks.parse_options(parameters)
-    return {name: [rule.name for rule in options.selected_rules(name)] for name in schema.STORED}
+    return {name: [rule.name for rule in checks.selected_rules(name)] for name in schema.STORED}

@@ -13,7 +13,7 @@ from ibis import _
 from lingokids import metrics, query, schema
 from lingokids.pipelines.reporting import page
 from lingokids.query.side_by_side import Suppression
-from lingokids.schema import parameters
+from lingokids.schema.parameters import Reporting
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -22,7 +22,7 @@ else:
 
 
 def measure_groups(
-    user_activity_daily: ir.Table, reporting: dict[str, Any], smallest_group: int
+    user_activity_daily: ir.Table, reporting: Reporting, smallest_group: int
 ) -> ir.Table:
     """Compute every answer behind charts and dashboard, hidden groups included.
 
@@ -37,15 +37,16 @@ def measure_groups(
     Returns:
         See ``query.measure_side_by_side``: never store it.
     """
-    weeks, dimensions = parameters.parse_reporting(reporting)
     last_day = user_activity_daily["date"].max()
     last_monday = metrics.GRAINS["week"].first_day(last_day)
-    first_monday = (last_monday - ibis.interval(days=7 * (weeks - 1))).cast("date").as_scalar()
+    first_monday = (
+        (last_monday - ibis.interval(days=7 * (reporting.weeks - 1))).cast("date").as_scalar()
+    )
     recent = user_activity_daily.filter(_["date"] >= first_monday)
-    return query.measure_side_by_side(recent, _answers(dimensions), smallest_group)
+    return query.measure_side_by_side(recent, _answers(reporting.dimensions), smallest_group)
 
 
-def _answers(dimensions: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _answers(dimensions: list[str]) -> list[tuple[str, ...]]:
     """The splits that the dashboard offers.
 
     By day there is a split or a filter, not both: almost all such groups are small, and fewer

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
     from lingokids.incremental.links import Step
-    from lingokids.incremental.windows import Window
+    from lingokids.schema.parameters import Window
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.engine import Kept
 

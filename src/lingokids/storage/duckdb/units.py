@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from lingokids.incremental.links import Link, Step
-    from lingokids.incremental.windows import Window
+    from lingokids.schema.parameters import Window
     from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.warehouse import Warehouse
 
