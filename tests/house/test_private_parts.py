@@ -55,6 +55,9 @@ def test_kedro_viz_a_table_is_drawn_by_the_name_of_the_annotation():
 
 def test_kedro_viz_its_hook_collects_events():
     assert {"_events", "_should_collect_events"} <= vars(PipelineRunStatusHook()).keys()
+    assert {"event", "flush"} <= inspect.signature(
+        PipelineRunStatusHook._add_event
+    ).parameters.keys()
 
 
 def test_minio_an_error_keeps_what_the_server_answered():
