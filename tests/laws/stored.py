@@ -16,7 +16,7 @@ from conftest import OF_RUNS, Project
 from lingokids import schema
 from lingokids.incremental.fingerprint import fingerprint
 from lingokids.incremental.links import Step, steps_of
-from lingokids.incremental.windows import Window
+from lingokids.schema.parameters import Window
 from lingokids.storage import TableDataset
 
 

@@ -191,7 +191,8 @@ def is_local(node: Node, made: MadeUp) -> bool:
         *(table.select(*unit) for table in (whole, whole, *(full[name] for name in direct))),
         distinct=True,
     )
-    units = made.table(node.table.unit_schema, made.some(made.read(every)))
+    columns = {name: node.table.contract.nullable_schema[name] for name in unit}
+    units = made.table(ibis.schema(columns), made.some(made.read(every)))
     part = full | {name: full[name].semi_join(units, list(unit)) for name in direct}
     return _content(made.read(node.of(part))) == _content(
         made.read(whole.semi_join(units, list(unit)))
