@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.warehouse import Warehouse
 
+#: The engine numbers rows that are not yet committed from here (DuckDB's MAX_ROW_ID).
+FIRST_UNCOMMITTED_ROW = 36_028_797_018_960_000
+
 
 @dataclass
 class DueUnits:
