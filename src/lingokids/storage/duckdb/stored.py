@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from lingokids.storage.engine import Kept
 
 
-#: DuckDB numbers rows that are not yet committed from here (MAX_ROW_ID in its source; nothing
-#: public tells new rows apart). With another number a check would look at none of them.
-
-
 class StoredTable(Stored):
     """See ``engine.Stored``."""
 
