@@ -36,7 +36,7 @@ class Play:
 
 @dataclass
 class Person:
-    """A user by his last record, and his plays."""
+    """A user by the last record, and the plays."""
 
     country: str
     registered: date | None
@@ -46,25 +46,25 @@ class Person:
 
     @property
     def system(self) -> str:
-        """The operating system of most of his plays, of equals the first by name."""
+        """The operating system of most of the plays, of equals the first by name."""
         known = Counter(play.slice["os_name"] for play in self.plays)
         del known["unknown"]
         return min(known, key=lambda name: (-known[name], name)) if known else "unknown"
 
     @property
     def days(self) -> set[date]:
-        """The days on which he played."""
+        """The days with a play."""
         return {play.day for play in self.plays}
 
     def completed(self, first: int, last: int) -> int:
-        """How many plays he completed in these days after the subscription began."""
+        """How many plays were completed in these days after the subscription began."""
         return sum(
             play.completed and first <= (play.day - self.subscribed).days <= last
             for play in self.plays
         )
 
     def weeks(self) -> set[int]:
-        """The weeks after that of the registration in which he played."""
+        """The weeks after that of the registration with a play."""
         monday = first_day_of(self.registered, "week")
         weeks = {(first_day_of(day, "week") - monday).days // 7 for day in self.days}
         return {week for week in weeks if week >= 0}
@@ -99,7 +99,7 @@ def plays_of(raw: Path) -> list[Play]:
 
 
 def people_of(raw: Path) -> dict[str, Person]:
-    """Every user with a record, by his id."""
+    """Every user with a record, by id."""
     plays = defaultdict(list)
     for play in plays_of(raw):
         plays[play.user_id].append(play)

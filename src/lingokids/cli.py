@@ -81,6 +81,10 @@ def _expected_failure(error: BaseException) -> str | None:
         return f"There is no pipeline {named[1]}.{hint} There are: {names}."
     if isinstance(error, ValueError) and str(error).startswith("Pipeline does not contain"):
         return str(error)
+    if isinstance(error, ValueError) and str(error).startswith("Async data loading"):
+        from lingokids.runtime.preconditions import ASYNC
+
+        return ASYNC
     return None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ibis
 import pytest
 
+from builders import table_of
+from lingokids import schema
 from lingokids.checks import conditions
 from lingokids.checks.conditions import Scope
 from lingokids.checks.results import FAILED, HELD, SKIPPED, WARNED, Result
@@ -170,18 +172,28 @@ def test_a_key_that_stands_nowhere_or_is_null_refers_to_nothing(keys, failed, ro
     assert {row["id"] for row in rows(conditions.failing(rule, scope))} == set(keys) - {"a", "b"}
 
 
-def test_only_the_rows_among_others_have_to_refer_to_something(rows):
-    rule = ForeignKey(("id",), "others", "id_known", among=("country", "judged"))
-    scope = _scope(
-        {"id": "x", "country": "fr"},
-        {"id": "x"},
-        {"id": "a"},
-        others=_table({"id": "a"}),
-        judged=_table({"country": "es"}),
+def test_only_current_lines_of_loads_that_the_next_table_reflects_have_to_stand_there(rows):
+    line = {"landed_at": "2021-01-02 00:00:00", "is_current": True, "load_id": 1}
+    lines = table_of(
+        schema.BRONZE_ACTIVITIES,
+        line | {"activity_id": "fish"},
+        line | {"activity_id": "lost"},
+        line | {"activity_id": "sent again", "is_current": False},
+        line | {"activity_id": "not staged yet", "load_id": 2},
     )
+    others = {
+        "stg_activities": table_of(schema.STG_ACTIVITIES, {"activity_id": "fish"}),
+        "table_state": table_of(
+            schema.TABLE_STATE,
+            {"table_name": "stg_activities", "version": 1},
+            {"table_name": "stg_users", "version": 2},
+        ),
+    }
+    scope = Scope(lines, lines, None, None, others.__getitem__)
+    rule = ForeignKey(("activity_id",), "stg_activities", "staged", is_of_next=True)
 
     assert rows(conditions.tally(rule, scope)) == [{"rows_checked": 2, "rows_failed": 1}]
-    assert rows(conditions.failing(rule, scope)) == rows(_table({"id": "x"}))
+    assert [row["activity_id"] for row in rows(conditions.failing(rule, scope))] == ["lost"]
 
 
 @pytest.mark.parametrize(

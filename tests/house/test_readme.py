@@ -208,4 +208,5 @@ def _as_query(sql: str) -> str:
 
 def test_commands_not_run_here_are_run_where_it_says():
     for command, place in DRIVEN_ELSEWHERE.items():
-        assert command.removeprefix("uv run ") in (ROOT / place).read_text(), command
+        in_place = (ROOT / place).read_text().replace("pytest -q", "pytest")
+        assert command.removeprefix("uv run ") in in_place, command

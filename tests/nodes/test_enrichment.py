@@ -1,4 +1,4 @@
-"""The status of a user at the moment of an event."""
+"""Events with their user and activity, and the status of the user at that moment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lingokids.pipelines.enrichment.nodes import subscription_status
+from builders import an_id, table_of
+from lingokids import schema
+from lingokids.pipelines.enrichment.nodes import enrich_events, subscription_status
 
 MILESTONES = ("trial_start_at", "trial_end_at", "subscription_start_at", "subscription_expire_at")
 
@@ -58,6 +60,26 @@ def test_the_first_status_that_holds_is_taken_ends_included(moment, milestones, 
 
 def test_a_user_whose_record_has_not_arrived_is_unknown():
     assert _status("2021-01-06 00:00:00", is_known_user=False) == "unknown"
+
+
+def test_an_event_keeps_its_row_whether_its_user_and_activity_are_known_or_not(rows):
+    events = table_of(
+        schema.STG_EVENTS,
+        {"event_id": an_id(1), "user_id": an_id(900), "activity_id": "fish"},
+        {"event_id": an_id(2), "user_id": an_id(901), "activity_id": "stars"},
+    )
+    users = table_of(schema.STG_USERS, {"user_id": an_id(900), "country_code": "es"})
+    activities = table_of(schema.STG_ACTIVITIES, {"activity_id": "fish", "activity_type": "game"})
+
+    enriched = rows(enrich_events(events, users, activities))
+
+    assert sorted(
+        (
+            *(str(row["event_id"]), row["country_code"], row["activity_type"]),
+            row["subscription_status"],
+        )
+        for row in enriched
+    ) == [(an_id(1), "es", "game", "free"), (an_id(2), None, None, "unknown")]
 
 
 def _expected(moment, milestones):

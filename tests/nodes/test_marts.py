@@ -1,25 +1,16 @@
-"""What the tables of days count, and for which days and users."""
+"""What the tables of days count."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
-
 from builders import an_id, table_of
 from lingokids import schema
-from lingokids.incremental import windows
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
     build_user_activity,
-    find_due_days,
-    find_due_user_days,
     rank_activities,
 )
-
-NO_WINDOW = {"start": None, "end": None, "lookback_days": 0}
-AS_USUAL = ({}, 3600, 30)  # os_names, duration_cap_seconds, session_gap_minutes
-RULES = windows.rules_of_gold(*AS_USUAL)
 
 
 def an_event(number=1, **values):
@@ -33,19 +24,8 @@ def an_event(number=1, **values):
     } | values
 
 
-def due(*days):
-    return table_of(
-        schema.DUE_DAYS, *({"date": day, "revision": 1, "rules": RULES} for day in days)
-    )
-
-
-def user_activity(events, *, os_names=None, **rules):
-    """What ``build_user_activity`` makes of everyone's events of 2021-01-05."""
-    given = {"duration_cap_seconds": 3600, "session_gap_minutes": 30} | rules
-    nobody = table_of(schema.USER_ACTIVITY_DAILY)
-    changed = table_of(schema.CHANGED_USER_DAYS)
-    everyone = find_due_user_days(due("2021-01-05"), changed, events, nobody)
-    return build_user_activity(events, everyone, os_names or {}, **given)
+def user_activity(events, *, os_names=None, duration_cap_seconds=3600, session_gap_minutes=30):
+    return build_user_activity(events, os_names or {}, duration_cap_seconds, session_gap_minutes)
 
 
 def test_measures_are_added_up_and_the_rate_is_their_quotient(rows):
@@ -56,7 +36,7 @@ def test_measures_are_added_up_and_the_rate_is_their_quotient(rows):
         an_event(3, duration_seconds=None, completed_flag=None),
     )
 
-    (row,) = rows(build_engagement_metrics(events, due("2021-01-05"), {}))
+    (row,) = rows(build_engagement_metrics(events, {}))
 
     assert (row["activities_played"], row["activities_completed"]) == (3, 1)
     assert row["total_time_spent"] == Decimal("0.300")
@@ -66,7 +46,7 @@ def test_measures_are_added_up_and_the_rate_is_their_quotient(rows):
 def test_no_grain_column_is_null(rows):
     events = table_of(schema.ENRICHED_EVENTS, an_event())
 
-    (row,) = rows(build_engagement_metrics(events, due("2021-01-05"), {}))
+    (row,) = rows(build_engagement_metrics(events, {}))
 
     assert row["country_code"] == row["os_name"] == row["os_version"] == "unknown"
     assert row["app_version"] == row["activity_type"] == "unknown"
@@ -79,7 +59,7 @@ def test_spellings_of_the_operating_system_are_counted_together_on_request(rows)
     )
 
     def names(spellings):
-        built = build_engagement_metrics(events, due("2021-01-05"), spellings)
+        built = build_engagement_metrics(events, spellings)
         return sorted((row["os_name"], row["activities_played"]) for row in rows(built))
 
     assert names({}) == [("iOS", 1), ("iPhone OS", 1)]
@@ -95,28 +75,20 @@ def test_each_user_and_activity_has_a_row_of_its_own_in_a_slice(rows):
         an_event(4, user_id=an_id(902), os_name="iOS", date="2021-01-06"),
     )
 
-    activity = user_activity(events, os_names={"iPhone OS": "iOS"})
-    built = rows(activity)
+    built = rows(user_activity(events, os_names={"iPhone OS": "iOS"}))
 
     assert sorted(
         (
-            *(str(row["user_id"]), row["os_name"], row["country_code"], row["collection_id"]),
+            *(str(row["date"]), str(row["user_id"]), row["os_name"], row["country_code"]),
             *(row["activity_name"], row["activities_played"], row["activities_completed"]),
             row["total_time_spent"],
         )
         for row in built
     ) == [
-        (an_id(901), "iOS", "unknown", "none", None, 2, 1, Decimal("3.000")),
-        (an_id(902), "iOS", "unknown", "none", "Paint a Fish", 1, 1, Decimal("60.500")),
+        ("2021-01-05", an_id(901), "iOS", "unknown", None, 2, 1, Decimal("3.000")),
+        ("2021-01-05", an_id(902), "iOS", "unknown", "Paint a Fish", 1, 1, Decimal("60.500")),
+        ("2021-01-06", an_id(902), "iOS", "unknown", None, 1, 1, Decimal("60.500")),
     ]
-
-
-def test_only_due_days_are_built(rows):
-    events = table_of(schema.ENRICHED_EVENTS, an_event(1), an_event(2, date="2021-01-06"))
-
-    built = rows(build_engagement_metrics(events, due("2021-01-06"), {}))
-
-    assert [str(row["date"]) for row in built] == ["2021-01-06"]
 
 
 def test_activities_are_ranked_within_their_day_and_equals_share_a_rank(rows):
@@ -126,110 +98,16 @@ def test_activities_are_ranked_within_their_day_and_equals_share_a_rank(rows):
         an_event(2, activity_id="often", duration_seconds="1"),
         an_event(3, activity_id="long", duration_seconds="100"),
         an_event(4, activity_id="same", duration_seconds="100"),
+        an_event(5, activity_id="other day", duration_seconds="1", date="2021-01-06"),
     )
 
     ranked = {
         row["activity_id"]: (row["rank_by_count"], row["rank_by_time"])
-        for row in rows(rank_activities(events, due("2021-01-05")))
+        for row in rows(rank_activities(events))
     }
 
-    assert ranked == {"often": (1, 3), "long": (2, 1), "same": (2, 1)}
-
-
-@pytest.mark.parametrize(
-    ("window", "expected"),
-    [
-        (NO_WINDOW, ["2021-01-05"]),
-        (
-            NO_WINDOW | {"start": "2021-01-02", "end": "2021-01-04"},
-            ["2021-01-02", "2021-01-03", "2021-01-05"],
-        ),
-        (NO_WINDOW | {"end": "2021-01-02"}, ["2021-01-01", "2021-01-05"]),
-        (NO_WINDOW | {"start": "2021-01-06"}, ["2021-01-05", "2021-01-06"]),
-        (NO_WINDOW | {"lookback_days": 2}, ["2021-01-03", "2021-01-04", "2021-01-05"]),
-    ],
-)
-def test_days_newer_than_gold_are_due_and_those_asked_for(rows, window, expected):
-    days = [f"2021-01-0{day}" for day in range(1, 7)]
-    current = table_of(
-        schema.ENRICHED_DAYS,
-        *({"date": day, "revision": 2, "whole_revision": 1} for day in days),
-    )
-    reflected = table_of(
-        schema.GOLD_DAYS,
-        *({"date": day, "revision": 1 if day.endswith("5") else 2, "rules": RULES} for day in days),
-    )
-
-    found = rows(find_due_days(current, reflected, window, *AS_USUAL))
-
-    assert sorted(str(row["date"]) for row in found) == expected
-
-
-def test_days_counted_by_other_rules_are_due(rows):
-    days = [{"date": "2021-01-05", "revision": 2}, {"date": "2021-01-06", "revision": 2}]
-    current = table_of(schema.ENRICHED_DAYS, *(day | {"whole_revision": 1} for day in days))
-    others = windows.rules_of_gold({"iPhone OS": "iOS"}, 3600, 30)
-    reflected = table_of(schema.GOLD_DAYS, days[0] | {"rules": RULES}, days[1] | {"rules": others})
-
-    (found,) = rows(find_due_days(current, reflected, NO_WINDOW, *AS_USUAL))
-
-    assert (str(found["date"]), found["rules"]) == ("2021-01-06", RULES)
-    assert found["reflected_revision"] is None  # each user of it is counted anew
-
-
-@pytest.mark.parametrize(
-    ("reflected", "window", "from_revision"),
-    [
-        ({"revision": 3}, NO_WINDOW, 3),
-        ({"revision": 2}, NO_WINDOW, 2),  # the day was made as a whole at 2, and gold saw it
-        ({"revision": 1}, NO_WINDOW, None),
-        ({"revision": 3}, NO_WINDOW | {"start": "2021-01-05"}, None),
-        ({"revision": 3}, NO_WINDOW | {"lookback_days": 1}, None),
-        ({"revision": 3, "rules": "{}"}, NO_WINDOW, None),
-    ],
-)
-def test_a_day_is_due_in_part_if_gold_saw_it_as_a_whole(rows, reflected, window, from_revision):
-    day = {"date": "2021-01-05"}
-    current = table_of(schema.ENRICHED_DAYS, day | {"revision": 4, "whole_revision": 2})
-    gold = table_of(schema.GOLD_DAYS, day | {"rules": RULES} | reflected)
-
-    (found,) = rows(find_due_days(current, gold, window, *AS_USUAL))
-
-    assert found["reflected_revision"] == from_revision
-
-
-def test_of_a_day_due_in_part_those_who_changed_since_are_due_of_another_all(rows):
-    whole, part = "2021-01-05", "2021-01-06"
-    due_days = table_of(
-        schema.DUE_DAYS,
-        {"date": whole, "revision": 4, "rules": RULES},
-        {"date": part, "revision": 4, "rules": RULES, "reflected_revision": 2},
-    )
-    changed = table_of(
-        schema.CHANGED_USER_DAYS,
-        {"date": whole, "user_id": an_id(901), "revision": 2},
-        {"date": part, "user_id": an_id(902), "revision": 2},
-        {"date": part, "user_id": an_id(903), "revision": 3},
-        {"date": "2021-01-07", "user_id": an_id(903), "revision": 3},
-    )
-    events = table_of(
-        schema.ENRICHED_EVENTS,
-        an_event(1, user_id=an_id(904)),
-        an_event(2, user_id=an_id(904)),
-        an_event(3, user_id=an_id(905), date=part),
-    )
-    known = table_of(
-        schema.USER_ACTIVITY_DAILY,
-        {"date": whole, "user_id": an_id(906)},
-        {"date": part, "user_id": an_id(907)},
-    )
-
-    found = rows(find_due_user_days(due_days, changed, events, known))
-
-    assert sorted((str(row["date"]), str(row["user_id"])) for row in found) == [
-        *((whole, an_id(number)) for number in (904, 906)),
-        (part, an_id(903)),
-    ]
+    of_the_day = {"often": (1, 3), "long": (2, 1), "same": (2, 1)}
+    assert ranked == of_the_day | {"other day": (1, 1)}
 
 
 # --- sessions and capped time -------------------------------------------------------------------
@@ -299,6 +177,4 @@ def test_a_session_is_of_one_user_and_ends_at_midnight(rows):
         an_event(3, user_id=an_id(901), occurred_at="2021-01-05 00:02:00"),
     )
 
-    activity = user_activity(events)
-
-    assert [row["sessions"] for row in rows(activity)] == [1, 1]
+    assert [row["sessions"] for row in rows(user_activity(events))] == [1, 1, 1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ibis
-import pytest
 
 from builders import table_of
 from lingokids import schema
@@ -27,7 +26,7 @@ def _counted(rows, *unread):
     usable = ibis.memtable(
         {"dataset": ["events"] * 2, "load_id": [1, 2], "usable_lines": [8, 5]}
     ).cast({"load_id": "int32"})
-    lines = table_of(schema.UNREAD_LINES, *unread)
+    lines = table_of(schema.RESCUED_VALUES, *unread)
     counted = rows(count_unknown_keys(lines, usable))
     return sorted(
         (
@@ -58,9 +57,3 @@ def test_types_and_loads_of_a_key_are_told_apart(rows):
         ("plan", "text", 1, 1),
         ("plan", "text", 2, 1),
     ]
-
-
-@pytest.mark.parametrize("column", ["unknown_keys", "rescued"])
-def test_the_contracts_of_lines_have_what_is_left_over(column):
-    assert column in schema.UNREAD_LINES.columns
-    assert column in schema.REJUDGED_EVENTS.columns

@@ -1,4 +1,4 @@
-"""Whose journey is due, and what it says."""
+"""How far a user came, when they were active, and what a subscription changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from builders import an_id, table_of
 from lingokids import schema
-from lingokids.pipelines.marts.nodes import build_user_journeys, find_due_journeys
+from lingokids.pipelines.marts.nodes import build_user_journeys
 
 
 def a_user(number=900, **values):
@@ -14,7 +14,6 @@ def a_user(number=900, **values):
         "user_id": an_id(number),
         "country_code": "es",
         "registration_at": "2021-01-06 23:59:59",
-        "load_id": 1,
     } | values
 
 
@@ -28,38 +27,13 @@ def played(day, number=900, **values):
     } | values
 
 
-def test_those_with_a_due_day_or_a_journey_older_than_their_record_have_a_due_journey(rows):
-    journey = {"load_id": 1, "compared_days": 7}
-
-    found = rows(
-        find_due_journeys(
-            table_of(
-                schema.DUE_USER_DAYS,
-                {"date": "2021-01-05", "user_id": an_id(901)},
-                {"date": "2021-01-06", "user_id": an_id(901)},
-            ),
-            table_of(schema.STG_USERS, a_user(1), a_user(2, load_id=2), a_user(3), a_user(4)),
-            table_of(
-                schema.USER_JOURNEYS,
-                journey | {"user_id": an_id(1)},
-                journey | {"user_id": an_id(2)},
-                journey | {"user_id": an_id(3), "compared_days": 14},
-            ),
-            {"month": "2021-01", "days": 7},
-        )
-    )
-
-    assert sorted(str(row["user_id"]) for row in found) == [an_id(n) for n in (2, 3, 4, 901)]
-
-
 def journey(rows, user, *activity, days=7):
     """The journey of one user."""
     (built,) = rows(
         build_user_journeys(
             table_of(schema.STG_USERS, user),
             table_of(schema.USER_ACTIVITY_DAILY, *activity),
-            table_of(schema.DUE_JOURNEYS, {"user_id": user["user_id"]}),
-            {"month": "2021-01", "days": days},
+            days,
         )
     )
     return built
@@ -129,8 +103,7 @@ def test_a_user_without_a_record_has_no_journey(rows):
     built = build_user_journeys(
         table_of(schema.STG_USERS),
         table_of(schema.USER_ACTIVITY_DAILY, played("2021-01-05")),
-        table_of(schema.DUE_JOURNEYS, {"user_id": an_id(900)}),
-        {"month": "2021-01", "days": 7},
+        7,
     )
 
     assert rows(built) == []

@@ -49,12 +49,12 @@ def _add_a_field(folder: Path, *, required: bool = False, column_type: str = "st
         text = (source / name).read_text()
         assert text.count(before) == 1
         (source / name).write_text(text.replace(before, added + before))
-    gold, marts = source / "contracts" / "gold.py", source / "pipelines" / "marts" / "nodes.py"
+    gold, marts = source / "schema" / "gold.py", source / "pipelines" / "marts" / "nodes.py"
     grain, sliced = '("date", "country_code",', '("country_code", "os_version",'
     for file, column in ((gold, grain), (marts, sliced)):
         assert file.read_text().count(column) == 1
         file.write_text(file.read_text().replace(column, f'{column} "experiment_arm",'))
-    columns, raw = source / "contracts" / "columns.py", source / "contracts" / "raw.py"
+    columns, raw = source / "schema" / "columns.py", source / "schema" / "raw.py"
     columns.write_text(
         columns.read_text().replace('Column("string", "arm', f'Column("{column_type}", "arm')
     )

@@ -1,4 +1,4 @@
-"""Quarantined lines are judged again: by their text, else by their object; all or nothing."""
+"""Quarantined lines are validated again: by their text, else by their object; all or nothing."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_a_line_that_is_usable_now_enters_bronze_in_its_place(project, demanding
     assert project.rows(LOADS) == [("a", 1, 2), ("a", 2, 2), ("b", 1, 1)]
     assert project.rows(days) == [("2021-01-05", 2)], "the line that landed last is the last"
     assert project.rows(
-        "SELECT object_key, line_number, past_reason, quarantined_by_load, load_id "
-        "FROM replayed_lines ORDER BY ALL"
-    ) == [("a", 1, "child_id is missing", 1, 2), ("a", 2, "child_id is missing", 1, 2)]
+        "SELECT object_key, line_number, load_id FROM bronze_events "
+        "WHERE past_reason = 'child_id is missing' ORDER BY ALL"
+    ) == [("a", 1, 2), ("a", 2, 2)]
     assert project.rows("SELECT lines, kept, quarantined FROM ingested_objects ORDER BY ALL") == [
         (1, 1, 0),
         (2, 2, 0),
@@ -87,7 +87,7 @@ def test_a_line_unusable_for_another_reason_now_stays_under_that_one(project, de
     project.run("replay")
 
     assert project.rows(REASONS) == [("a", 1, "user_id is not a uuid")]
-    assert project.rows("SELECT count(*) FROM replayed_lines") == [(0,)]
+    assert project.table("bronze_events") == []
     assert_published(project)
 
 
@@ -120,16 +120,13 @@ def test_a_line_whose_object_is_gone_stays_and_the_log_says_so(project, monkeypa
     project.run("replay")
 
     assert project.rows(REASONS) == [("a", 1, "longer than 1 MiB")]
-    assert (
-        "a changed or is gone: its lines of which quarantine has not the whole text stay there."
-        in caplog.text
-    )
+    assert "a changed or is gone: lines of it that quarantine holds in part stay" in caplog.text
 
 
 @pytest.mark.slow
 def test_what_a_damaged_gzip_hid_is_taken_in_and_counted(new_project, monkeypatch):
     """The fault: only the first member of a gzip was read."""
-    right, mended = new_project(), new_project()
+    right, fixed = new_project(), new_project()
     first = gzip.compress(_lines(an_event_record(1)))
     whole = line_cutting.gunzip
 
@@ -145,16 +142,16 @@ def test_what_a_damaged_gzip_hid_is_taken_in_and_counted(new_project, monkeypatc
 
     deliver(right)
     right.run()
-    deliver(mended)
+    deliver(fixed)
     with monkeypatch.context() as patch:
         patch.setattr(line_cutting, "gunzip", of_the_first_member)
-        mended.run()
-    assert [reason for *_, reason in mended.rows(REASONS)] == ["gzip is damaged here"] * 2
+        fixed.run()
+    assert [reason for *_, reason in fixed.rows(REASONS)] == ["gzip is damaged here"] * 2
 
-    mended.run("replay")
+    fixed.run("replay")
 
-    assert mended.snapshot(without_loads=True) == right.snapshot(without_loads=True)
-    assert_published(mended)
+    assert fixed.snapshot(without_loads=True) == right.snapshot(without_loads=True)
+    assert_published(fixed)
 
 
 @pytest.mark.slow
@@ -194,7 +191,7 @@ def test_a_killed_replay_leaves_every_table_and_running_it_again_cures_it(projec
     before = project.snapshot()
     demanding.undo()
 
-    for step in ("rejudge_events", "requarantine_lines", "replay_bronze", "record_gold_days"):
+    for step in ("replay.replay_events", "staging.stage_events", "marts.build_engagement_metrics"):
         run = project.start("--pipeline", "replay")
         wait_for(run, step)
         run.kill()

@@ -109,11 +109,11 @@ def test_each_object_version_is_rescued_once_and_a_rebuild_gives_the_same(projec
 def test_a_rebuild_from_raw_rescues_anew(project):
     _deliver(project, plan="gold")
     project.run()
-    before = {name: project.table(name) for name in LEFT_OVER}
+    before = [project.table(name, without=("load_id",)) for name in LEFT_OVER]
 
     project.run(rebuild="raw")
 
-    assert {name: project.table(name) for name in LEFT_OVER} == before
+    assert [project.table(name, without=("load_id",)) for name in LEFT_OVER] == before
 
 
 @pytest.mark.slow

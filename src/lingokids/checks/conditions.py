@@ -150,10 +150,13 @@ def failing(rule: Rule, scope: Scope) -> ir.Table:
 
 
 def _rows_to_check(rule: Rule, scope: Scope) -> ir.Table:
-    if isinstance(rule, ForeignKey) and rule.among is not None:
-        column, table = rule.among
-        return scope.rows.semi_join(scope.other(table), column)
-    return scope.rows
+    if not (isinstance(rule, ForeignKey) and rule.is_of_next):
+        return scope.rows
+    rows, state = scope.rows, scope.other(schema.TABLE_STATE.table_name)
+    if "is_current" in rows.columns:
+        rows = rows.filter(_.is_current)
+    reflected = state.filter(_.table_name == rule.table).select(last_load="version")
+    return rows.semi_join(reflected, rows.load_id <= reflected.last_load)
 
 
 def _repeated(rule: Unique, scope: Scope) -> ir.Table:

@@ -92,7 +92,8 @@ class RunHooks:
             if rebuild:
                 written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
                 self._prepare_rebuild(rebuild, written)
-            preconditions.refuse_tables_of_another_version(tables.values())
+            looked_at = [*tables.values(), *(self._beside_bronze() if _bronze(tables) else ())]
+            preconditions.refuse_tables_of_another_version(looked_at)
         except BaseException:  # Kedro calls no hook for an error in a hook
             warehouse.close()
             raise
@@ -116,15 +117,27 @@ class RunHooks:
             bronze[0].warehouse.prepare_rebuild(bronze)
             written = [table for table in written if table not in bronze and table.is_outdated]
         else:
-            written = [table for table in written if table in bronze or table.is_outdated]
+            beside = self._beside_bronze() if set(bronze) <= set(written) else []
+            written = [
+                *(table for table in beside if table.is_outdated),
+                *(table for table in written if table in bronze or table.is_outdated),
+            ]
         for table in written:
             table.stored.clear()
             readers = readers_of(table.table_name, self._steps.values())
             table.warehouse.forget_rules(readers)
 
+    def _beside_bronze(self) -> list[TableDataset]:
+        """The tables that no node makes: they are written with each of the bronze tables."""
+        from lingokids import schema
+
+        beside = (schema.INGESTED_OBJECTS, schema.QUARANTINED_LINES, schema.RESCUED_VALUES)
+        return [self._all_tables[contract.table_name] for contract in beside]
+
     @hook_impl
-    def before_node_run(self, node: Node, inputs: dict[str, Any]) -> dict[str, Any]:
+    def before_node_run(self, node: Node, inputs: dict[str, Any], is_async: bool) -> dict[str, Any]:
         """Note that a step begins, and restrict its inputs to the units due."""
+        preconditions.refuse_async(is_async=is_async)
         if self._run is None:
             return {}
         self._run.begin_step(node.name)

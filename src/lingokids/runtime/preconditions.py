@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from lingokids.storage.tables import TableDataset
 
 
+ASYNC = (
+    "--async cannot be used: a run is one transaction on one connection, which threads would "
+    "break. Leave it out."
+)
+
+
 def refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
     """Refuse rebuild=raw where raw objects expired or were overwritten since."""
     from lingokids.storage import ObjectsDataset
@@ -86,6 +92,12 @@ def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
             "--only-missing-outputs cannot be used: the tables always exist, so every step would "
             "be skipped. Leave it out; a run does only what is due."
         )
+
+
+def refuse_async(*, is_async: bool) -> None:
+    """Refuse threads that load and save; Kedro tells of them only when a node runs."""
+    if is_async:
+        raise LingokidsError(ASYNC)
 
 
 def refuse_what_would_be_ignored(pipeline: Pipeline, parameters: Parameters) -> None:

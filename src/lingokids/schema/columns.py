@@ -69,8 +69,6 @@ COLUMNS: dict[str, Column] = {
         "string", "reason the line was in quarantine before a replay; NULL: never was"
     ),
     "is_current": Column("boolean", "whether the object still has this version, as far as listed"),
-    "outcome": Column("string", "result of a replay: usable, unusable, blank or gone"),
-    "is_blank": Column("boolean", "whether the line is blank"),
     "landed_at": Column(INSTANT, "arrival time: when the object was last modified", "UTC"),
     "load_id": Column(
         "int32", "number of the run that ingested or replayed the line", rules=RANKED

@@ -1,7 +1,4 @@
-"""What a contract is: the promise of one table, and how a table is held to it.
-
-And what stands for a table where nothing is due.
-"""
+"""What a contract is: the promise of one table, and how a table is held to it."""
 
 from __future__ import annotations
 
@@ -18,16 +15,6 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
     import ibis.expr.schema as sch
     import ibis.expr.types as ir
-
-
-class NothingDue:
-    """What a node gives in place of a table where nothing is due: no row is made or replaced."""
-
-    def __repr__(self) -> str:
-        return "NOTHING_DUE"
-
-
-NOTHING_DUE = NothingDue()
 
 
 @dataclass(frozen=True)
@@ -93,16 +80,12 @@ class Contract:
         """
         return nullable(self.schema)
 
-    def validate(self, data: ir.Table | NothingDue) -> ir.Table | NothingDue:
-        """Return ``data`` unchanged if it has the columns and types promised, or stands for none.
-
-        Kedro calls it when the table is loaded and saved (``validator:`` in the catalog).
+    def validate(self, data: ir.Table) -> None:
+        """Hold an expression to the columns and types promised.
 
         Raises:
             LingokidsError: A column is missing, unexpected, or of another type.
         """
-        if isinstance(data, NothingDue):
-            return data
         found, promised = nullable(data.schema()), self.nullable_schema
         faults = [
             f"{name} is {found[name]}, promised {promised[name]}"
@@ -118,7 +101,6 @@ class Contract:
                 f"{self.table_name}: {'; '.join(faults)}. Change the node, or the contract in "
                 "schema/ if the promise changed."
             )
-        return data
 
 
 def nullable(schema: sch.Schema) -> sch.Schema:

@@ -57,7 +57,7 @@ _LINES = Promise(rules=(_OBJECT_KNOWN,), each_run=False)
 
 def _records(key: str, table: str, title: str) -> Promise:
     """A bronze table whose keys are all in a silver table."""
-    staged = ForeignKey((key,), table, title, each_run=False)
+    staged = ForeignKey((key,), table, title, is_of_next=True, each_run=False)
     return Promise(rules=(_OBJECT_KNOWN, staged), each_run=False)
 
 
@@ -177,7 +177,10 @@ PROMISES: dict[str, Promise] = {
     # silver
     # not in each run: the enriched events have the same rows and rules
     "stg_events": Promise(
-        rules=(_DAY_OF_EVENT, ForeignKey(("event_id", "date"), _ENRICHED, "event_enriched")),
+        rules=(
+            _DAY_OF_EVENT,
+            ForeignKey(("event_id", "date"), _ENRICHED, "event_enriched", is_of_next=True),
+        ),
         each_run=False,
     ),
     "stg_users": Promise(
@@ -192,7 +195,9 @@ PROMISES: dict[str, Promise] = {
                 ),
                 severity=WARN,
             ),
-            ForeignKey(("user_id",), "user_journeys", "journey_made", each_run=False),
+            ForeignKey(
+                ("user_id",), "user_journeys", "journey_made", is_of_next=True, each_run=False
+            ),
         )
     ),
     _ENRICHED: Promise(

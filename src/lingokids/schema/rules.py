@@ -168,17 +168,18 @@ class ForeignKey(Rule):
     """Every key exists in another table; a NULL key fails.
 
     Attributes:
-        among: A column and a table: check only rows whose value exists there.
+        is_of_next: Whether the other table is made from this one: check only what it reflects, the
+            current lines of loads up to the run that it was last made in.
     """
 
     columns: tuple[str, ...]
     table: str
     title: str
-    among: tuple[str, str] | None = None
+    is_of_next: bool = False
 
     def _words(self) -> Words:
         key = ", ".join(self.columns)
-        only = f", if its {self.among[0]} is in {self.among[1]}" if self.among else ""
+        only = ", if it reflects the load" if self.is_of_next else ""
         return Words(self.title, f"foreign key: every {key} exists in {self.table}{only}")
 
 

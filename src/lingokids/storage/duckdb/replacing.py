@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lingokids.errors import LingokidsError
 from lingokids.schema import GONE
 from lingokids.storage.duckdb.slices import slices_of
 from lingokids.storage.duckdb.state import set_state
-from lingokids.storage.duckdb.units import columns_of
+from lingokids.storage.duckdb.units import FIRST_UNCOMMITTED_ROW, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,9 +38,29 @@ class Replacement:
             return 0, 0
         set_state(self._table.warehouse, self._table.table_name, self._due.rules)
         limit = self._table.kept.units_a_slice
-        if self._due.relation is None or not limit or self._due.count <= limit:
+        if self._due.relation is None:
             return self._replace()
-        return self._replace_by_slices(self._due.relation, limit)
+        if limit and self._due.count > limit:
+            done = self._replace_by_slices(self._due.relation, limit)
+        else:
+            done = self._replace()
+        self._refuse_other_units(self._due.relation)
+        return done
+
+    def _refuse_other_units(self, relation: str) -> None:
+        """Rows of units that are not due would stand beside those that are there."""
+        unit = columns_of(self._due.step.unit)
+        other = self._table.warehouse.writer.con.execute(f"""
+            SELECT {unit} FROM {self._name} ANTI JOIN temp.main."{relation}" USING ({unit})
+            WHERE rowid >= {FIRST_UNCOMMITTED_ROW} LIMIT 1
+        """).fetchone()
+        if other is not None:
+            raise LingokidsError(
+                f"{self._table.table_name}: the node makes rows of a unit ({unit}) that no changed "
+                f"row of its inputs has, such as {', '.join(map(str, other))}. Work the unit out "
+                "in a table before, or leave unit out of its catalog entry: it is then made as a "
+                "whole."
+            )
 
     def _replace_by_slices(self, relation: str, units_a_slice: int) -> tuple[int, int]:
         """Replace a slice of units at a time: the relation that the query reads has one."""

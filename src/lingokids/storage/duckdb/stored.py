@@ -16,7 +16,7 @@ from lingokids.storage.duckdb.expressions import register_memtables, sql_type, t
 from lingokids.storage.duckdb.published_copy import missing_in_copy
 from lingokids.storage.duckdb.replacing import Replacement
 from lingokids.storage.duckdb.sentences import out_of_room
-from lingokids.storage.duckdb.units import DueUnits, find_due, restricted
+from lingokids.storage.duckdb.units import FIRST_UNCOMMITTED_ROW, DueUnits, find_due, restricted
 from lingokids.storage.duckdb.warehouse import VERSION
 from lingokids.storage.engine import Change, Stored
 
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from lingokids.schema.parameters import Window
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.engine import Kept
-
-
-#: DuckDB numbers rows that are not yet committed from here (MAX_ROW_ID in its source; nothing
-#: public tells new rows apart). With another number a check would look at none of them.
-_FIRST_UNCOMMITTED_ROW = 36_028_797_018_960_000
 
 
 class StoredTable(Stored):
@@ -92,7 +87,7 @@ class StoredTable(Stored):
         """See ``engine.Stored``."""
         rows = self.visible_in(self.warehouse.writer)
         if not self.kept.unit:
-            return rows.filter(rows.rowid() >= _FIRST_UNCOMMITTED_ROW), None
+            return rows.filter(rows.rowid() >= FIRST_UNCOMMITTED_ROW), None
         units = self.due_units
         # whole units: rows that did not differ stand among them
         return (rows if units is None else rows.semi_join(units, list(self.kept.unit))), units

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.warehouse import Warehouse
 
+#: DuckDB numbers rows that are not yet committed from here (MAX_ROW_ID in its source; nothing
+#: public tells new rows apart). With another number a check would look at none of them.
+FIRST_UNCOMMITTED_ROW = 36_028_797_018_960_000
+
 
 @dataclass
 class DueUnits:

@@ -233,7 +233,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 def _current(warehouse: Warehouse, dataset: str) -> ir.Table:
     """The versions of objects that the ledger takes for those there are."""
     ledger = kept_table(warehouse, schema.INGESTED_OBJECTS).load()
-    return ledger.filter((ledger.dataset == dataset) & ledger.is_current)
+    current = ledger.filter((ledger.dataset == dataset) & ledger.is_current)
+    return current.select("object_key", "etag", "landed_at")
 
 
 def _still_open(lines: ir.Table, past: ir.Table, objects: ir.Table) -> ir.Table:
