@@ -77,6 +77,13 @@ class MinioProject(Project):
             records = b"".join(json.dumps(record).encode() + b"\n" for record in records)
         self.server.filesystem.pipe_file(f"raw-{dataset}/{key}", records)
 
+    def run_with(self, pipeline: str | None = None, **variables: str) -> None:
+        """One ``kedro run`` in this process, with other environment variables."""
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in variables.items():
+                environment.setenv(name, value)
+            self.run(pipeline)
+
     @property
     def environment(self) -> dict[str, str]:
         return super().environment | {"KEDRO_ENV": "minio"} | self.server.variables
@@ -151,6 +158,33 @@ def server(tmp_path_factory) -> Iterator[Server]:
         yield Server(endpoint, os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
         return
     yield from start_server(tmp_path_factory.mktemp("minio"))
+
+
+def make_certificate(folder: Path) -> None:
+    """A certificate for the loopback interface, which certifies itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    folder.mkdir()
+    options = (
+        "-x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=tests "
+        "-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE "
+        "-keyout private.key -out public.crt"
+    )
+    subprocess.run(
+        ["openssl", "req", *options.split()],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def https_server(tmp_path_factory) -> Iterator[tuple[Server, Path]]:
+    """A server that speaks TLS, and the file of its certificate's authority."""
+    folder = tmp_path_factory.mktemp("https")
+    make_certificate(folder / "certs")
+    for server in start_server(folder, "--certs-dir", str(folder / "certs"), scheme="https"):
+        yield server, folder / "certs" / "public.crt"
 
 
 @pytest.fixture

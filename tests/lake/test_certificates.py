@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,42 +10,9 @@ import pytest
 from lingokids.errors import LingokidsError
 from lingokids.storage.raw.places import open_store
 from lingokids.storage.raw.stores import Store
-from minio_server import Server, start_server
+from minio_server import Server, make_certificate
 
 pytestmark = pytest.mark.minio
-
-
-def make_certificate(folder: Path) -> None:
-    """A certificate for the loopback interface, which certifies itself."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    folder.mkdir()
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *(
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                "/CN=tests",
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-            ),
-            *("-addext", "basicConstraints=critical,CA:FALSE"),
-            *("-keyout", str(folder / "private.key"), "-out", str(folder / "public.crt")),
-        ],
-        check=True,
-        capture_output=True,
-    )
-
-
-@pytest.fixture(scope="module")
-def https_server(tmp_path_factory) -> Iterator[tuple[Server, Path]]:
-    folder = tmp_path_factory.mktemp("https")
-    make_certificate(folder / "certs")
-    for server in start_server(folder, "--certs-dir", str(folder / "certs"), scheme="https"):
-        yield server, folder / "certs" / "public.crt"
 
 
 def opened(server: Server, ca_file: Path | None) -> Store:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -238,25 +237,6 @@ def test_the_module_refuses_in_a_sentence(lake):
 def test_what_the_server_refuses_is_said_in_its_words(lake):
     with pytest.raises(SetupError, match="refuses a step: XMinio"):
         init(lake, MINIO_ACCESS_KEY="with=sign")
-
-
-@pytest.fixture(scope="module")
-def https_server(tmp_path_factory) -> Iterator[tuple[Server, Path]]:
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("https")
-    certificates = folder / "certs"
-    certificates.mkdir()
-    subprocess.run(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=a "
-        "-addext subjectAltName=IP:127.0.0.1 -keyout private.key -out public.crt",
-        shell=True,
-        cwd=certificates,
-        check=True,
-        capture_output=True,
-    )
-    for server in start_server(folder, "--certs-dir", str(certificates), scheme="https"):
-        yield server, certificates / "public.crt"
 
 
 def test_a_certificate_is_verified_against_the_authority_that_is_named(https_server, tmp_path):

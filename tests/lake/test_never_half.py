@@ -60,7 +60,7 @@ def test_a_reader_never_sees_half_while_runs_publish_and_are_killed(project):
     reader = Reader(project.folder / "03_gold")
     reader.start()
     try:
-        for number, delay in enumerate((0.0, 0.01, 0.02, 0.04, 0.08), start=2):
+        for number, delay in enumerate((0.0, 0.02, 0.08), start=2):
             deliver_a_day(project, number)
             run = project.start()
             wait_for(run, "Committed")
@@ -106,4 +106,5 @@ def test_a_run_killed_between_commit_and_manifest_is_made_up_for_by_an_idle_one(
     project.run()
 
     assert_published(project)
-    assert the_manifest(project.folder / "02_bronze")["reflects"]["load_id"].keys() == {"1", "2"}
+    reflected = the_manifest(project.folder / "02_bronze")["reflects"]
+    assert reflected["bronze_events"].keys() == {"1", "2"}

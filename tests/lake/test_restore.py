@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from kedro.io import DatasetError
 
 from builders import an_event_record
-from published import BRONZE, assert_published, deliver_a_day, the_files
+from lingokids.errors import LingokidsError
+from lingokids.storage.raw import lines as line_cutting
+from published import (
+    BRONZE,
+    assert_published,
+    deliver_a_day,
+    publish_a_day,
+    the_files,
+    the_manifest,
+)
 
 pytestmark = pytest.mark.slow
 
 
-def lose_everything_but_the_lake(project) -> None:
+def lose_the_warehouse(project) -> None:
     project.database.unlink()
     (project.folder / "lingokids-gold.duckdb").unlink()
+
+
+def lose_everything_but_the_lake(project) -> None:
+    lose_the_warehouse(project)
     for dataset in ("events", "users", "activities"):
         shutil.rmtree(project.folder / "raw" / dataset)
         (project.folder / "raw" / dataset).mkdir()
 
 
 def deliver_a_history(project) -> None:
-    """Three loads, with late, repeated, corrected and broken lines."""
-    deliver_a_day(project, 5)
-    project.run()
-    corrected = an_event_record(105, occurred_at="2021-01-02 10:00:00.000")
-    deliver_a_day(project, 7, corrected, an_event_record(3, name="activity_enter"))
-    project.run()
+    """Two loads with late, repeated, corrected, broken and too long lines; an object sent again."""
+    long = an_event_record(9, note="long " * 200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line_cutting, "LONGEST_LINE", 500)
+        deliver_a_day(project, 5, long)
+        deliver_a_day(project, 7, long | {"name": "activity_enter"})
+        project.run()
+    deliver_a_day(project, 7, an_event_record(105, occurred_at="2021-01-02 10:00:00.000"), long)
     deliver_a_day(project, 6, an_event_record(107), month=2)
     project.run()
 
@@ -35,84 +52,115 @@ def deliver_a_history(project) -> None:
 @pytest.fixture
 def grown(project_after):
     """A project that has taken in and published the history."""
-    return project_after("three-loads", deliver_a_history)
+    return project_after("two-loads", deliver_a_history)
 
 
-def test_the_warehouse_is_rebuilt_from_published_bronze_alone(grown):
+@pytest.fixture
+def published(project_after):
+    """A project that has taken in and published the fifth of January."""
+    return project_after("published-day", publish_a_day)
+
+
+def _replay(project) -> None:
+    project.run("replay")
+    assert project.rows("SELECT load_id FROM bronze_events WHERE past_reason IS NOT NULL")
+
+
+def _deliver_a_broken_line(project) -> None:
+    project.deliver("events", "broken.jsonl", b"{\n")
+
+
+@pytest.mark.parametrize("do_last", [_replay, _deliver_a_broken_line])
+def test_the_warehouse_is_rebuilt_from_published_bronze_alone(grown, do_last):
     project = grown
+    do_last(project)
+    project.run()
     before = project.snapshot()
+    (last_load,) = _greatest_loads(project)
+    manifest = (project.folder / "02_bronze" / "manifest.json").read_bytes()
     lose_everything_but_the_lake(project)
 
     project.run("restore")
     project.run()
 
     assert project.snapshot() == before
+    assert (project.folder / "02_bronze" / "manifest.json").read_bytes() == manifest
     assert_published(project)
+    deliver_a_day(project, 8, an_event_record(105))
+    project.run()
+    assert _greatest_loads(project) > [last_load]
+    assert_published(project)
+
+
+def _greatest_loads(project) -> list[int]:
+    tables = " UNION ALL ".join(f"SELECT load_id FROM {table}" for table in BRONZE)
+    return [load for (load,) in project.rows(f"SELECT max(load_id) FROM ({tables})")]
+
+
+def test_objects_that_were_taken_in_before_are_not_read_again(grown, caplog):
+    before = grown.snapshot()
+    lose_the_warehouse(grown)
+
+    grown.run("restore")
+    grown.run()
+
+    assert grown.snapshot() == before
+    caplog.clear()
+    grown.run()
+    assert "Nothing new: 0 objects read, 0 rows written." in caplog.text
 
 
 def test_tables_without_a_row_are_restored_too(begun_project):
-    project = begun_project
-    before = project.snapshot()
-    lose_everything_but_the_lake(project)
+    before = begun_project.snapshot()
+    lose_everything_but_the_lake(begun_project)
 
-    project.run("restore")
-    project.run()
+    begun_project.run("restore")
+    begun_project.run()
 
-    assert project.snapshot() == before
-
-
-def test_deliveries_go_on_after_a_restore(grown):
-    project = grown
-    shutil.copytree(project.folder / "raw", project.folder / "kept", copy_function=shutil.copy2)
-    lose_everything_but_the_lake(project)
-    project.run("restore")
-    project.run()
-    shutil.rmtree(project.folder / "raw")
-    (project.folder / "kept").rename(project.folder / "raw")
-
-    project.run()  # raw objects that were taken in before are not taken in again
-    assert project.rows("SELECT max(load_id) FROM ingested_objects") == [(3,)]
-    deliver_a_day(project, 8, an_event_record(105))
-    project.run()
-
-    assert project.rows("SELECT max(load_id) FROM ingested_objects") == [(4,)]
-    gone_on = project.snapshot(without_loads=True)
-    assert_published(project)
-    project.run(rebuild="raw")
-    assert project.snapshot(without_loads=True) == gone_on
+    assert begun_project.snapshot() == before
 
 
-def test_a_warehouse_with_loads_is_not_restored_over(project):
-    deliver_a_day(project, 5)
-    project.run()
-    before = project.snapshot()
+def test_a_warehouse_with_loads_is_not_restored_over(published):
+    before = published.snapshot()
 
-    with pytest.raises(Exception, match="and restore fills an empty warehouse only"):
-        project.run("restore")
+    with pytest.raises(LingokidsError, match="and restore fills an empty warehouse only"):
+        published.run("restore")
 
-    assert project.snapshot() == before
+    assert published.snapshot() == before
 
 
 def test_a_lake_without_a_publication_is_not_restored_from(project):
-    with pytest.raises(Exception, match="02_bronze has no publication of bronze_"):
+    with pytest.raises(DatasetError, match="02_bronze has no publication of bronze_"):
         project.run("restore")
+
+
+def _publish_as_another_version(lake: Path) -> None:
+    manifest = the_manifest(lake)
+    del manifest["tables"]["bronze_users"]["is_current"]
+    (lake / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _users(lake: Path) -> Path:
+    return Path(the_files(lake, "bronze_users")[0])
 
 
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        (lambda file: file.unlink(), "is missing: bring the file back"),
-        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "is not what was published"),
+        (lambda lake: _users(lake).unlink(), "is missing: bring the file back"),
+        (
+            lambda lake: _users(lake).write_bytes(_users(lake).read_bytes()[:-1]),
+            "is not what was published",
+        ),
+        (_publish_as_another_version, "bronze_users was published by another version"),
     ],
 )
-def test_a_damaged_lake_is_not_restored_from(project, harm, sentence):
-    deliver_a_day(project, 5)
-    project.run()
-    lose_everything_but_the_lake(project)
-    harm(Path(the_files(project.folder / "02_bronze", "bronze_users")[0]))
+def test_a_damaged_lake_is_not_restored_from(published, harm, sentence):
+    lose_everything_but_the_lake(published)
+    harm(published.folder / "02_bronze")
 
-    with pytest.raises(Exception, match=sentence):
-        project.run("restore")
+    with pytest.raises(DatasetError, match=sentence):
+        published.run("restore")
 
-    tables = {name for (name,) in project.rows("SELECT table_name FROM duckdb_tables()")}
+    tables = {name for (name,) in published.rows("SELECT table_name FROM duckdb_tables()")}
     assert not tables & set(BRONZE)

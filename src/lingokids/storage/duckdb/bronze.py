@@ -65,10 +65,8 @@ class StoredBronze(StoredTable, StoredLines):
         """Forget every line and object of the dataset, to take them in again."""
         super().clear()
         for table in self.ledger, self.quarantine, self.rescued:
-            of_dataset = f"dataset = '{self.dataset}'"
-            name = table.table_name
-            self.note_loads(name, f"SELECT DISTINCT load_id FROM {name} WHERE {of_dataset}")
-            table.note(self.run(f"DELETE FROM {name} WHERE {of_dataset}"), 0, 0.0)
+            deletion = f"DELETE FROM {table.table_name} WHERE dataset = '{self.dataset}'"
+            table.note(self.run(deletion), 0, 0.0)
 
     def note_loads(self, table_name: str, sql: str) -> int:
         """Note the loads whose rows were written: a statement gives them, row by row."""

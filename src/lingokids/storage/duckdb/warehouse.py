@@ -301,11 +301,11 @@ class Warehouse(Engine):
         state.ensure_state(self)
 
     def _next_number(self) -> int:
-        """The number of the run in hand: one more than any that wrote a table."""
+        """The number of the run in hand: greater than that of any run or load before."""
         if "table_state" not in self.tables:
             return 1
         row = self.writer.con.execute("SELECT max(version) FROM table_state").fetchone()
-        return (row[0] if row and row[0] else 0) + 1
+        return max(row[0] if row and row[0] else 0, self.last_load() or 0) + 1
 
     def begin_reading(self) -> None:
         """Open the published copy for a run that writes no table, so none waits for it.

@@ -50,8 +50,8 @@ class Manifest:
         published_at: The instant, UTC.
         run_id: The run that published it.
         tables: The columns of each table and their types.
-        reflects: For each kind of unit (``load_id``, ``date``, a table that is published whole,
-            or the one that notes later changes of units) the run that last wrote each unit.
+        reflects: For each table, the run that last wrote each of its units: loads, days, or all of
+            it.
         files: The files, by table and path.
         superseded: Files of earlier publications that are not removed yet: path and since
             when, UTC.

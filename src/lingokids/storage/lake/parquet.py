@@ -101,6 +101,11 @@ class ParquetDataset(AbstractDataset["ir.Table", "ir.Table"]):
         manifest = self.lake.manifest()
         if self.table not in manifest.tables:
             raise LingokidsError(f"{self.lake.place} has no publication of {self.table}.")
+        if manifest.tables[self.table] != self.columns:
+            raise LingokidsError(
+                f"{self.lake.place}: {self.table} was published by another version, with other "
+                "columns: restore it by that version, then run rebuild=bronze by this one."
+            )
         folder = self._warehouse.database.parent
         # kept as long as the dataset: the table is read lazily
         self._fetched = temporary_folder(folder, ".fetched")

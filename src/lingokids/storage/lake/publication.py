@@ -123,10 +123,13 @@ class Publication:
         return {unit for unit in {*now, *before} if now.get(unit) != before.get(unit)}
 
     def _is_new(self, offer: Offer) -> bool:
-        return self._before.tables.get(offer.dataset.table) != offer.dataset.columns
+        """Whether the table has other columns there, or was published by another version."""
+        table = offer.dataset.table
+        is_same = self._before.tables.get(table) == offer.dataset.columns
+        return not is_same or table not in self._before.reflects
 
     def _units_now(self, dataset: ParquetDataset) -> dict[str, str]:
-        """Each unit, and the run that wrote it last."""
+        """Each unit that the table has, and the run that wrote it last."""
         con, tables = self._warehouse.writer.con, self._warehouse.tables
         if dataset.unit is None:
             if "run_steps" not in tables:
@@ -141,7 +144,8 @@ class Publication:
             return {}
         rows = con.execute(
             f"SELECT {dataset.unit}::VARCHAR, max(run_id) FROM run_units "
-            f"WHERE table_name = ? AND {dataset.unit} IS NOT NULL GROUP BY ALL ORDER BY ALL",
+            f"SEMI JOIN main.{dataset.table} USING ({dataset.unit}) "
+            "WHERE table_name = ? GROUP BY ALL ORDER BY ALL",
             [dataset.table],
         )
         return dict(rows.fetchall())
@@ -191,17 +195,24 @@ class Publication:
         self._waiting, self._waiting_bytes = [], 0
 
     def _refuse_to_lose_objects(self, workspace: Path) -> None:
-        """The lake may be of another warehouse, and hold what raw has no longer."""
+        """The lake may be of another warehouse, and hold what raw has no longer.
+
+        An object that was sent again is not lost: raw has its last version only.
+        """
         now = self._after.reflects.get("ingested_objects", {})
         before = self._before.reflects.get("ingested_objects", {})
-        lost = {load for load, run in before.items() if now.get(load) != run}
-        ledger = [file for file in self._before.of("ingested_objects") if _has_any(file, lost)]
+        ledger = [
+            file
+            for file in self._before.of("ingested_objects")
+            if file not in self._missing
+            and any(now.get(str(load)) != before.get(str(load), "") for _, load in file.cells)
+        ]
         if not ledger:
             return
         copies = [str(file) for file in self._lake.fetch(ledger, workspace / "ledger")]
         rows = self._warehouse.writer.con.execute(
-            "SELECT dataset || '/' || object_key FROM read_parquet(?) "
-            "ANTI JOIN ingested_objects USING (dataset, object_key, etag)",
+            "SELECT DISTINCT dataset || '/' || object_key FROM read_parquet(?) "
+            "ANTI JOIN ingested_objects USING (dataset, object_key)",
             [copies],
         ).fetchall()
         if rows:
