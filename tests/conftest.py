@@ -148,7 +148,7 @@ class Project:
         Without loads, runs that took in the same objects in other turns, or by a replay, agree.
         """
         without = ("load_id", "past_reason") if without_loads else ()
-        names = self.rows("SELECT DISTINCT table_name FROM duckdb_columns() ORDER BY ALL")
+        names = self.rows("SELECT table_name FROM duckdb_tables() ORDER BY ALL")
         return {name: self.table(name, without=without) for (name,) in names if name not in OF_RUNS}
 
 

@@ -21,7 +21,7 @@ from lingokids.minio_setup.server import error_code
 from lingokids.settings import _own_name
 from lingokids.storage.duckdb.expressions import register_memtables, table_of
 from lingokids.storage.duckdb.reading import _OPENING, ReadingBackend
-from lingokids.storage.duckdb.stored import _FIRST_UNCOMMITTED_ROW
+from lingokids.storage.duckdb.units import FIRST_UNCOMMITTED_ROW
 from lingokids.storage.tables import TableDataset
 
 COLUMNS = ibis.schema({"a": "int64"})
@@ -100,9 +100,9 @@ def test_ibis_a_reader_opens_the_file_for_one_call_at_a_time(tmp_path):
 
 def test_duckdb_rows_that_are_not_yet_committed_are_numbered_from_there(writer):
     writer.con.execute("BEGIN; INSERT INTO t VALUES (2)")
-    rows = writer.con.execute(f"SELECT a, rowid >= {_FIRST_UNCOMMITTED_ROW} FROM t ORDER BY a")
+    rows = writer.con.execute(f"SELECT a, rowid >= {FIRST_UNCOMMITTED_ROW} FROM t ORDER BY a")
     assert rows.fetchall() == [(1, False), (2, True)]
 
     writer.con.execute("COMMIT")
     (last,) = writer.con.execute("SELECT max(rowid) FROM t").fetchone()
-    assert last < _FIRST_UNCOMMITTED_ROW
+    assert last < FIRST_UNCOMMITTED_ROW
