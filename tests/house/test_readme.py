@@ -119,7 +119,7 @@ def test_a_gold_table_of_ones_own_is_made_as_the_readme_shows(checkout):
     pipeline.write_text(
         pipeline.read_text()
         .replace("import (\n", "import (\n    count_by_country,\n", 1)
-        .replace("        [\n", f"        [\n{node}", 1)
+        .replace("        [\n", f"        [\n{node.rstrip()},\n", 1)
     )
 
     first = _run("uv run kedro run", checkout)
@@ -202,7 +202,7 @@ def _run_python(text: str, checkout: Path) -> str:
 
 
 def _as_query(sql: str) -> str:
-    statement = f"import duckdb; duckdb.connect('data/lingokids.duckdb').sql('''{sql.strip()}''')"
+    statement = f"import duckdb; duckdb.connect('data/lingokids.duckdb').sql('''{sql.strip()} ''')"
     return f'uv run python -c "{statement}"'
 
 
