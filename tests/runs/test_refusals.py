@@ -136,7 +136,7 @@ def test_an_unknown_arrival_is_refused():
 def test_a_full_disk_ends_in_a_sentence_and_unchanged_tables(sample_project, kilobytes):
     """A limit on the size of files stands for a disk that is full at some point of the run."""
     before = sample_project.snapshot()
-    limited = f"ulimit -f {kilobytes}; exec {sys.executable} -m kedro run --params rebuild=bronze"
+    limited = f"ulimit -f {kilobytes}; exec {sys.executable} -m kedro run --params rebuild=raw"
 
     run = subprocess.run(
         ["bash", "-c", limited],
