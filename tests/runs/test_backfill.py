@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from builders import an_event_record
+from conftest import ROOT
 
 NO_ARMS = ((1, None), (2, ""))
 ADDITIONS = {
@@ -83,7 +84,12 @@ def _tables(folder: Path) -> dict[str, list]:
         *("activity_engagement_metrics", "user_activity_daily", "activity_popularity_daily"),
     )
     with duckdb.connect(str(folder / "data" / "lingokids.duckdb"), read_only=True) as con:
-        return {name: con.sql(f"FROM {name} ORDER BY ALL").fetchall() for name in names}
+        return {name: _rows(con, name) for name in names}
+
+
+def _rows(con: duckdb.DuckDBPyConnection, name: str) -> list:
+    """The rows as readers see them: without the run that last changed each."""
+    return con.sql(f"SELECT COLUMNS(c -> c <> 'version') FROM {name} ORDER BY ALL").fetchall()
 
 
 def _published(folder: Path, table: str) -> int:
@@ -113,7 +119,7 @@ def test_past_values_of_a_new_field_reach_gold_as_if_it_had_been_there(copy_of):
     refused = _run(late)
     assert refused.returncode == 1
     assert "lacks experiment_arm" in refused.stderr
-    assert "rebuild=bronze makes it anew" in refused.stderr
+    assert "rebuild=bronze rebuilds it" in refused.stderr
     filled = _run(late, "--params", "rebuild=bronze")
     assert filled.returncode == 0, filled.stderr
     assert "has the new columns experiment_arm now" in filled.stdout + filled.stderr
@@ -131,25 +137,24 @@ def test_past_values_of_a_new_field_reach_gold_as_if_it_had_been_there(copy_of):
     assert _run(late, "--pipeline", "restore").returncode == 0
     with duckdb.connect(str(late / "data" / "lingokids.duckdb"), read_only=True) as con:
         for table in ("bronze_events", "rescued_values", "unknown_keys"):
-            assert con.sql(f"FROM {table} ORDER BY ALL").fetchall() == _tables(early)[table]
+            assert _rows(con, table) == _tables(early)[table]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("field", "sentence"),
-    [
-        ({"required": True}, "experiment.arm is required, and lines of before may be without it"),
-        ({"column_type": "boolean"}, "experiment.arm is not true or false"),
-    ],
-)
-def test_a_field_that_the_past_does_not_fit_changes_nothing(copy_of, field, sentence):
+def test_a_field_that_the_past_does_not_fit_changes_nothing(copy_of):
     folder = copy_of("late")
     assert _run(folder).returncode == 0
     before = _tables(folder)
-    _add_a_field(folder, **field)
+    for field, sentence in (
+        ({"required": True}, "experiment.arm is required, and lines of before may be without it"),
+        ({"column_type": "boolean"}, "experiment.arm is not true or false"),
+    ):
+        shutil.rmtree(folder / "src")
+        shutil.copytree(ROOT / "src", folder / "src")
+        _add_a_field(folder, **field)
 
-    refused = _run(folder, "--params", "rebuild=bronze")
+        refused = _run(folder, "--params", "rebuild=bronze")
 
-    assert refused.returncode == 1
-    assert sentence in refused.stdout + refused.stderr
-    assert _tables(folder) == before
+        assert refused.returncode == 1
+        assert sentence in refused.stdout + refused.stderr
+        assert _tables(folder) == before

@@ -55,7 +55,7 @@ def test_keys_of_every_dataset_are_kept_and_told_in_one_warning(project, caplog)
         assert told in warning
 
     (page,) = (project.folder / "08_reporting" / "checks").glob("*.html")
-    assert "every key delivered is read by a field" in page.read_text()
+    assert "every delivered key is read by a field" in page.read_text()
     assert "data.speed" in page.read_text()
 
     caplog.clear()
