@@ -39,15 +39,9 @@ def _table(*rows):
     return ibis.memtable([_row(**row) for row in rows], schema=SCHEMA)
 
 
-def _scope(*rows, earlier=(), units=None, **others):
-    judged, before = _table(*rows), _table(*earlier)
-    return Scope(
-        rows=judged,
-        table=ibis.union(judged, before) if earlier else judged,
-        earlier=before if earlier else None,
-        units=units,
-        other=others.__getitem__,
-    )
+def _scope(*rows, units=None, **others):
+    table = _table(*rows)
+    return Scope(rows=table, table=table, units=units, other=others.__getitem__)
 
 
 ROW_RULES = {
@@ -141,21 +135,6 @@ def test_a_combination_may_repeat_each_of_its_parts(rows):
     assert counted["rule_0"] == 0
 
 
-@pytest.mark.parametrize(
-    ("new", "old", "repeated"),
-    [(["b"], ["a"], 0), (["a"], ["a", "b"], 1), (["b", "c"], ["c", "c"], 2)],
-)
-def test_a_new_key_that_stood_in_the_table_is_found(new, old, repeated, rows):
-    scope = _scope(*({"id": key} for key in new), earlier=[{"id": key} for key in old])
-    rule = Unique(("id",))
-
-    assert rows(conditions.repeated_earlier(rule, scope)) == [{"rows_failed": repeated}]
-    (counted,) = rows(conditions.tally(rule, scope))
-    assert counted["rows_failed"] == len(set(new) & set(old))
-    both = [*new, *old] if repeated else []
-    assert len(rows(conditions.failing(rule, scope))) == sum(key in {*new} & {*old} for key in both)
-
-
 # --- relations and totals ---------------------------------------------------------------
 
 
@@ -189,7 +168,7 @@ def test_only_current_lines_of_loads_that_the_next_table_reflects_have_to_stand_
             {"table_name": "stg_users", "version": 2},
         ),
     }
-    scope = Scope(lines, lines, None, None, others.__getitem__)
+    scope = Scope(lines, lines, None, others.__getitem__)
     rule = ForeignKey(("activity_id",), "stg_activities", "staged", is_of_next=True)
 
     assert rows(conditions.tally(rule, scope)) == [{"rows_checked": 2, "rows_failed": 1}]

@@ -15,6 +15,8 @@ from kedro.pipeline import Node, Pipeline
 from builders import a_user_record, an_event_record, an_id
 from conftest import ROOT
 from lingokids import metrics, pipeline_registry, schema
+from lingokids.errors import LingokidsError
+from lingokids.storage import TableDataset
 
 OWN = "plays_of_countries"
 ENRICHED = "intermediate_activity_events_enriched"
@@ -140,3 +142,10 @@ def test_a_node_that_makes_rows_of_another_unit_than_its_inputs_have_is_refused(
 
     with pytest.raises(DatasetError, match=r"makes rows of a unit .* such as ES. Work the unit"):
         owner.run()
+
+
+def test_a_unit_is_part_of_the_grain(tmp_path):
+    warehouse = {"database": str(tmp_path / "w.duckdb"), "published": str(tmp_path / "g.duckdb")}
+
+    with pytest.raises(LingokidsError, match=r"its unit \(user_id\) is no part of its grain"):
+        TableDataset(table_name="activity_popularity_daily", warehouse=warehouse, unit=["user_id"])

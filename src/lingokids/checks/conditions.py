@@ -44,14 +44,12 @@ class Scope:
     Attributes:
         rows: The rows to check: those that the run changed, or all.
         table: All rows of the table.
-        earlier: Older rows that may have the same keys; None: there are none.
         units: The days to check; None: those of ``rows``.
         other: Another table, by name.
     """
 
     rows: ir.Table
     table: ir.Table
-    earlier: ir.Table | None
     units: ir.Table | None
     other: Callable[[str], ir.Table]
 
@@ -63,7 +61,7 @@ def one_pass(rules: Sequence[Rule], rows: ir.Table) -> ir.Table:
     """Count the rows, and those that fail each rule of rows or of uniqueness.
 
     Grain: one row: ``rows_checked`` and one count a rule, in order. A key counts if it is NULL or
-    repeated among ``rows``; for one repeated among earlier rows see ``repeated_earlier``.
+    repeated.
     """
     counts = {
         f"rule_{place}": _surplus(rule, rows)
@@ -106,14 +104,6 @@ def _surplus(rule: Unique, rows: ir.Table) -> ir.IntegerValue:
     return ibis.greatest(rows.count() - distinct, null_keys)
 
 
-def repeated_earlier(rule: Unique, scope: Scope) -> ir.Table:
-    """Count the earlier rows that have the key of a row to check."""
-    if scope.earlier is None:
-        raise ValueError("there are no earlier rows")
-    repeated = scope.earlier.semi_join(scope.rows, rule.columns)
-    return repeated.aggregate(rows_failed=repeated.count())
-
-
 # --- rules of keys, relations and sums, a query each ----------------------------------------
 
 
@@ -129,18 +119,17 @@ def tally(rule: Rule, scope: Scope) -> ir.Table:
         )
     checked = _rows_to_check(rule, scope).count().as_scalar()
     if isinstance(rule, Unique):
-        repeated = _repeated(rule, scope)
-        failed = repeated.is_checked_.sum().fill_null(0)
-        return repeated.aggregate(rows_checked=checked, rows_failed=failed)
+        repeated = _repeated(rule, scope.rows)
+        return repeated.aggregate(rows_checked=checked, rows_failed=repeated.count())
     failed_rows = failing(rule, scope)
     return failed_rows.aggregate(rows_checked=checked, rows_failed=failed_rows.count())
 
 
 def failing(rule: Rule, scope: Scope) -> ir.Table:
-    """Rows (or groups) that fail a rule; with a repeated key, earlier rows too."""
+    """Rows (or groups) that fail a rule."""
     match rule:
         case Unique():
-            return _repeated(rule, scope).drop("is_checked_")
+            return _repeated(rule, scope.rows)
         case ForeignKey():
             # a NULL key has no match, so it stays
             return _rows_to_check(rule, scope).anti_join(scope.other(rule.table), rule.columns)
@@ -159,13 +148,9 @@ def _rows_to_check(rule: Rule, scope: Scope) -> ir.Table:
     return rows.semi_join(reflected, rows.load_id <= reflected.last_load)
 
 
-def _repeated(rule: Unique, scope: Scope) -> ir.Table:
-    suspects = scope.rows.mutate(is_checked_=True)
-    if scope.earlier is not None:
-        earlier = scope.earlier.semi_join(scope.rows, rule.columns).mutate(is_checked_=False)
-        suspects = ibis.union(suspects, earlier)
+def _repeated(rule: Unique, rows: ir.Table) -> ir.Table:
     # unlike a join, a window treats NULLs as equal
-    counted = suspects.mutate(times_=suspects.count().over(group_by=list(rule.columns)))
+    counted = rows.mutate(times_=rows.count().over(group_by=list(rule.columns)))
     return counted.filter((_.times_ > 1) | _any_null(counted, rule.columns)).drop("times_")
 
 

@@ -178,15 +178,15 @@ class Inspection:
         if table.table_name == schema.UNKNOWN_KEYS.table_name:  # a view
             keys = table.load()
             new = keys.filter(keys.load_id == self._warehouse.number)
-            return Scope(new, keys, None, None, self._table)
+            return Scope(new, keys, None, self._table)
         # no unchanged row has the key of a new one: a table is replaced by units or as a whole, or
         # its rows are identified by their load
         rows, units = table.stored.changed_rows()
-        return Scope(rows, table.load(), None, units, self._table)
+        return Scope(rows, table.load(), units, self._table)
 
     def _whole(self, name: str) -> Scope:
         table = self._table(name)
-        return Scope(rows=table, table=table, earlier=None, units=None, other=self._table)
+        return Scope(table, table, None, self._table)
 
     def _dropped(self) -> set[str]:
         """Tables that do not exist although a run has written them."""
@@ -227,7 +227,8 @@ class Inspection:
         for rule, count in zip(rules, counts, strict=True):
             failed = int(count)
             if isinstance(rule, Unique):
-                failed = self._count_repeated(rule, scope, is_alarmed=failed > 0)
+                # the pass counts hashes of keys: an alarm is followed by an exact count
+                failed = self._exactly(rule, scope) if failed else 0
             self._note(contract, rule, Counts(rows_checked, failed, seconds), scope)
 
     def _query(self, contract: Contract, rule: Rule, scope: Scope) -> None:
@@ -235,11 +236,8 @@ class Inspection:
         ((checked, failed),) = self._warehouse.rows(conditions.tally(rule, scope))
         self._note(contract, rule, Counts(checked, failed, time.perf_counter() - started), scope)
 
-    def _count_repeated(self, rule: Unique, scope: Scope, *, is_alarmed: bool) -> int:
-        if not is_alarmed and scope.earlier is not None:
-            ((repeated,),) = self._warehouse.rows(conditions.repeated_earlier(rule, scope))
-            is_alarmed = repeated > 0
-        return int(self._warehouse.rows(conditions.tally(rule, scope))[0][1]) if is_alarmed else 0
+    def _exactly(self, rule: Unique, scope: Scope) -> int:
+        return int(self._warehouse.rows(conditions.tally(rule, scope))[0][1])
 
     def _check_days(self, contract: Contract, rules: list[Steady], scope: Scope) -> None:
         started = time.perf_counter()

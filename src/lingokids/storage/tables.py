@@ -62,6 +62,13 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.units_a_slice = units_a_slice
         self.has_versions = bool(unit)
         self.contract = schema.CONTRACTS[table_name]
+        if not {*self.unit} <= {*self.contract.grain}:
+            # else a row of one unit may have the key of a row of another, which stays
+            raise LingokidsError(
+                f"{table_name}: its unit ({', '.join(self.unit)}) is no part of its grain "
+                f"({', '.join(self.contract.grain)}): name columns of the grain in its catalog "
+                "entry, or leave unit out."
+            )
 
     @property
     def columns(self) -> tuple[str, ...]:
