@@ -43,15 +43,15 @@ def too_strict(rule: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if rule == "fields":
             for name, fields, demanded in (
-                ("judge_events", schema.EVENT_FIELDS, "source"),
-                ("judge_users", schema.USER_FIELDS, "country_code"),
-                ("judge_activities", schema.ACTIVITY_FIELDS, "activity_type"),
+                ("validate_events", schema.EVENT_FIELDS, "source"),
+                ("validate_users", schema.USER_FIELDS, "country_code"),
+                ("validate_activities", schema.ACTIVITY_FIELDS, "activity_type"),
             ):
                 strict = tuple(
                     replace(field, required=field.required or field.column == demanded)
                     for field in fields
                 )
-                patch.setattr(quality, name, partial(quality.judge, fields=strict))
+                patch.setattr(quality, name, partial(quality.validate, fields=strict))
         elif rule == "offsets":
             plain = quality._PLAIN_INSTANT
             patch.setattr(
