@@ -13,8 +13,10 @@ from kedro.pipeline import Node
 
 from lingokids import schema
 from lingokids.incremental.fingerprint import fingerprint
+from lingokids.incremental.links import Link, Step
 from lingokids.pipeline_registry import register_pipelines
 
+STEP = Step("made", "made", ("user_id",), ())
 SCHEMA = ibis.schema({"user_id": "int64", "os_name": "string"})
 
 
@@ -42,7 +44,7 @@ def capped(events, cap):
 def rules(function, **parameters):
     node = Node(function, ["events", *(f"params:{name}" for name in parameters)], "made")
     given = {f"params:{name}": value for name, value in parameters.items()}
-    return fingerprint(node, {"events": None} | given, {"events": SCHEMA})
+    return fingerprint(node, STEP, {"events": None} | given, {"events": SCHEMA})
 
 
 def test_comments_and_names_of_variables_change_nothing():
@@ -51,6 +53,27 @@ def test_comments_and_names_of_variables_change_nothing():
 
 def test_another_filter_is_another_rule():
     assert rules(played_on_ios) != rules(played_on_android)
+
+
+def _first_by(**order):
+    def first(events):
+        place = ibis.row_number().over(order_by=ibis.asc("os_name", **order))
+        return events.mutate(place=place)
+
+    return first
+
+
+def test_where_nulls_stand_in_an_order_is_part_of_the_rule():
+    assert rules(_first_by()) != rules(_first_by(nulls_first=True))
+
+
+def test_a_table_that_is_kept_otherwise_is_made_by_other_rules():
+    linked = Step("made", "made", ("user_id",), (Link("events", "events", ("user_id",), True),))
+    node = Node(played_on_ios, "events", "made")
+
+    now = fingerprint(node, linked, {"events": None}, {"events": SCHEMA})
+
+    assert now != rules(played_on_ios)
 
 
 def test_a_parameter_is_part_of_the_rule_and_stands_there_as_it_is():
@@ -68,7 +91,7 @@ def of_the_project() -> str:
             given = {name: 30 for name in node.inputs if name not in schemas}
             if "params:os_names" in given:
                 given["params:os_names"] = {"iPhone OS": "iOS"}
-            made[node.name] = fingerprint(node, given | dict.fromkeys(schemas), schemas)
+            made[node.name] = fingerprint(node, STEP, given | dict.fromkeys(schemas), schemas)
     return json.dumps(made, sort_keys=True)
 
 

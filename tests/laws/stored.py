@@ -150,11 +150,11 @@ class Tables:
             given = {**_parameters(json.dumps(rules), self._project.folder)}
             read = {link.entry: self._tables[link.entry] for link in step.links}
             inputs = {each: given.get(each) for each in node.inputs}
-            schemas = {each: table.contract.nullable_schema for each, table in read.items()}
+            schemas = {each: table.readable_schema for each, table in read.items()}
             tables = {each: table.load() for each, table in read.items()}
             made = node.func(*[(inputs | tables)[each] for each in node.inputs])
             writer = self._tables[step.table_name].warehouse.writer
-            _MADE_OF[key] = fingerprint(node, inputs, schemas), writer.compile(made)
+            _MADE_OF[key] = fingerprint(node, step, inputs, schemas), writer.compile(made)
         return _MADE_OF[key]
 
 

@@ -38,7 +38,7 @@ CONTRACT = schema.Contract(
 
 
 def count_plays(events: ir.Table) -> ir.Table:
-    return (
+    counted = (
         _of_countries(events)
         .group_by("country_code")
         .aggregate(
@@ -46,6 +46,11 @@ def count_plays(events: ir.Table) -> ir.Table:
             total_time_spent=metrics.MEASURES["total_time_spent"],
         )
     )
+    return _as_counted(counted)
+
+
+def _as_counted(counted: ir.Table) -> ir.Table:
+    return counted
 
 
 def _of_countries(events: ir.Table) -> ir.Table:
@@ -141,6 +146,28 @@ def test_a_node_that_makes_rows_of_another_unit_than_its_inputs_have_is_refused(
     _deliver(owner, 2, user=900, key="b")
 
     with pytest.raises(DatasetError, match=r"makes rows of a unit .* such as ES. Work the unit"):
+        owner.run()
+
+
+def test_a_node_that_reads_a_silent_column_is_refused(owner, monkeypatch):
+    _deliver(owner, 1, user=900)
+    monkeypatch.setitem(globals(), "_of_countries", _that_landed)
+
+    with pytest.raises(DatasetError, match="count_plays reads landed_at of intermediate_"):
+        owner.run()
+
+
+def _that_landed(events: ir.Table) -> ir.Table:
+    return events.filter(_.country_code.notnull() & _.landed_at.notnull())
+
+
+def test_two_rows_of_one_key_are_refused_also_where_one_was_there_before(owner, monkeypatch):
+    owner.deliver("users", "u", [a_user_record(900)])
+    _deliver(owner, 1, user=900)
+    owner.run()
+    monkeypatch.setitem(globals(), "_as_counted", lambda counted: counted.union(counted))
+
+    with pytest.raises(DatasetError, match=r"several rows of one key \(\"country_code\"\)"):
         owner.run()
 
 

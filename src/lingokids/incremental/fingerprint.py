@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     import ibis
     from kedro.pipeline.node import Node
 
+    from lingokids.incremental.links import Step
 
-def fingerprint(node: Node, inputs: Mapping[str, Any], schemas: Mapping[str, ibis.Schema]) -> str:
+
+def fingerprint(
+    node: Node, step: Step, inputs: Mapping[str, Any], schemas: Mapping[str, ibis.Schema]
+) -> str:
     """The rules that a table is made by, as JSON.
 
     Args:
         node: The node that makes it.
+        step: How it is kept: kept by other units or links, it is due as a whole.
         inputs: By entry; those that are parameters count.
-        schemas: Of those inputs that are tables: their columns.
+        schemas: Of those inputs that are tables: the columns that a node may read.
 
     Returns:
         The parameters as they are, and a hash of the printed expression. Another version of Ibis
@@ -31,12 +36,17 @@ def fingerprint(node: Node, inputs: Mapping[str, Any], schemas: Mapping[str, ibi
         tables once, and writes only what differs.
     """
     import ibis
+    from ibis.expr import operations as ops
     from ibis.expr.format import pretty
 
     unbound = {name: ibis.table(columns, name=name) for name, columns in schemas.items()}
     (expression,) = node.run({**inputs, **unbound}).values()
     # ``repr`` of an expression is this text too, but a notebook may have it execute instead
-    digest = hashlib.sha256(f"{ibis.__version__}\n{pretty(expression.op())}".encode())
+    printed = pretty(expression.op())
+    # which the text of an order leaves out
+    nulls_first = [key.nulls_first for key in expression.op().find(ops.SortKey)]
+    made_by = (ibis.__version__, printed, nulls_first, step.unit, step.links)
+    digest = hashlib.sha256(repr(made_by).encode())
     parameters = {name: value for name, value in inputs.items() if name not in schemas}
     rules = {**parameters, "expression": digest.hexdigest()[:16]}
     return json.dumps(rules, sort_keys=True, ensure_ascii=False, default=str)

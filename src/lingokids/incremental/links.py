@@ -97,8 +97,18 @@ def steps_of(pipeline: Pipeline, tables: Mapping[str, Table]) -> dict[str, Step]
     for node in pipeline.nodes:
         made = [tables[name] for name in node.outputs if name in tables and tables[name].unit]
         read = [name for name in node.inputs if name in tables]
-        if not made or not read:
+        if not made:
             continue
+        if strange := sorted(made[0].reads.keys() - {*read}):
+            raise LingokidsError(
+                f"{made[0].table_name}: reads names {', '.join(strange)}, no table that "
+                f"{node.name} is given ({', '.join(read)}). Correct its catalog entry."
+            )
+        if not read:
+            raise LingokidsError(
+                f"{made[0].table_name}: {node.name} is given no table, so no change makes a unit "
+                "due. Leave unit out of its catalog entry: it is then made as a whole."
+            )
         if len(node.outputs) > 1:
             raise LingokidsError(
                 f"{node.name} makes {', '.join(node.outputs)}: a node that makes an incremental "

@@ -148,8 +148,12 @@ class RunHooks:
         from lingokids.incremental.fingerprint import fingerprint
 
         read = {link.entry: self._all_tables[link.entry] for link in step.links}
-        schemas = {name: table.contract.nullable_schema for name, table in read.items()}
-        rules = fingerprint(node, inputs, schemas)
+        readable = {name: table.readable_schema for name, table in read.items()}
+        try:
+            rules = fingerprint(node, step, inputs, readable)
+        except Exception as error:  # each kind of use has an error of its own in Ibis
+            preconditions.refuse_to_read_silent_columns(node, read, error)
+            raise
         return self._all_tables[node.outputs[0]].stored.find_due(
             step,
             rules,

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
 
     from lingokids.schema.parameters import Parameters
     from lingokids.storage.duckdb.warehouse import Warehouse
@@ -135,3 +136,15 @@ def refuse_checks_beside_others(pipeline: Pipeline) -> None:
             "The pipeline checks runs alone: run the others first, then uv run kedro run "
             "--pipeline checks."
         )
+
+
+def refuse_to_read_silent_columns(
+    node: Node, read: Mapping[str, TableDataset], error: Exception
+) -> None:
+    """Refuse a node that reads a column whose changes are no changes to readers."""
+    for entry, table in read.items():
+        if named := sorted(name for name in table.silent if name in str(error)):
+            raise LingokidsError(
+                f"{node.name} reads {', '.join(named)} of {entry}, which its catalog entry calls "
+                "silent: no change of it alone makes a reader due. Take it out of silent there."
+            ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import ibis
 from kedro.io import AbstractDataset
 
 from lingokids import schema
@@ -62,6 +63,10 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.units_a_slice = units_a_slice
         self.has_versions = bool(unit)
         self.contract = schema.CONTRACTS[table_name]
+        if unknown := sorted(self.silent - {*self.contract.columns}):
+            raise LingokidsError(
+                f"{table_name} has no column {', '.join(unknown)}: correct silent in its entry."
+            )
         if not {*self.unit} <= {*self.contract.grain}:
             # else a row of one unit may have the key of a row of another, which stays
             raise LingokidsError(
@@ -74,6 +79,12 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
     def columns(self) -> tuple[str, ...]:
         """The columns promised, in order."""
         return self.contract.columns
+
+    @property
+    def readable_schema(self) -> ibis.Schema:
+        """The columns that other tables may be made from."""
+        columns = self.contract.nullable_schema.items()
+        return ibis.schema({name: dtype for name, dtype in columns if name not in self.silent})
 
     @property
     def layer(self) -> str:

@@ -62,6 +62,22 @@ class Replacement:
                 "whole."
             )
 
+    def _refuse_repeated_keys(self) -> None:
+        """Refuse two new rows of one key: one would take the old row's place, and hide the other.
+
+        A first load inserts both, where the check of the key finds them.
+        """
+        grain = columns_of(self._table.contract.grain)
+        repeated = self._table.warehouse.writer.con.execute(
+            f"SELECT {grain} FROM {self._new} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+        ).fetchone()
+        if repeated is not None:
+            raise LingokidsError(
+                f"{self._table.table_name}: the node makes several rows of one key ({grain}), such "
+                f"as {', '.join(map(str, repeated))}. Change the node, or the grain in schema/ if "
+                "the promise changed."
+            )
+
     def _replace_by_slices(self, relation: str, units_a_slice: int) -> tuple[int, int]:
         """Replace a slice of units at a time: the relation that the query reads has one."""
         con, whole = self._table.warehouse.writer.con, f"all_{relation}"
@@ -84,6 +100,7 @@ class Replacement:
             number = self._table.warehouse.number
             return 0, run(f"{into} SELECT {listed}, {number} FROM ({self._query})")
         run(f"CREATE OR REPLACE TEMP TABLE {self._new} AS {self._query}")
+        self._refuse_repeated_keys()
         self._pair()
         self._mark()
         deleted = run(
