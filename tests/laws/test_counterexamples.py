@@ -54,6 +54,19 @@ def test_an_object_sent_again_without_a_record_takes_it_back(project):
 
 
 @pytest.mark.slow
+def test_what_bronze_loses_as_it_is_taken_in_anew_is_lost_to_its_readers(project):
+    """No line is left to say so, newer or superseded: what reads bronze is due as a whole."""
+    project.deliver("events", "a", [_on(5, 1), _on(6, 2)])
+    project.run()
+
+    project.deliver("events", "a", [_on(5, 1)], "2021-02-02 00:00:00")
+    project.run("ingestion", rebuild="raw")
+    project.run()
+
+    assert project.rows(PLAYED) == [("2021-01-05", 1)]
+
+
+@pytest.mark.slow
 def test_a_record_taken_back_leaves_the_one_that_another_object_has(project):
     project.deliver("users", "u", [a_user_record(country_code="es")])
     project.deliver("users", "v", [a_user_record(country_code="fr")], "2021-02-02 00:00:00")
