@@ -130,7 +130,7 @@ def test_the_committed_sample_raises_no_alarm_but_for_a_key_that_no_field_reads(
     sample_project.run()
     assert sample_project.rows(RESULTS) == in_an_experiment
 
-    sample_project.run("checks")
+    sample_project.run("checks", checks={"now": "2021-02-02T00:00:00"})
     (both_loads,) = sample_project.rows(RESULTS)
     assert both_loads == ("unknown_keys", "keys_known", "warn", "warned", 2, 2)
     judged = "SELECT rows_checked FROM check_results WHERE rule = 'rows_of_day_steady'"
@@ -202,14 +202,18 @@ def test_one_table_or_one_rule_can_be_checked(small):
     assert len(small.rows(last.format("table_name"))) == 3
 
 
-def test_data_that_stops_coming_is_found_by_the_clock_given(small):
+def test_data_that_stops_coming_is_found_by_the_clock(small):
     fresh = {"table": "ingested_objects", "rule": "fresh"}
 
     small.run("checks", checks=fresh | {"now": "2021-02-02T11:59:00"})
     assert small.rows(RESULTS) == []
 
     small.run("checks", checks=fresh | {"now": "2021-02-02T12:01:00"})
-    assert small.rows(RESULTS) == [("ingested_objects", "fresh", "warn", "warned", 2, 2)]
+    stale = [("ingested_objects", "fresh", "warn", "warned", 2, 2)]
+    assert small.rows(RESULTS) == stale
+
+    small.run("checks", checks=fresh)
+    assert small.rows(RESULTS) == stale
 
 
 def test_there_is_nothing_to_check_before_the_first_run(project):

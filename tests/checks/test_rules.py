@@ -41,7 +41,7 @@ def _table(*rows):
 
 def _scope(*rows, units=None, **others):
     table = _table(*rows)
-    return Scope(rows=table, table=table, units=units, other=others.__getitem__)
+    return Scope(rows=table, table=table, units=units, load=None, other=others.__getitem__)
 
 
 ROW_RULES = {
@@ -168,7 +168,7 @@ def test_only_current_lines_of_loads_that_the_next_table_reflects_have_to_stand_
             {"table_name": "stg_users", "version": 2},
         ),
     }
-    scope = Scope(lines, lines, None, others.__getitem__)
+    scope = Scope(lines, lines, None, None, others.__getitem__)
     rule = ForeignKey(("activity_id",), "stg_activities", "staged", is_of_next=True)
 
     assert rows(conditions.tally(rule, scope)) == [{"rows_checked": 2, "rows_failed": 1}]

@@ -239,12 +239,6 @@ def test_what_an_object_sent_again_has_no_longer_breaks_no_rule(small):
     assert _failed(small) == []
 
 
-def test_freshness_that_is_not_checked_is_said_to_be_so(small, caplog):
-    small.run("checks", checks={"table": "ingested_objects"})
-
-    assert "Freshness is not checked without a clock" in caplog.text
-
-
 def test_what_is_turned_off_cannot_be_asked_for(small):
     off = {"severities": {"ingested_objects.lines_accounted_for": "off"}}
 

@@ -94,7 +94,6 @@ def read(tmp_path: Path):
             "checks.table=stg_users,checks.rule=rate_of_counts",
             "stg_users has no such rule: it is one of activity_engagement_metrics. Name one of",
         ),
-        ("checks.rule=fresh", "checks.rule=fresh needs a clock: "),
         (
             "checks.rule=rate_of_counts,"
             "checks.severities.activity_engagement_metrics.rate_of_counts=off",

@@ -50,7 +50,7 @@ def test_every_line_of_each_object_is_accounted_for(project):
     _assert_accounted(project)
 
     project.deliver("events", "b.jsonl", [an_event_record(1)], "2021-02-02 00:00:00")
-    project.deliver("events", "c.jsonl", [an_event_record(2)], "2021-01-02 00:00:00")
+    project.deliver("events", "c.jsonl", [an_event_record(2)], "2021-01-04 00:00:00")
     project.run()
     _assert_accounted(project)
     assert project.rows(ACCOUNT) == [(5, 1, 1, 2, 1, 0), (1, 0, 0, 0, 0, 1), (1, 0, 0, 1, 0, 0)]

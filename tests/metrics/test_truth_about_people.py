@@ -130,21 +130,24 @@ def test_the_funnel_is_what_the_records_say(ask, people):
 
 
 def test_retention_is_what_the_raw_lines_say(ask, people):
-    active = set().union(*(person.days for person in people.values()))
+    active = [person.days for person in people.values() if person.days]
+    apart = min(4, len(active) // 100)  # users whose clock may be wrong
+    first_day, last_day = sorted(map(min, active))[apart], sorted(map(max, active))[-1 - apart]
+    assert apart > 0
     for period, names in itertools.product(("week", "month", None), OF_PEOPLE):
         groups = defaultdict(lambda: [0, 0])
         for person in people.values():
             week, monday = 0, first_day_of(person.registered, "week")
-            while monday + timedelta(days=7 * week + 6) <= max(active):
-                if monday + timedelta(days=7 * week) >= min(active):
+            while monday + timedelta(days=7 * week + 6) <= last_day:
+                if monday + timedelta(days=7 * week) >= first_day:
                     key = _key(person, person.registered, period, names)
                     place = key[: bool(period)], week, key[bool(period) :]
                     groups[place][0] += 1
                     groups[place][1] += week in person.weeks()
                 week += 1
         expected = [
-            (*first_day, week, *slice_, users, retained, retained / users)
-            for (first_day, week, slice_), (users, retained) in sorted(groups.items())
+            (*cohort, week, *slice_, users, retained, retained / users)
+            for (cohort, week, slice_), (users, retained) in sorted(groups.items())
         ]
 
         rows = ask(

@@ -24,11 +24,16 @@ def _with_data(**values) -> dict:
     return record | {"data": record["data"] | values}
 
 
+JSON_ARRAY = "a JSON array: write one record a line, as jq -c .[] does"
+NO_INSTANT = "occurred_at is not an instant"
+TOO_EARLY = "occurred_at is before 2000-01-01"
+TOO_LATE = "occurred_at is over 2 days after its object landed"
+
 EVENT_FAULTS = [
     (b"\xff\xfe{}", "not UTF-8"),
     (b'{"event_id": ', "not JSON"),
     (b"plain text", "not JSON"),
-    (b"[1, 2]", "not a JSON object"),
+    (b"[1, 2]", JSON_ARRAY),
     (b"42", "not a JSON object"),
     (_without(an_event_record(), "event_id"), "event_id is missing"),
     (an_event_record(event_id=""), "event_id is missing"),
@@ -42,9 +47,22 @@ EVENT_FAULTS = [
     (an_event_record(occurred_at="   infinity   "), "occurred_at is not an instant"),
     (an_event_record(occurred_at="infinity"), "occurred_at is not an instant"),
     (an_event_record(occurred_at="2021-02-30 10:00:00.000"), "occurred_at is not an instant"),
+    # an offset is a number of hours there can be; a year has four digits
+    (an_event_record(occurred_at="2021-01-05 10:00:00 Europe/Madrid"), NO_INSTANT),
+    (an_event_record(occurred_at="2021-01-05 10:00:00 EST"), NO_INSTANT),
+    (an_event_record(occurred_at="2021-01-05T10:00:00+99:00"), NO_INSTANT),
+    (an_event_record(occurred_at="2021-01-05 (BC) 10:00:00"), NO_INSTANT),
+    (an_event_record(occurred_at="12021-01-05 10:00:00"), NO_INSTANT),
+    (an_event_record(occurred_at="0001-01-01T00:00:00Z"), TOO_EARLY),
+    (an_event_record(occurred_at="0000-01-01 00:00:00.000"), TOO_EARLY),
+    (an_event_record(occurred_at="1999-12-31 23:59:59.999"), TOO_EARLY),
+    (an_event_record(occurred_at="9999-12-31 23:59:59.999"), TOO_LATE),
+    (an_event_record(occurred_at="9999-12-31T23:59:59-05:00"), TOO_LATE),
     (an_event_record(user_id="12345"), "user_id is not a uuid"),
     (an_event_record(child_id="x"), "child_id is not a uuid"),
     (_with_data(duration=-1), "data.duration is not a number of 0 or more"),
+    (_with_data(duration=-0.0004), "data.duration is not a number of 0 or more"),
+    (_with_data(duration=-1e-300), "data.duration is not a number of 0 or more"),
     (_with_data(duration="long"), "data.duration is not a number of 0 or more"),
     (_with_data(duration=float("nan")), "data.duration is not a number of 0 or more"),
     (_with_data(duration=float("inf")), "data.duration is not a number of 0 or more"),
@@ -78,9 +96,16 @@ def test_an_unusable_user_is_quarantined(project):
         ({"children_ids": "not a list"}, "children_ids is not a list of uuids"),
         ({"children_ids": ["x"]}, "children_ids is not a list of uuids"),
         ({"trial_start_at": "soon"}, "trial_start_at is not an instant"),
+        ({"trial_start_at": "9999-01-01"}, "trial_start_at is over 2 days after its object landed"),
+        ({"trial_end_at": "0001-01-01T00:00:00Z"}, "trial_end_at is before 2000-01-01"),
+        (
+            {"subscription_expire_at": "9999-12-31T23:59:59-05:00"},
+            "subscription_expire_at is after the year 9999",
+        ),
     ]
     records = [a_user_record(**values) for values, _ in faults]
-    project.deliver("users", "a.jsonl", [*records, a_user_record()])
+    for_ever = a_user_record(subscription_expire_at="9999-12-31 23:59:59")
+    project.deliver("users", "a.jsonl", [*records, for_ever])
 
     project.run("ingestion")
 
@@ -115,6 +140,32 @@ def test_an_offset_is_honoured_and_without_one_an_instant_is_utc(project):
 
     read = project.rows("SELECT occurred_at FROM bronze_events ORDER BY line_number")
     assert read == [(datetime.fromisoformat(instant),) for instant in instants.values()]
+
+
+def test_a_named_zone_does_not_change_the_line_beside_it(project):
+    instants = ["2021-01-05 20:30:00 America/New_York", "2021-01-05T20:30:00"] * 2
+    records = [an_event_record(n, occurred_at=text) for n, text in enumerate(instants)]
+    project.deliver("events", "a.jsonl", records)
+
+    project.run("ingestion")
+
+    read = project.rows("SELECT occurred_at FROM bronze_events ORDER BY line_number")
+    assert read == [(datetime(2021, 1, 5, 20, 30),)] * 2
+
+
+def test_an_instant_is_plausible_up_to_two_days_after_its_object_landed(project):
+    instants = ["2000-01-01 00:00:00.000", "2021-01-08 04:00:00.000", "2021-01-08 04:00:00.001"]
+    records = [an_event_record(n, occurred_at=text) for n, text in enumerate(instants)]
+    project.deliver("events", "a.jsonl", records, landed_at="2021-01-06 04:00:00")
+
+    project.run("ingestion")
+
+    assert project.rows("SELECT line_number FROM bronze_events ORDER BY ALL") == [(1,), (2,)]
+    assert project.rows("SELECT line_number, reason FROM quarantined_lines") == [(3, TOO_LATE)]
+
+    project.run("replay", instants={"days_ahead": 3})
+
+    assert project.rows("SELECT line_number FROM bronze_events ORDER BY ALL") == [(1,), (2,), (3,)]
 
 
 def test_milliseconds_are_kept_exactly(project):

@@ -79,6 +79,15 @@ def test_only_the_last_weeks_are_shown():
     assert weeks == {"2021-01-04", "2021-01-11"}
 
 
+@pytest.mark.slow
+def test_a_tablet_whose_clock_is_ahead_does_not_move_the_weeks_that_are_shown():
+    plays = [a_play(user) for user in range(100)]
+
+    rows = measured(*plays, a_play(100, date="2023-01-05")).to_pylist()
+
+    assert {row["value_1"] for row in rows if row["name_1"] == "week"} == {"2021-01-04"}
+
+
 def test_every_filter_and_split_of_the_page_is_an_answer():
     found = measured(a_play()).to_pylist()
 

@@ -22,7 +22,9 @@ from lingokids.schema import (
     ForeignKey,
     Fresh,
     InRange,
+    KeysKnown,
     Matches,
+    MostlyUsable,
     NotNull,
     Recounted,
     RowCondition,
@@ -33,8 +35,8 @@ from lingokids.schema import (
 
 #: Rules that are counted in one pass over the rows.
 OF_PASS = (NotNull, InRange, AcceptedValues, Matches, RowCondition, Unique)
-#: Rules that have a query each: foreign keys and sums.
-OF_QUERY = (ForeignKey, AddsUp, Recounted)
+#: Rules that have a query each: foreign keys, sums and shares.
+OF_QUERY = (ForeignKey, AddsUp, Recounted, MostlyUsable, KeysKnown)
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,14 @@ class Scope:
         rows: The rows to check: those that the run changed, or all.
         table: All rows of the table.
         units: The days to check; None: those of ``rows``.
+        load: The load of the run whose changes are checked; None: the newest there is.
         other: Another table, by name.
     """
 
     rows: ir.Table
     table: ir.Table
     units: ir.Table | None
+    load: int | None
     other: Callable[[str], ir.Table]
 
 
@@ -118,6 +122,11 @@ def tally(rule: Rule, scope: Scope) -> ir.Table:
             rows_checked=groups.count(), rows_failed=_differs(groups).sum().fill_null(0)
         )
     checked = _rows_to_check(rule, scope).count().as_scalar()
+    if isinstance(rule, MostlyUsable):
+        shares = _shares(rule, scope)
+        return shares.aggregate(
+            rows_checked=shares.count(), rows_failed=_.is_failing.sum().fill_null(0)
+        )
     if isinstance(rule, Unique):
         repeated = _repeated(rule, scope.rows)
         return repeated.aggregate(rows_checked=checked, rows_failed=repeated.count())
@@ -135,6 +144,10 @@ def failing(rule: Rule, scope: Scope) -> ir.Table:
             return _rows_to_check(rule, scope).anti_join(scope.other(rule.table), rule.columns)
         case AddsUp() | Recounted():
             return _sums(rule, scope).filter(_differs)
+        case MostlyUsable():
+            return _shares(rule, scope).filter(_.is_failing).drop("is_failing")
+        case KeysKnown():
+            return scope.rows.anti_join(_keys_as_before(rule, scope.table), _KEY_OF_LOAD)
     return scope.rows.filter(fails(rule, scope.rows))
 
 
@@ -188,6 +201,41 @@ def _differs(groups: ir.Table) -> ir.BooleanValue:
     return groups.found != groups.expected
 
 
+# --- rules of what a load brought ------------------------------------------------------------
+
+
+def _shares(rule: MostlyUsable, scope: Scope) -> ir.Table:
+    """The lines of a load, counted; those sent again since do not count.
+
+    Grain: one row per group that has lines enough.
+    """
+    newest = _.load_id.max().over(group_by="dataset") if scope.load is None else scope.load
+    objects = scope.rows.filter(_.is_current).mutate(newest=newest).filter(_.load_id == _.newest)
+    shares = objects.group_by(*rule.by, "load_id").aggregate(
+        lines=(_.lines - _.blank).sum(), unusable=_.quarantined.sum()
+    )
+    shares = shares.filter(_.lines >= rule.least_lines)
+    return shares.mutate(is_failing=_.unusable >= rule.share * _.lines)
+
+
+_KEY = ("dataset", "unknown_key", "json_type")
+_KEY_OF_LOAD = (*_KEY, "load_id")
+
+
+def _keys_as_before(rule: KeysKnown, unknown_keys: ir.Table) -> ir.Table:
+    """The keys that are acknowledged, with their type, and about as frequent as before."""
+    name = _.dataset.concat(".", _.unknown_key, " ", _.json_type)
+    known = unknown_keys.filter(name.isin([" ".join(pair) for pair in rule.known.items()]))
+    so_far = ibis.window(group_by=_KEY, order_by="load_id", preceding=None, following=0)
+    lines_before = _.usable_lines.sum().over(so_far) - _.usable_lines
+    with_key_before = _.lines_with_key.sum().over(so_far) - _.lines_with_key
+    usual = with_key_before / lines_before.nullif(0)
+    change = (_.share_of_lines - _.usual).abs()
+    return known.mutate(usual=usual).filter(
+        _.usual.isnull() | (_.usable_lines < rule.least_lines) | (change <= rule.most_change)
+    )
+
+
 # --- rules of days against days -------------------------------------------------------------
 
 
@@ -222,9 +270,12 @@ def newest(rule: Fresh, table: ir.Table) -> ir.Table:
 def with_source(failed: ir.Table, other: Callable[[str], ir.Table]) -> ir.Table:
     """The first failing rows, with the raw object and line they came from.
 
-    The row of an event came from its last delivery.
+    The row of an event came from its last delivery, a share of unusable lines from the first line
+    of the most frequent reason.
     """
     some = failed.limit(MOST_EXAMPLES)
+    if "unusable" in some.columns:
+        return _with_reason(some, other(schema.QUARANTINED_LINES.table_name))
     event = ("event_id", "landed_at", "load_id")
     if set(schema.DELIVERY) <= set(some.columns) or not set(event) <= set(some.columns):
         return some
@@ -232,3 +283,13 @@ def with_source(failed: ir.Table, other: Callable[[str], ir.Table]) -> ir.Table:
         other("bronze_events").semi_join(some, event).select(*event, "object_key", "line_number")
     )
     return some.left_join(lines, event).select(*some.columns, "object_key", "line_number")
+
+
+def _with_reason(shares: ir.Table, quarantined_lines: ir.Table) -> ir.Table:
+    by = [name for name in ("dataset", "object_key", "load_id") if name in shares.columns]
+    lines = quarantined_lines.semi_join(shares, by)
+    lines = lines.mutate(times=_.count().over(group_by=[*by, "reason"]))
+    order = [ibis.desc("times"), *(ibis.asc(name) for name in ("object_key", "line_number"))]
+    lines = lines.mutate(place=ibis.row_number().over(group_by=by, order_by=order))
+    first = lines.filter(_.place == 0).select({*by, "object_key", "line_number", "reason"})
+    return shares.left_join(first, by).drop(*(f"{name}_right" for name in by))

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +24,7 @@ from lingokids.schema import (
     Contract,
     ForeignKey,
     Fresh,
+    MostlyUsable,
     NoOtherColumns,
     NotNull,
     Rule,
@@ -109,7 +110,6 @@ class Inspection:
             raise LingokidsError(
                 f"{self._options.table} does not exist yet: uv run kedro run builds it."
             )
-        is_fresh_selected = False
         for name, contract in schema.STORED.items():
             rules = [
                 rule
@@ -117,14 +117,11 @@ class Inspection:
                 # a table that no run has built yet is nothing to compare with
                 if getattr(rule, "table", name) in there | dropped
             ]
-            is_fresh_selected |= any(isinstance(rule, Fresh) for rule in rules)
             if rules and name in dropped:
                 missing = [Example({"table": name}, {"is": "missing"})]
                 self._append_schema(contract, len(contract.columns), missing, 0.0)
             elif rules and name in there and (rules := self._check_columns(contract, rules)):
                 self._check(contract, rules, self._whole(name))
-        if self._options.now is None and is_fresh_selected:
-            LOGGER.info("Freshness is not checked without a clock: give checks.now.")
 
     @property
     def broken(self) -> BrokenRuleError | None:
@@ -139,6 +136,8 @@ class Inspection:
         )
 
     def _remedy(self, failed: Sequence[Result]) -> str:
+        if all(isinstance(result.rule, MostlyUsable) for result in failed):
+            return remedies.OF_DELIVERIES
         if self._is_of_changes:
             return remedies.OF_A_RUN
         at_fault = {_at_fault(result) for result in failed}
@@ -178,15 +177,15 @@ class Inspection:
         if table.table_name == schema.UNKNOWN_KEYS.table_name:  # a view
             keys = table.load()
             new = keys.filter(keys.load_id == self._warehouse.number)
-            return Scope(new, keys, None, self._table)
+            return Scope(new, keys, None, self._warehouse.number, self._table)
         # no unchanged row has the key of a new one: a table is replaced by units or as a whole, or
         # its rows are identified by their load
         rows, units = table.stored.changed_rows()
-        return Scope(rows, table.load(), units, self._table)
+        return Scope(rows, table.load(), units, self._warehouse.number, self._table)
 
     def _whole(self, name: str) -> Scope:
         table = self._table(name)
-        return Scope(table, table, None, self._table)
+        return Scope(table, table, None, None, self._table)
 
     def _dropped(self) -> set[str]:
         """Tables that do not exist although a run has written them."""
@@ -207,8 +206,8 @@ class Inspection:
         for rule in rules:
             if isinstance(rule, conditions.OF_QUERY):
                 self._try(contract, [rule], partial(self._query, contract, rule, scope))
-            elif isinstance(rule, Fresh) and self._options.now is not None:
-                self._check_freshness(contract, rule, scope, self._options.now)
+            elif isinstance(rule, Fresh):
+                self._check_freshness(contract, rule, scope)
         if steady := [rule for rule in rules if isinstance(rule, Steady)]:
             self._check_days(contract, steady, scope)
 
@@ -262,9 +261,8 @@ class Inspection:
             examples = [Example({rule.by: day["date"]}, day) for day in unusual]
             self._append(contract, rule, Counts(count, len(unusual), seconds), examples)
 
-    def _check_freshness(
-        self, contract: Contract, rule: Fresh, scope: Scope, now: datetime
-    ) -> None:
+    def _check_freshness(self, contract: Contract, rule: Fresh, scope: Scope) -> None:
+        now = self._options.now or datetime.now(UTC).replace(tzinfo=None)
         started = time.perf_counter()
         newest = dict(self._warehouse.rows(conditions.newest(rule, scope.table)))
         stale = [

@@ -8,6 +8,10 @@ OF_A_RUN = (
     "Every table is as it was. Fix the node or the source, or the rule in "
     "schema/promises.py if the promise changed, and run again"
 )
+OF_DELIVERIES = (
+    "Every table is as it was. Have the objects sent again as JSON Lines; or, if their lines are "
+    "to stay in quarantine, run with --params checks.severities.ingested_objects.load_usable=warn"
+)
 _OF_BRONZE = (
     "Nothing was changed. If bronze or the ledger was changed by hand, rebuild all tables from the "
     "raw objects, by uv run kedro run --params rebuild=raw; if those have expired, move the "

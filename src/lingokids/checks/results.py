@@ -10,7 +10,7 @@ from lingokids.errors import in_one_line
 from lingokids.schema import ERROR, Rule
 
 MOST_EXAMPLES = 1_000
-#: Failing rows described in a message, for rules with ``in_words``.
+#: Failing rows described in a message, if the rule has words for them.
 MOST_TOLD = 5
 HELD, WARNED, FAILED, SKIPPED = "held", "warned", "failed", "skipped"
 
@@ -75,8 +75,8 @@ class Result:
         such_as = (
             f", such as {in_one_line(self.examples[0].key_text, 300)}" if self.examples else ""
         )
-        if self.examples and (in_words := getattr(self.rule, "in_words", None)):
-            told = [in_words(example.values) for example in self.examples[:MOST_TOLD]]
+        told = [self.rule.in_words(example.values) for example in self.examples[:MOST_TOLD]]
+        if any(told):
             more = self.rows_failed - len(told)
             such_as = f": {'; '.join(told)}{f'; and {more:,} more' if more else ''}"
         tolerated = f" ({self.rule.tolerance} tolerated)" if self.rule.tolerance else ""

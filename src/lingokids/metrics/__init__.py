@@ -7,7 +7,13 @@ from lingokids.metrics.definitions import MEASURES, METRICS, RATES, USER_MEASURE
 from lingokids.metrics.dimensions import DIMENSIONS, GRAINS
 from lingokids.metrics.kinds import percentage
 from lingokids.metrics.sessions import with_sessions
-from lingokids.metrics.subjects import NO_COLLECTION, SUBJECTS, UNKNOWN, weeks_between
+from lingokids.metrics.subjects import (
+    NO_COLLECTION,
+    SUBJECTS,
+    UNKNOWN,
+    last_shared_day,
+    weeks_between,
+)
 
 __all__ = [
     "DIMENSIONS",
@@ -19,6 +25,7 @@ __all__ = [
     "SUBJECTS",
     "UNKNOWN",
     "USER_MEASURES",
+    "last_shared_day",
     "percentage",
     "weeks_between",
     "with_sessions",

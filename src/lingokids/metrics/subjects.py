@@ -38,16 +38,20 @@ class Subject:
     rows: Callable[[ir.Table], ir.Table]
 
 
+#: Users whose days of activity may lie beyond the observed ones.
+_MOST_APART = 4
+
+
 def first_day_of_week(day: ir.DateValue) -> ir.DateValue:
     """The Monday of a day's ISO week."""
     return day.cast("timestamp").truncate("W").date()
 
 
-def weeks_between(day: ir.DateValue, later: ir.DateValue) -> ir.IntegerValue:
-    """The number of ISO weeks from a day to a later one: 0 within a week."""
+def weeks_between(day: ir.IntegerValue, later: ir.IntegerValue) -> ir.IntegerValue:
+    """The number of ISO weeks from a day of the epoch to a later one: 0 within a week."""
 
-    def week(of: ir.DateValue) -> ir.IntegerValue:
-        return (of.epoch_days() + 3) // 7  # day 4 of the epoch was a Monday
+    def week(of: ir.IntegerValue) -> ir.IntegerValue:
+        return (of + 3) // 7  # day 4 of the epoch was a Monday
 
     return (week(later) - week(day)).cast("int64")
 
@@ -66,20 +70,35 @@ def _subscribed(user_journeys: ir.Table) -> ir.Table:
     return subscribers.mutate(date=_.subscription_start_date)
 
 
+def last_shared_day(last_days: ir.Table) -> ir.IntegerScalar:
+    """The newest day of activity, in days of the epoch, but for a few users.
+
+    What a tablet with a wrong clock says is no day that others have lived: the last days of 1 % of
+    the users, at most ``_MOST_APART``, do not count.
+
+    Args:
+        last_days: The day (in days of the epoch) of each user; NULL without activity.
+    """
+    days = last_days.filter(_.day.notnull()).group_by("day").aggregate(users=_.count())
+    later = ibis.window(order_by=ibis.desc("day"), preceding=None, following=0)
+    apart = ibis.least(_MOST_APART, _.users.sum().over() // 100)
+    shared = days.mutate(users_since=_.users.sum().over(later), apart=apart)
+    return shared.filter(_.users_since > _.apart).day.max().as_scalar()
+
+
 def _observed_weeks(user_journeys: ir.Table) -> ir.Table:
     """One row per registered user and full week since their registration.
 
-    A week is full if it lies between the first and the last day with any activity. A partial week
-    would understate retention.
+    A week is full if it lies between the first and the last day with any activity of known users,
+    a few of them aside: see ``last_shared_day``. A partial week would understate retention.
     """
-    observed = user_journeys.aggregate(
-        first_day=_.first_active_date.min(), last_day=_.last_active_date.max()
-    )
-    users = _registered(user_journeys).cross_join(observed)
+    users = _registered(user_journeys)
+    first_days = user_journeys.select(day=-_.first_active_date.epoch_days())
+    last_day = last_shared_day(user_journeys.select(day=_.last_active_date.epoch_days()))
     monday = first_day_of_week(users.registration_date).epoch_days()
     # whole weeks between, rounded up for the first and down for the last
-    first = ibis.greatest(0, (users.first_day.epoch_days() - monday + 6) // 7).cast("int64")
-    after_last = ((users.last_day.epoch_days() - monday + 1) // 7).cast("int64")
+    first = ibis.greatest(0, (-last_shared_day(first_days) - monday + 6) // 7).cast("int64")
+    after_last = ((last_day - monday + 1) // 7).cast("int64")
     weeks = users.mutate(weeks_after_registration=ibis.range(first, after_last).unnest())
     return weeks.mutate(is_active=_.active_weeks.contains(_.weeks_after_registration))
 
@@ -112,7 +131,8 @@ RETENTION = Subject(
     name="retention",
     table_name=schema.USER_JOURNEYS.table_name,
     counts="Registered users in each full ISO week since their registration; full: between the "
-    "first and the last day with any activity.",
+    "first and the last day with any activity of known users, but for the 1 % of them (at most "
+    f"{_MOST_APART}) whose days lie furthest out, as those of wrong clocks do.",
     day="UTC day of registration: `--grain week` gives weekly cohorts",
     dimensions=("weeks_after_registration", *_PEOPLE),
     rows=_observed_weeks,

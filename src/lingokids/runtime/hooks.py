@@ -91,7 +91,7 @@ class RunHooks:
             self._rebuild = bool(rebuild)
             if rebuild:
                 written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
-                self._prepare_rebuild(rebuild, written)
+                self._prepare_rebuild(parameters, written)
             looked_at = [*tables.values(), *(self._beside_bronze() if _bronze(tables) else ())]
             preconditions.refuse_tables_of_another_version(looked_at)
         except BaseException:  # Kedro calls no hook for an error in a hook
@@ -107,14 +107,14 @@ class RunHooks:
             is_checking=is_checking,
         )
 
-    def _prepare_rebuild(self, rebuild: str, written: list[TableDataset]) -> None:
+    def _prepare_rebuild(self, parameters: Parameters, written: list[TableDataset]) -> None:
         """Empty what is taken in again from raw, or was made by another version.
 
         Other tables are rebuilt in place: what differs is written, so readers learn what changed.
         """
         bronze = _bronze(self._all_tables)
-        if rebuild == "bronze":
-            bronze[0].warehouse.prepare_rebuild(bronze)
+        if parameters.rebuild == "bronze":
+            bronze[0].warehouse.prepare_rebuild(bronze, parameters.instants)
             written = [table for table in written if table not in bronze and table.is_outdated]
         else:
             beside = self._beside_bronze() if set(bronze) <= set(written) else []

@@ -8,6 +8,7 @@ one that asks for a single parameter gets what was written, once all of them are
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -23,7 +24,7 @@ from pydantic import (
 
 from lingokids import schema
 from lingokids.errors import LingokidsError, did_you_mean
-from lingokids.schema.rules import OFF, Fresh, Rule
+from lingokids.schema.rules import OFF, KeysKnown, MostlyUsable, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -111,18 +112,30 @@ def _to_dimensions(value: object) -> list[Any]:
     return names
 
 
-def _to_severities(value: object) -> object:
+def _flat(value: object) -> object:
     """One mapping: ``--params a.b=c`` gives a mapping in a mapping, and a file may have either."""
     if not isinstance(value, dict):
         return value
     flat: dict[Any, Any] = {}
-    for name, inner in value.items():
-        is_nested = isinstance(inner, dict)
-        flat |= {f"{name}.{key}": inner[key] for key in inner} if is_nested else {name: inner}
+    for name, given in value.items():
+        inner = _flat(given)
+        flat |= (
+            {f"{name}.{key}": each for key, each in inner.items()}
+            if isinstance(inner, dict)
+            else {name: inner}
+        )
+    return flat
+
+
+def _to_severities(value: object) -> object:
+    value = _flat(value)
+    if not isinstance(value, dict):
+        return value
     # YAML reads an unquoted off as false
-    return {name: OFF if severity is False else severity for name, severity in flat.items()}
+    return {name: OFF if severity is False else severity for name, severity in value.items()}
 
 
+_SHARE = Field(gt=0, le=1, description="a share above 0, up to 1")
 Day = Annotated[date | None, BeforeValidator(to_day), Field(description="a UTC day as YYYY-MM-DD")]
 
 
@@ -159,6 +172,13 @@ class Listing(Group):
     since: Day = None
 
 
+class Instants(Group):
+    """Which instants are plausible: the clocks of tablets are wrong at times."""
+
+    earliest: Annotated[date, BeforeValidator(to_day), Field(description="a UTC day as YYYY-MM-DD")]
+    days_ahead: Annotated[int, _whole("days", 0, 3_660)]
+
+
 class Reporting(Group):
     """What charts and the dashboard show."""
 
@@ -187,6 +207,16 @@ class Checks(Group):
         BeforeValidator(_to_instant),
         Field(description="a UTC instant as YYYY-MM-DDTHH:MM:SS"),
     ] = None
+    unusable_warn: Annotated[float, _SHARE]
+    unusable_error: Annotated[float, _SHARE]
+    known_keys: Annotated[
+        dict[str, Literal["text", "number", "boolean", "object", "array", "null"]],
+        BeforeValidator(_flat),
+        Field(
+            description="keys with one of text, number, boolean, object, array, null, such as "
+            "{events.experiment: object}"
+        ),
+    ]
     most_deviation: Annotated[
         float, Field(gt=0, allow_inf_nan=False, description="a number above 0")
     ]
@@ -229,11 +259,6 @@ class Checks(Group):
                 f"checks.severities turns off all that is asked for ({self.rule or self.table}): "
                 "remove it there, or select another rule."
             )
-        if self.now is None and all(isinstance(rule, Fresh) for rule in rules):
-            raise LingokidsError(
-                f"checks.rule={self.rule} needs a clock: add the instant to compare with, "
-                "such as checks.now=2021-02-01T12:00:00 (UTC)."
-            )
         return self
 
     def severity_of(self, table_name: str, rule: Rule) -> str:
@@ -243,10 +268,18 @@ class Checks(Group):
     def rules_of(self, table_name: str) -> list[Rule]:
         """The table's rules that are not turned off."""
         return [
-            rule
+            self._with_limits(rule)
             for rule in schema.CONTRACTS[table_name].rules
             if self.severity_of(table_name, rule) != OFF
         ]
+
+    def _with_limits(self, rule: Rule) -> Rule:
+        match rule:
+            case MostlyUsable():
+                return replace(rule, share=getattr(self, rule.limit))
+            case KeysKnown():
+                return replace(rule, known=self.known_keys)
+        return rule
 
     def selected_rules(self, table_name: str) -> list[Rule]:
         """Those of them selected by ``table`` and ``rule``, for checks on demand."""
@@ -275,6 +308,7 @@ class Parameters(Group):
         ),
     ] = None
     listing: Listing
+    instants: Instants
     os_names: Annotated[
         dict[str, str],
         Field(description="spellings with the name to count them under, such as {iPhone OS: iOS}"),

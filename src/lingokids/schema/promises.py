@@ -7,16 +7,16 @@ as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lingokids.errors import in_one_line
 from lingokids.schema.rules import (
     WARN,
     AddsUp,
     ForeignKey,
     Fresh,
+    KeysKnown,
+    MostlyUsable,
     NotNull,
     Recounted,
     RowCondition,
@@ -131,12 +131,8 @@ _DAY_OF_EVENT = RowCondition(
 )
 
 
-def _unknown_key(row: Mapping[str, Any]) -> str:
-    return (
-        f"{in_one_line(row['unknown_key'])} of {row['dataset']} ({row['json_type']}) in "
-        f"{row['lines_with_key']:,} of {row['usable_lines']:,} lines "
-        f"({row['share_of_lines']:.1%}), first in {row['object_key']}, line {row['line_number']:,}"
-    )
+def _usable(title: str, *by: str) -> MostlyUsable:
+    return MostlyUsable(title, by, "unusable_warn", severity=WARN)
 
 
 PROMISES: dict[str, Promise] = {
@@ -146,17 +142,7 @@ PROMISES: dict[str, Promise] = {
     "bronze_activities": _records("activity_id", "stg_activities", "activity_staged"),
     "quarantined_lines": _LINES,
     "rescued_values": _LINES,
-    "unknown_keys": Promise(
-        rules=(
-            RowCondition(
-                "keys_known",
-                "every delivered key is read by a field of schema/raw.py",
-                lambda row: row.unknown_key.isnull(),
-                in_words=_unknown_key,
-                severity=WARN,
-            ),
-        )
-    ),
+    "unknown_keys": Promise(rules=(KeysKnown(),)),
     "ingested_objects": Promise(
         rules=(
             RowCondition(
@@ -171,7 +157,16 @@ PROMISES: dict[str, Promise] = {
                 "quarantined_lines",
                 each_run=False,
             ),
-            Fresh("landed_at", by="dataset", hours={"events": 36, "users": 36}),
+            RowCondition(
+                "object_usable",
+                "an object has a usable line",
+                lambda row: ~row.is_current | (row.kept > 0),
+                severity=WARN,
+            ),
+            _usable("lines_of_object_usable", "dataset", "object_key"),
+            _usable("lines_of_load_usable", "dataset"),
+            MostlyUsable("load_usable", ("dataset",), "unusable_error"),
+            Fresh("landed_at", by="dataset", hours={"events": 36, "users": 36}, each_run=False),
         )
     ),
     # silver

@@ -22,6 +22,7 @@ class Field:
         column: The column it becomes.
         path: Its key, after the keys of the objects it stands in.
         required: Whether a line without it is unusable.
+        may_lie_ahead: Whether its instant may be long after the line was delivered.
         null_after: The key of the text that it follows, where it is null as a rule: such lines
             are then read at less cost. It changes nothing else.
     """
@@ -29,6 +30,7 @@ class Field:
     column: str
     path: str
     required: bool = False
+    may_lie_ahead: bool = False
     null_after: str = ""
 
     @property
@@ -64,9 +66,9 @@ USER_FIELDS = (
     Field("country_code", "country_code"),
     Field("registration_at", "registration_at"),
     Field("trial_start_at", "trial_start_at"),
-    Field("trial_end_at", "trial_end_at"),
-    Field("subscription_start_at", "subscription_start_at"),
-    Field("subscription_expire_at", "subscription_expire_at"),
+    Field("trial_end_at", "trial_end_at", may_lie_ahead=True),
+    Field("subscription_start_at", "subscription_start_at", may_lie_ahead=True),
+    Field("subscription_expire_at", "subscription_expire_at", may_lie_ahead=True),
 )
 
 ACTIVITY_FIELDS = (
@@ -77,6 +79,7 @@ ACTIVITY_FIELDS = (
 )
 
 NOT_UTF8 = "not UTF-8"
+JSON_ARRAY = "a JSON array: write one record a line, as jq -c .[] does"
 TOO_LONG = "longer than 1 MiB"
 DAMAGED_GZIP = "gzip is damaged here"
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lingokids.errors import in_one_line
+
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
@@ -53,6 +55,10 @@ class Rule:
 
     def _words(self) -> Words:
         raise NotImplementedError
+
+    def in_words(self, row: Mapping[str, Any]) -> str:
+        """A failing row for a message, where its key alone says too little."""
+        return ""
 
     @property
     def tolerance(self) -> str:
@@ -148,16 +154,11 @@ class Matches(Rule):
 
 @dataclass(frozen=True)
 class RowCondition(Rule):
-    """An expression over the columns of a row is true, not NULL.
-
-    Attributes:
-        in_words: Describes a failing row in a message, where its key alone says too little.
-    """
+    """An expression over the columns of a row is true, not NULL."""
 
     title: str
     promise: str
     expression: Callable[[ir.Table], ir.BooleanValue]
-    in_words: Callable[[Mapping[str, Any]], str] | None = None
 
     def _words(self) -> Words:
         return Words(self.title, self.promise)
@@ -253,8 +254,71 @@ class Steady(Rule):
 
 
 @dataclass(frozen=True)
+class MostlyUsable(Rule):
+    """Of the lines that a load brought, fewer than a share are unusable.
+
+    Attributes:
+        by: The columns whose lines are counted together; under ``least_lines`` they are skipped.
+        limit: The parameter of ``checks`` that gives the share.
+        share: Its value, once parameters are read.
+    """
+
+    title: str
+    by: tuple[str, ...]
+    limit: str
+    share: float = 1.0
+    least_lines: int = 100
+
+    def _words(self) -> Words:
+        return Words(
+            self.title,
+            f"of the lines of a load, per {' and '.join(self.by)}, a smaller share than "
+            f"checks.{self.limit} is unusable, if there are {self.least_lines} or more",
+        )
+
+    def in_words(self, row: Mapping[str, Any]) -> str:
+        """The share, and a line of the most frequent reason."""
+        return (
+            f"{row['unusable']:,} of {row['lines']:,} lines of the {row['dataset']}, most often "
+            f"as line {row['line_number']:,} of {in_one_line(row['object_key'])}: {row['reason']}"
+        )
+
+
+@dataclass(frozen=True)
+class KeysKnown(Rule):
+    """Every key of a load is read by a field, or acknowledged and as frequent as before.
+
+    Attributes:
+        known: The JSON type of each ``dataset.key`` that is acknowledged, once parameters are read.
+        most_change: By how much its share of the lines may differ from that in earlier loads.
+        least_lines: A load of fewer lines says nothing about the share.
+    """
+
+    known: Mapping[str, str] = field(default_factory=dict)
+    most_change: float = 0.1
+    least_lines: int = 100
+    severity: str = field(default=WARN, kw_only=True)
+
+    def _words(self) -> Words:
+        return Words(
+            "keys_known",
+            "every delivered key is read by a field of schema/raw.py, or acknowledged with its "
+            "type in checks.known_keys and about as frequent as in the loads before",
+        )
+
+    def in_words(self, row: Mapping[str, Any]) -> str:
+        """The key, its share, and where it is first."""
+        return (
+            f"{in_one_line(row['unknown_key'])} of {row['dataset']} ({row['json_type']}) in "
+            f"{row['lines_with_key']:,} of {row['usable_lines']:,} lines "
+            f"({row['share_of_lines']:.1%}), first in {in_one_line(row['object_key'])}, line "
+            f"{row['line_number']:,}"
+        )
+
+
+@dataclass(frozen=True)
 class Fresh(Rule):
-    """The newest instant of each group is recent at ``checks.now``."""
+    """The newest instant of each group is recent: at ``checks.now``, else by the clock."""
 
     column: str
     by: str

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lingokids.incremental.links import Step
     from lingokids.schema import Contract, Delivery
-    from lingokids.schema.parameters import Window
+    from lingokids.schema.parameters import Instants, Window
     from lingokids.storage.bronze import BronzeDataset
     from lingokids.storage.raw.lines import Piece
     from lingokids.storage.raw.stores import RawObject
@@ -217,7 +217,7 @@ class Engine(Protocol):
 
     # --- state and records ---
 
-    def prepare_rebuild(self, bronze: list[BronzeDataset]) -> None:
+    def prepare_rebuild(self, bronze: list[BronzeDataset], instants: Instants) -> None:
         """Bring bronze of another version up to its contracts, before a rebuild."""
 
     def forget_rules(self, table_names: Iterable[str]) -> None:

@@ -2,8 +2,8 @@
 
 The rules, in their order: what the source found (not UTF-8, not JSON, not an object, too
 long, damaged gzip; an object, list or scalar in another's place; a key given twice); a
-required field is missing; a field has the wrong type. Empty text counts as absent, and so does
-JSON's null.
+required field is missing; a field has the wrong type; an instant is not plausible. Empty text
+counts as absent, and so does JSON's null. Values are validated as delivered, before rounding.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import ibis
 from lingokids import schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import ibis.expr.types as ir
 
     from lingokids.schema import Field
+    from lingokids.schema.parameters import Instants
 
 PROMISED = {
     "uuid": "a uuid",
@@ -31,11 +34,20 @@ PROMISED = {
 #: What a line is validated by, beside its record.
 _VALIDATED_BY = ("is_blank", "problem", "line_text")
 
+#: An instant as ISO 8601 has it. A named zone is none: the engine would lend it to the next row
+#: that has no zone of its own.
+_ISO_INSTANT = (
+    r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d*)?)?)?"
+    r"(\s*(Z|UTC)|[+-](0\d|1[0-8])(:?[0-5]\d)?)?\s*$"
+)
+_NEGATIVE = r"^\s*-[0.]*[1-9]"
+_LAST_YEAR = 9999  # that a day has in Python, and in most readers
+
 #: Length of 'YYYY-MM-DD HH:MM:SS.mmm', the usual form of an instant.
 _PLAIN_INSTANT = 23
 
 
-def validate(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
+def validate(lines: ir.Table, instants: Instants, fields: tuple[Field, ...]) -> ir.Table:
     """Type the fields of each line and say which lines are unusable.
 
     Grain: one row per line, blank ones included.
@@ -44,6 +56,7 @@ def validate(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
         lines: line_text, problem (what the source found wrong, or NULL), is_blank, record (struct
             of text values, shaped as ``fields``), and what else is known of a line: where it
             stands, when it landed, what the record leaves out.
+        instants: The parameters: which instants are plausible.
         fields: The fields of the record, in the order in which they are checked.
 
     Returns:
@@ -59,7 +72,7 @@ def validate(lines: ir.Table, fields: tuple[Field, ...]) -> ir.Table:
         **{f"{field.column}_text": values[field.column] for field in fields if _can_fail(field)},
     )
     kept = (*known, *values, "is_blank", "line_text")
-    validated = typed.select(*kept, reason=_first_broken_rule(typed, fields))
+    validated = typed.select(*kept, reason=_first_broken_rule(typed, instants, fields))
     text = validated.line_text.re_replace(r"\r?\n$", "")
     return validated.mutate(line_text=ibis.cases((validated.reason.notnull(), text)))
 
@@ -96,7 +109,7 @@ def _instant(text: ir.StringValue) -> ir.TimestampValue:
 
     A cast to a timestamp without a zone would drop the offset silently, and one to a
     timestamp with a zone costs six times as much: so the usual form, which has no room for
-    an offset, takes the first way. Words such as 'infinity' are too short to be instants.
+    an offset, takes the first way.
     """
     milliseconds = text.substr(20, 1)
     is_plain = (
@@ -106,12 +119,13 @@ def _instant(text: ir.StringValue) -> ir.TimestampValue:
     )
     zoned = text.try_cast("timestamp('UTC')").cast(schema.INSTANT)
     return ibis.cases(
-        (is_plain, text.try_cast(schema.INSTANT)),
-        (text.strip().length() >= len("YYYY-MM-DD"), zoned),
+        (is_plain, text.try_cast(schema.INSTANT)), (text.re_search(_ISO_INSTANT), zoned)
     )
 
 
-def _first_broken_rule(typed: ir.Table, fields: tuple[Field, ...]) -> ir.StringValue:
+def _first_broken_rule(
+    typed: ir.Table, instants: Instants, fields: tuple[Field, ...]
+) -> ir.StringValue:
     missing = [
         (typed[_text_column(field)].isnull(), f"{field.path} is missing")
         for field in fields
@@ -127,7 +141,29 @@ def _first_broken_rule(typed: ir.Table, fields: tuple[Field, ...]) -> ir.StringV
         (typed.problem.notnull(), typed.problem),
         *missing,
         *wrong,
+        *(
+            rule
+            for field in fields
+            if field.type == schema.INSTANT
+            for rule in _implausible(typed, instants, field)
+        ),
     )
+
+
+def _implausible(
+    typed: ir.Table, instants: Instants, field: Field
+) -> Iterator[tuple[ir.BooleanValue, str]]:
+    value = typed[field.column]
+    yield (
+        value < ibis.timestamp(str(instants.earliest)),
+        f"{field.path} is before {instants.earliest}",
+    )
+    if field.may_lie_ahead:
+        yield value.year() > _LAST_YEAR, f"{field.path} is after the year {_LAST_YEAR}"
+    else:
+        days = instants.days_ahead
+        latest = typed.landed_at + ibis.interval(days=days)
+        yield value > latest, f"{field.path} is over {days} days after its object landed"
 
 
 def _text_column(field: Field) -> str:
@@ -138,7 +174,7 @@ def _is_wrong(typed: ir.Table, field: Field) -> ir.BooleanValue:
     value = typed[field.column]
     is_wrong = typed[f"{field.column}_text"].notnull() & value.isnull()
     if field.type == schema.SECONDS:
-        return is_wrong | (value < 0).fill_null(False)
+        return is_wrong | typed[f"{field.column}_text"].re_search(_NEGATIVE).fill_null(False)
     if field.type == "array<uuid>":
         return is_wrong | (value.filter(lambda id_: id_.isnull()).length() > 0).fill_null(False)
     return is_wrong

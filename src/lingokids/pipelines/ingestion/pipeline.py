@@ -11,21 +11,21 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 func=ingest_events,
-                inputs=["raw_events", "params:listing.since"],
+                inputs=["raw_events", "params:listing.since", "params:instants"],
                 outputs="bronze_events",
                 name="ingest_events",
                 namespace="ingestion",
             ),
             Node(
                 func=ingest_users,
-                inputs=["raw_users", "params:listing.since"],
+                inputs=["raw_users", "params:listing.since", "params:instants"],
                 outputs="bronze_users",
                 name="ingest_users",
                 namespace="ingestion",
             ),
             Node(
                 func=ingest_activities,
-                inputs=["raw_activities", "params:listing.since"],
+                inputs=["raw_activities", "params:listing.since", "params:instants"],
                 outputs="bronze_activities",
                 name="ingest_activities",
                 namespace="ingestion",

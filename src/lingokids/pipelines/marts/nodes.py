@@ -98,7 +98,8 @@ def build_user_journeys(
         )
     )
     days_after = user_days["date"].epoch_days() - user_days.subscription_start_date.epoch_days()
-    weeks_after = metrics.weeks_between(user_days.registration_date, user_days["date"])
+    registered, active = user_days.registration_date, user_days["date"]
+    weeks_after = metrics.weeks_between(registered.epoch_days(), active.epoch_days())
     activity = user_days.group_by("user_id").aggregate(
         active_days=user_days.count(),
         active_weeks=weeks_after.collect(where=weeks_after >= 0, distinct=True),

@@ -11,21 +11,21 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 func=replay_events,
-                inputs="raw_events",
+                inputs=["raw_events", "params:instants"],
                 outputs="bronze_events",
                 name="replay_events",
                 namespace="replay",
             ),
             Node(
                 func=replay_users,
-                inputs="raw_users",
+                inputs=["raw_users", "params:instants"],
                 outputs="bronze_users",
                 name="replay_users",
                 namespace="replay",
             ),
             Node(
                 func=replay_activities,
-                inputs="raw_activities",
+                inputs=["raw_activities", "params:instants"],
                 outputs="bronze_activities",
                 name="replay_activities",
                 namespace="replay",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 from ibis import _
@@ -37,12 +36,10 @@ def measure_groups(
     Returns:
         See ``query.measure_side_by_side``: never store it.
     """
-    last_day = user_activity_daily["date"].max()
-    last_monday = metrics.GRAINS["week"].first_day(last_day)
-    first_monday = (
-        (last_monday - ibis.interval(days=7 * (reporting.weeks - 1))).cast("date").as_scalar()
-    )
-    recent = user_activity_daily.filter(_["date"] >= first_monday)
+    day = user_activity_daily["date"].epoch_days()
+    last_days = user_activity_daily.group_by("user_id").aggregate(day=day.max())
+    weeks_ago = metrics.weeks_between(day, metrics.last_shared_day(last_days))
+    recent = user_activity_daily.filter(weeks_ago.between(0, reporting.weeks - 1))
     return query.measure_side_by_side(recent, _answers(reporting.dimensions), smallest_group)
 
 

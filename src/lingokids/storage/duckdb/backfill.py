@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lingokids.schema import Field
+    from lingokids.schema.parameters import Instants
     from lingokids.storage.duckdb.bronze import StoredBronze
 
 LOGGER = logging.getLogger(__name__)
 
 
-def fill_new_fields(tables: Iterable[StoredBronze]) -> None:
+def fill_new_fields(tables: Iterable[StoredBronze], instants: Instants) -> None:
     """Add the columns of new fields to bronze, with the values delivered before.
 
     Raises:
@@ -42,7 +43,7 @@ def fill_new_fields(tables: Iterable[StoredBronze]) -> None:
         fields = schema.FIELDS[bronze.dataset]
         if new := tuple(field for field in fields if field.column not in stored):
             _refuse_what_the_past_lacks(bronze, new, stored)
-            _Backfill(bronze, new).make()
+            _Backfill(bronze, new).make(instants)
 
 
 def _refuse_what_the_past_lacks(
@@ -71,7 +72,7 @@ class _Backfill:
         self._run = bronze.run
         self._validated = f"temp.main.rescued_{bronze.dataset}"
 
-    def make(self) -> None:
+    def make(self, instants: Instants) -> None:
         """Validate rescued values by the new fields, and move those that have one."""
         started = time.perf_counter()
         bronze = self._bronze
@@ -82,7 +83,7 @@ class _Backfill:
             bronze.dataset,
             schema.FIELDS[bronze.dataset],
             texts.rename(line_text="rescued"),
-            partial(quality.validate, fields=self._new),
+            partial(quality.validate, instants=instants, fields=self._new),
         )
         self._run(f"CREATE TEMP TABLE {self._validated} AS {bronze.compile(validated)}")
         self._refuse_misfits()

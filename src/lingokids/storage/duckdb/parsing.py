@@ -28,7 +28,7 @@ from lingokids.storage.raw import lines as line_cutting
 from lingokids.storage.raw.stores import RawObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import ibis.expr.types as ir
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 #: What names a line: of a batch, and of the warehouse.
 _PLACE = ("object_index", "line_number")
+_KNOWN = (*_PLACE, "landed_at")  # its instants are compared with it
 _DELIVERED = (*schema.DELIVERY, *schema.ARRIVAL)
 
 _ODD_BYTES = 2 << 20  # of text that is looked at whole at a time
@@ -103,8 +104,9 @@ class RecordReader(LineReader):
         self._writer = warehouse.writer
         self._con = self._writer.con
         self._dataset, self._due = dataset, due
-        self._batch = self._slot("batch_of", line_cutting.to_arrow([]))
         self._read = self._slot("read", _objects_table(due, []))
+        no_lines = _of_objects(line_cutting.to_arrow([]), self._read.table, ["landed_at"])
+        self._batch = self._slot("batch_of", no_lines)
         marked = self._records("records_of", fields, with_odd_marked, "keys_at_most")
         whole = self._records("odd_records_of", fields, with_unknown_keys)
         validated = validate(marked)
@@ -112,8 +114,7 @@ class RecordReader(LineReader):
         # both have the same columns: Ibis need not print the same query for the other name
         names = tuple(f'"{table.get_name()}"' for table in (marked, whole))
         self._validating_odd = functools.cache(lambda: self._validating().replace(*names))
-        nothing = self._worked_out(no_rows(validated.schema()))
-        self._nothing = _of_objects(nothing, self._read.table)
+        self._nothing = self._located(self._worked_out(no_rows(validated.schema())))
         self._validated = self._slot("validated_of", self._nothing)
         self._validated_odd = self._slot("validated_odd_of", self._nothing)
         self._con.execute(
@@ -121,7 +122,8 @@ class RecordReader(LineReader):
             f"FROM validated_of_{dataset} WHERE rescued IS DISTINCT FROM '' "
             f"UNION ALL FROM validated_odd_of_{dataset}"
         )
-        columns = validated.schema() | ibis.schema(_OF_LINES)
+        of_lines = {name: _OBJECT_COLUMNS[name] for name in _OF_LINES}
+        columns = validated.drop("landed_at").schema() | ibis.schema(of_lines)
         self._delivery = Delivery(
             table_of(self._writer, f"validated_{dataset}", columns),
             table_of(self._writer, f"read_{dataset}", ibis.schema(_OBJECT_COLUMNS)),
@@ -133,11 +135,15 @@ class RecordReader(LineReader):
         self._read.table = _objects_table(self._due, indexes)
         self._validated.table = self._validated_odd.table = self._nothing  # frees the last batch
         if batch:
-            self._batch.table = line_cutting.to_arrow(batch)
+            lines = line_cutting.to_arrow(batch)
+            self._batch.table = _of_objects(lines, self._read.table, ["landed_at"])
             validated = self._worked_out(self._validating())
-            self._validated.table = _of_objects(validated, self._read.table)
-            self._validated_odd.table = _of_objects(self._validate_odd(validated), self._read.table)
+            self._validated.table = self._located(validated)
+            self._validated_odd.table = self._located(self._validate_odd(validated))
         return self._delivery
+
+    def _located(self, lines: pa.Table) -> pa.Table:
+        return _of_objects(lines.drop_columns("landed_at"), self._read.table, _OF_LINES)
 
     def _slot(self, name: str, table: pa.Table) -> _Slot:
         return _Slot(self._con, f"{name}_{self._dataset}", table)
@@ -147,10 +153,10 @@ class RecordReader(LineReader):
     ) -> ir.Table:
         """The records of the batch, as a view that ``looked_at`` columns pass through."""
         lines = f"({_with_problems(f'batch_of_{self._dataset}')})"
-        records = _records_sql(lines, fields, (*_PLACE, *looked_at), look_at_odd)
+        records = _records_sql(lines, fields, (*_KNOWN, *looked_at), look_at_odd)
         name = f"{view}_{self._dataset}"
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {records}")
-        return table_of(self._writer, name, _record_schema(fields, _PLACE))
+        return table_of(self._writer, name, _record_schema(fields, _KNOWN))
 
     def _validate_odd(self, validated: pa.Table) -> pa.Table:
         """Validate lines that may have unknown keys, with every key listed."""
@@ -173,11 +179,11 @@ class RecordReader(LineReader):
         return validated
 
 
-def _of_objects(lines: pa.Table, objects: pa.Table) -> pa.Table:
-    """Lines with their object, whose values are stored once for all its lines."""
+def _of_objects(lines: pa.Table, objects: pa.Table, names: Iterable[str]) -> pa.Table:
+    """Lines with values of their object, which are stored once for all its lines."""
     indexes = objects["object_index"].to_numpy()
     places = pa.array(np.searchsorted(indexes, lines["object_index"].to_numpy()), pa.int32())
-    for name in [name for name in _OF_LINES if name != "object_index"]:
+    for name in names:
         column = pa.DictionaryArray.from_arrays(places, objects[name].chunk(0))
         lines = lines.append_column(name, column)
     return lines
@@ -228,6 +234,7 @@ def _with_problems(lines: str) -> str:
             WHEN starts_with(line_text, '{{') THEN
                 CASE WHEN json_valid(line_text) THEN NULL ELSE 'not JSON' END
             WHEN trim(line_text, E' \t\r\n') = '' THEN 'blank'
+            WHEN starts_with(ltrim(line_text, E' \t\r\n'), '[') THEN '{schema.JSON_ARRAY}'
             WHEN NOT json_valid(line_text) THEN 'not JSON'
             WHEN NOT starts_with(ltrim(line_text, E' \t\r\n'), '{{') THEN 'not a JSON object'
         END AS problem) FROM {lines}
@@ -243,7 +250,7 @@ _OBJECT_COLUMNS = {
 }
 
 
-_OF_LINES = {name: dtype for name, dtype in _OBJECT_COLUMNS.items() if name != "size_bytes"}
+_OF_LINES = ("object_key", "etag", *schema.ARRIVAL)
 
 
 def _objects_table(due: list[RawObject], indexes: list[int]) -> pa.Table:

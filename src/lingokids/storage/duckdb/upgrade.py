@@ -7,7 +7,6 @@ It can be deleted when no warehouse of that version is left.
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
 from lingokids import schema
@@ -16,7 +15,6 @@ from lingokids.storage.duckdb.state import set_state
 from lingokids.storage.duckdb.stored import StoredTable
 from lingokids.storage.duckdb.warehouse import VERSION
 from lingokids.storage.records import kept_table
-from lingokids.validation import quality
 
 if TYPE_CHECKING:
     from lingokids.storage.duckdb.bronze import StoredBronze
@@ -91,8 +89,7 @@ def _upgrade_rescued(tables: list[StoredBronze]) -> None:
     for bronze in tables:
         texts = past.filter(past.dataset == bronze.dataset).rename(line_text="rescued")
         fields = schema.FIELDS[bronze.dataset]
-        validate = partial(quality.validate, fields=())
-        found = validate_texts(warehouse, bronze.dataset, fields, texts, validate)
+        found = validate_texts(warehouse, bronze.dataset, fields, texts, lambda lines: lines)
         query = warehouse.writer.compile(found.select(*schema.LINE, "unknown_keys"))
         rescued.run(f"CREATE OR REPLACE TEMP TABLE keys_of_{bronze.dataset} AS {query}")
     keys = " UNION ALL BY NAME ".join(

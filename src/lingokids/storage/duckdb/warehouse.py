@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from lingokids.incremental.links import Step
     from lingokids.schema import Contract
+    from lingokids.schema.parameters import Instants
     from lingokids.storage.bronze import BronzeDataset
     from lingokids.storage.duckdb.bronze import StoredBronze
     from lingokids.storage.duckdb.parsing import RecordReader
@@ -169,14 +170,14 @@ class Warehouse(Engine):
 
         return bounded(self.writer.con, mebibytes)
 
-    def prepare_rebuild(self, bronze: list[BronzeDataset]) -> None:
+    def prepare_rebuild(self, bronze: list[BronzeDataset], instants: Instants) -> None:
         """See ``engine.Engine``."""
         from lingokids.storage.duckdb.backfill import fill_new_fields
         from lingokids.storage.duckdb.upgrade import upgrade
 
         tables = [self.stored_lines(table) for table in bronze]
         upgrade(tables)
-        fill_new_fields(tables)
+        fill_new_fields(tables, instants)
 
     def forget_rules(self, table_names: Iterable[str]) -> None:
         """See ``engine.Engine``."""
