@@ -14,6 +14,8 @@ import click
 from kedro.framework.cli.hooks import cli_hook_impl
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from lingokids.errors import LingokidsError, did_you_mean
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from kedro.framework.startup import ProjectMetadata
 
-_NO_PIPELINE = re.compile(r"Failed to find the pipeline named '(.*?)'")
+_NO_PIPELINE = re.compile(r"Failed to find the pipeline named '(.*?)'", re.DOTALL)
 _FORMAT = click.Choice(["table", "csv", "json"])
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -33,6 +35,15 @@ _COLLECTION_THRESHOLDS = (100_000, 50, 50)
 
 class _StoppableRun(click.Command):
     """``kedro run``; Ctrl-C and SIGTERM end it with a sentence, not a traceback."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except (OmegaConfBaseException, YAMLError):  # by these Kedro reads --params
+            raise LingokidsError(
+                "--params cannot be read: write name=value,name=value, with values as they are and "
+                "without ${…}."
+            ) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.params["pipeline"] and not ctx.params["pipelines"]:
@@ -59,7 +70,7 @@ class _StoppableRun(click.Command):
                 click.echo("Stopped. Every table is as it was before the run.", err=True)
                 ctx.exit(128 + received[0])
             if (expected := _expected_failure(error)) is not None:
-                raise click.ClickException(expected) from None
+                raise LingokidsError(expected) from None
             raise
         finally:
             for number, handler in before.items():
@@ -119,11 +130,10 @@ def cli() -> None:
     """Commands of the project."""
 
 
-cli.add_command(
-    _StoppableRun(
-        name="run", params=kedro_run.params, callback=kedro_run.callback, help=kedro_run.help
-    )
+run = _StoppableRun(
+    name="run", params=kedro_run.params, callback=kedro_run.callback, help=kedro_run.help
 )
+cli.add_command(run)
 
 
 @cli.group(name="sample")
@@ -192,7 +202,10 @@ def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
         click.echo(glossary(), nl=False)
         return
     from lingokids.query import command
+    from lingokids.runtime import configuration
 
+    if asked["format_name"] != "table":
+        configuration.refuse_a_log_on_standard_output()
     question = command.parse_question(asked)
     answer = command.ask(*command.find_copy(metadata.project_path, asked["env"]), question)
     click.echo(command.FORMATS[asked["format_name"]](answer))

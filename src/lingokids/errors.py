@@ -20,7 +20,7 @@ class LingokidsError(DatasetError, click.ClickException):
     """
 
     def __init__(self, message: str) -> None:
-        click.ClickException.__init__(self, message)
+        click.ClickException.__init__(self, printable(message))
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
@@ -30,10 +30,18 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     return f" Did you mean {prefix}{spelled[close[0]]}?" if close else ""
 
 
+def printable(text: str, besides: str = "") -> str:
+    """A text with its control characters written out, but for some: none reaches a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter.isprintable() or letter in besides
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def in_one_line(text: str, longest: int = 80) -> str:
     """A text from outside, made fit for a sentence: short, no control characters."""
-    shown = text if len(text) <= longest else text[: longest - 1] + "…"
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in shown
-    )
+    return printable(text if len(text) <= longest else text[: longest - 1] + "…")

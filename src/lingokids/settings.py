@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from lingokids.runtime import environment
+from lingokids.runtime import configuration, environment
 from lingokids.runtime.hooks import RunHooks
 from lingokids.runtime.viz import RunStatus
+
+configuration.configure_log()
 
 
 def _in_project(path: str) -> str:
@@ -23,6 +25,7 @@ def _own_name(*, _parent_: Any) -> str:
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)
 HOOKS = (RunHooks(), RunStatus())
 
+CONFIG_LOADER_CLASS = configuration.ConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

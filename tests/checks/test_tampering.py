@@ -244,3 +244,29 @@ def test_what_is_turned_off_cannot_be_asked_for(small):
 
     with pytest.raises(LingokidsError, match=r"turns off all that is asked for"):
         small.run("checks", checks=off | {"rule": "lines_accounted_for"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("day", ["0001-01-05", "9999-12-31", "10000-01-01", "0044-03-15 (BC)"])
+def test_a_day_of_any_year_is_checked_without_a_traceback(small, day):
+    """The engine knows years that Python does not, and days before which it knows none."""
+    with duckdb.connect(str(small.database)) as con:
+        con.execute(
+            "INSERT INTO activity_engagement_metrics "
+            f"SELECT * REPLACE (DATE '{day}' AS date) FROM activity_engagement_metrics"
+        )
+        con.execute(f"UPDATE ingested_objects SET landed_at = TIMESTAMP '{day}'")
+        con.execute(f"UPDATE stg_users SET registration_at = TIMESTAMP '{day}', country_code = 'E'")
+
+    checked = small.invoke(
+        *("run", "--pipeline", "checks", "--params", "checks.now=2021-02-01T12:00:00")
+    )
+
+    assert isinstance(checked.exception, SystemExit), "no traceback"
+    assert small.rows(
+        "SELECT verdict FROM check_results WHERE rule = 'country_code_matches' AND "
+        "table_name = 'stg_users' AND run_id = (SELECT max(run_id) FROM runs)"
+    ) == [("warned",)]
+    assert small.rows("SELECT verdict FROM check_results WHERE rule = 'fresh'") == [
+        ("held" if day == "9999-12-31" else "warned",)
+    ]

@@ -72,7 +72,8 @@ def read(tmp_path: Path):
             "session_gap_minutes is '1h': write a whole number of minutes, from 1 to 1,440.",
         ),
         ("session_gap_minutes=1441", "write a whole number of minutes, from 1 to 1,440."),
-        ("smallest_group=0", "smallest_group is 0: write a whole number of users, 1 or more."),
+        ("smallest_group=0", "smallest_group is 0: write a whole number of users, from 1 to"),
+        (f"smallest_group={10**20}", "write a whole number of users, from 1 to 1,000,000."),
         (
             "reporting.weeks=0",
             "reporting.weeks is 0: write a whole number of weeks, from 1 to 522.",

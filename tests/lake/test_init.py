@@ -21,6 +21,7 @@ from set_up_server import (
     PIPELINE,
     SAMPLE,
     admin,
+    admin_as,
     init,
     objects_as,
     pipeline_objects,
@@ -168,7 +169,39 @@ def test_the_main_job_as_the_pipelines_user_gives_the_tables_of_the_embedded_run
             name
         )
     again = minio_project.command("run", MINIO_ENDPOINT=lake.endpoint, **PIPELINE)
-    assert "Nothing new: 0 objects read, 0 rows written." in again.stdout
+    assert "Nothing new: 0 objects read, 0 rows written." in again.stderr
+
+
+# -- rights besides those of the policy
+
+
+def test_a_stronger_group_a_second_key_and_a_public_bucket_are_noticed(lake):
+    root, user = admin(lake), PIPELINE["MINIO_ACCESS_KEY"]
+    root.group_add("weak", [user])
+    init(lake)
+
+    root.policy_set("readwrite", group="weak")
+    with pytest.raises(SetupError, match=r"is in the group weak, which may do more \(readwrite\):"):
+        init(lake)
+    root.group_remove("weak", [user])
+    root.policy_unset("readwrite", group="weak")
+
+    # as one that was made before the policy denied it
+    root.policy_set("readwrite", user=user)
+    admin_as(lake, *PIPELINE.values()).add_service_account(
+        access_key="second-key", secret_key="second-secret"
+    )
+    with pytest.raises(SetupError, match="has a second access key, second-key, which a new secret"):
+        init(lake)
+    root.delete_service_account("second-key")
+
+    to_all = {"Effect": "Allow", "Principal": {"AWS": ["*"]}, "Action": ["s3:GetObject"]}
+    policy = {"Version": "2012-10-17", "Statement": [to_all | {"Resource": "arn:aws:s3:::gold/*"}]}
+    objects_as(lake).set_bucket_policy("gold", json.dumps(policy))
+    with pytest.raises(SetupError, match=r"gold is open to everyone, by a policy of its own: take"):
+        init(lake)
+    objects_as(lake).delete_bucket_policy("gold")
+    assert init(lake)[-1] == f"user: {user} is there, unchanged"
 
 
 # -- refusals: one sentence, exit code 1, no secret

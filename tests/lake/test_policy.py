@@ -90,6 +90,9 @@ def test_the_pipeline_can_do_nothing_else(lake, other_bucket, attempt):
         lambda admin: admin.user_add("another", "anothers-secret"),
         lambda admin: admin.policy_set("consoleAdmin", user="the-pipeline"),
         lambda admin: admin.policy_remove("lingokids-pipeline"),
+        # of itself
+        lambda admin: admin.user_add("the-pipeline", "another-secret"),
+        lambda admin: admin.add_service_account(access_key="second-key", secret_key="second-one"),
     ],
 )
 def test_the_pipeline_is_no_administrator(lake, attempt):

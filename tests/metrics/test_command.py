@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import subprocess
 import sys
+from decimal import Decimal
 
 import duckdb
 import ibis
+import pyarrow as pa
 import pytest
 
 from builders import a_user_record, an_event_record, an_id
@@ -50,7 +53,8 @@ def parse(**asked):
         ({"grain": ""}, "There is no grain"),
         ({"since": "1/2/2021"}, "since is '1/2/2021': write a UTC day as YYYY-MM-DD"),
         ({"since": "2021-01-02", "until": "2021-01-02"}, "not after since"),
-        ({"top": 0}, "top is 0: write a whole number of 1 or more"),
+        ({"top": 0}, "top is 0: write a whole number of rows, from 1 to 1,000,000."),
+        ({"top": 10**20}, "top is 100000000000000000000: write a whole number of rows, from 1 to"),
         ({"top": 1, "per": ("os_name",)}, "per is os_name, which is not in by"),
         ({"by": ("os_name",), "per": ("os_name",)}, "give top as well"),
         ({"by": ("os_name", "os_name")}, "os_name is given twice"),
@@ -130,6 +134,45 @@ def test_an_answer_is_printed_as_table_csv_and_json(played):
         "rows": [{"week": "2021-01-04", "total_time_spent": 0.8, "completion_rate": 0.875}],
         "groups_not_shown": 0,
     }
+
+
+TITLES = [
+    "=1+2",
+    "+1",
+    "-1",
+    "@a",
+    "\ta",
+    "\ra",
+    "a\r\nb",
+    'a,"b"',
+    "a\x1b[2J\x9b\u202e",
+    "Sí",
+    None,
+]
+IN_CSV = ["'=1+2", "'+1", "'-1", "'@a", "'\ta", "'\ra", "a\r\nb", 'a,"b"']
+IN_TABLE = ["=1+2", "+1", "-1", "@a", "\\ta", "\\ra", "a\\r\\nb", 'a,"b"']
+SAID = ["a\\x1b[2J\\x9b\\u202e", "Sí", ""]
+
+
+def test_a_title_is_a_text_in_every_format_and_a_number_a_number():
+    numbers = [-0.5, Decimal("-1.250"), None]
+    titles = pa.table({"title": TITLES, "n": [-1] * 11, "rate": [-0.5] * 11})
+    answer = command.Answer(titles, 0, ())
+
+    written = list(csv.DictReader(io.StringIO(command.as_csv(answer), newline="")))
+    table = [line.rpartition("-1")[0].strip() for line in command.as_table(answer).splitlines()[2:]]
+
+    assert [row["title"] for row in written] == IN_CSV + SAID
+    assert {(row["n"], row["rate"]) for row in written} == {("-1", "-0.5")}
+    assert table == IN_TABLE + SAID
+    assert [row["title"] for row in json.loads(command.as_json(answer))["rows"]] == TITLES
+    for form in command.FORMATS.values():
+        assert not {"\x1b", "\x9b", "\u202e"} & set(form(answer))
+    assert [command.as_csv(command.Answer(pa.table({"n": [n]}), 0, ())) for n in numbers] == [
+        "n\n-0.5",
+        "n\n-1.250",
+        "n\n",
+    ]
 
 
 @pytest.mark.parametrize("written", command.FORMATS)

@@ -13,6 +13,7 @@ from lingokids.pipelines.analytics.nodes import (
     answer_price_tier_engagement,
     answer_subscription_impact,
 )
+from lingokids.storage import CsvDataset
 
 JANUARY = ("2025-01", 7)
 
@@ -200,3 +201,53 @@ def test_a_subscriber_without_activity_lowers_the_average_of_his_platform(rows):
     assert row["subscribers"] == 3
     assert row["average_completed_after"] == Decimal("1.33")
     assert row["change_percentage"] is None
+
+
+@pytest.mark.parametrize(
+    ("file", "again", "warned"),
+    [
+        ("activity_events.csv", "e1,1,a1,activity_exit,2025-01-09 10:00:00,60,true", "1 of 4"),
+        ("activities.csv", "a1,Counting Stars,Math,free", "1 of 3"),
+        ("subscriptions.csv", "1,2025-01-10,apple,7.99", "1 of 2"),
+        # the last row of a key counts
+        ("activity_events.csv", "e3,1,a2,activity_exit,2025-01-12 10:00:00,30,false", "1 of 4"),
+    ],
+)
+def test_a_row_that_stands_twice_in_a_file_of_the_exercise_counts_once(
+    project, caplog, file, again, warned
+):
+    """A key: event_id; activity_id; user_id and subscription_date."""
+    path = project.folder / "raw" / "exercises" / file
+    path.write_text(f"{path.read_text()}{again}\n")
+
+    project.run("analytics")
+
+    assert f"{file}: {warned} rows have a key (" in caplog.text
+    assert project.table("q1_completion_rate") == [
+        ("Art", 1, 0, Decimal("0.00")),
+        ("Math", 1, 1, Decimal("100.00")),
+    ]
+    assert project.table("q2_price_tier_engagement") == [
+        ("free", 1, 1, 1, Decimal("60.000"), Decimal("60.00"), Decimal("100.00")),
+        ("premium", 1, 1, 0, Decimal("30.000"), Decimal("30.00"), Decimal("0.00")),
+    ]
+    assert project.table("q3_subscription_impact") == [
+        ("apple", 1, Decimal("1.00"), Decimal("0.00"), Decimal("-100.00"))
+    ]
+
+
+def test_of_a_key_that_stands_twice_the_last_row_counts_and_rows_without_a_key_stay(
+    tmp_path, caplog
+):
+    file = tmp_path / "activities.csv"
+    file.write_text(
+        "activity_id,activity_name,theme,price_tier\n"
+        "a1,Stars,Math,free\n,None,Art,free\na1,Stars,Music,free\n,None,Art,free\na2,Fish,Art,free\n"
+    )
+    read = CsvDataset(filepath=str(file), contract="EXERCISE_ACTIVITIES").load()
+
+    themes = read.select("activity_id", "theme").to_pyarrow().to_pylist()
+    assert [(row["activity_id"], row["theme"]) for row in themes] == [
+        *((None, "Art"), ("a1", "Music"), (None, "Art"), ("a2", "Art"))
+    ]
+    assert "activities.csv: 1 of 5 rows have a key (activity_id) that comes again" in caplog.text

@@ -84,15 +84,16 @@ def test_rows_that_break_a_contract_roll_the_run_back(begun_project, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_warehouse_in_use_is_named_with_the_process_that_holds_it(project):
-    project.deliver("events", "a", [an_event_record()])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_warehouse_in_use_is_named_with_the_process_that_holds_it(begun_project, read_only):
+    project = begun_project
     holder = subprocess.Popen(
         [
             sys.executable,
             "-c",
             textwrap.dedent(f"""
                 import duckdb, sys
-                con = duckdb.connect({str(project.database)!r})
+                con = duckdb.connect({str(project.database)!r}, read_only={read_only})
                 print("holding", flush=True)
                 sys.stdin.read()
             """),
@@ -108,6 +109,7 @@ def test_a_warehouse_in_use_is_named_with_the_process_that_holds_it(project):
 
         assert refused.returncode == 1
         assert f"is in use by another process (PID {holder.pid}" in refused.stderr
+        assert "to read, open lingokids-gold.duckdb, which no run waits for." in refused.stderr
         assert "Traceback" not in refused.stdout + refused.stderr
     finally:
         holder.communicate("")

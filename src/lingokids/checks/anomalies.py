@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from statistics import median
 
 #: Scales the median absolute deviation to a standard deviation.
@@ -43,9 +43,10 @@ def unusual_days(
         The number of checked days, and the outliers: date, value, usual (median), deviation.
     """
     count, unusual = 0, []
+    by_number = {day.toordinal(): value for day, value in values.items()}
     for day in sorted(days):
-        value = values.get(day)
-        before = (values.get(day - timedelta(days=back)) for back in range(1, history_days + 1))
+        value, number = values.get(day), day.toordinal()  # no date is before the year 1
+        before = (by_number.get(number - back) for back in range(1, history_days + 1))
         history = [past for past in before if past is not None]
         if len(history) < least_days or value is None:
             continue

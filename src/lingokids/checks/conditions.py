@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import ibis
 import ibis.expr.types as ir
@@ -254,9 +254,9 @@ def with_history(rules: Sequence[Steady], table: ir.Table, days: set[date]) -> i
     """The rows of some days and of those they are compared with."""
     if not days:
         return table.limit(0)
-    longest = timedelta(days=max(rule.history_days for rule in rules))
-    day = table[rules[0].by]
-    return table.filter(day.between(min(days) - longest, max(days)))
+    longest = max(rule.history_days for rule in rules)
+    first = date.fromordinal(max(min(days).toordinal() - longest, 1))
+    return table.filter(table[rules[0].by].between(first, max(days)))
 
 
 def newest(rule: Fresh, table: ir.Table) -> ir.Table:

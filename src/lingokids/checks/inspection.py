@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -242,11 +242,12 @@ class Inspection:
         started = time.perf_counter()
         compared, to_check = scope.table, None
         if scope.units is not None:
-            to_check = {
-                day for (day,) in self._warehouse.rows(scope.units.select(rules[0].by).distinct())
-            }
+            units = self._warehouse.rows(scope.units.select(rules[0].by).distinct())
+            to_check = {day for (day,) in units if isinstance(day, date)}
             compared = conditions.with_history(rules, scope.table, to_check)
         days = self._warehouse.rows(conditions.daily(rules, compared))
+        # the engine gives a day that Python has not, such as one of the year 10000, as text
+        days = [day for day in days if isinstance(day[0], date)]
         there = {day for day, *_ in days}
         to_check = there if to_check is None else there & to_check
         seconds = time.perf_counter() - started
@@ -268,7 +269,8 @@ class Inspection:
         stale = [
             {rule.by: group, f"newest {rule.column}": newest.get(group), "now": now}
             for group, hours in rule.hours.items()
-            if newest.get(group) is None or now - newest[group] > timedelta(hours=hours)
+            if not isinstance(newest.get(group), datetime)  # none, or of a year that Python has not
+            or now - newest[group] > timedelta(hours=hours)
         ]
         examples = [Example({rule.by: group[rule.by]}, group) for group in stale]
         seconds = time.perf_counter() - started

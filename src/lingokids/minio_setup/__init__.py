@@ -8,9 +8,6 @@ package alone, so that a container runs it as it is: ``python -m lingokids.minio
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lingokids.minio_setup.access import ensure_policy, ensure_user
-from lingokids.minio_setup.buckets import deliver_sample, ensure_buckets
-from lingokids.minio_setup.server import connect, in_a_sentence
 from lingokids.minio_setup.variables import VARIABLES, SetupError, Target
 
 __all__ = ["VARIABLES", "SetupError", "Target", "initialise"]
@@ -33,6 +30,13 @@ def initialise(
     Raises:
         SetupError: It cannot be done; the message says why and what to do.
     """
+    # runs ask this package which server is safe, and do not pay for the client that sets one up
+    from lingokids.minio_setup.access import ensure_policy, ensure_user, refuse_other_ways_in
+    from lingokids.minio_setup.buckets import deliver_sample, ensure_buckets
+    from lingokids.minio_setup.server import connect, in_a_sentence
+
+    if not 0 <= patience <= 3_600:
+        raise SetupError(f"--wait is {patience}: write seconds, from 0 to 3,600.")
     target = Target.of(variables)
     with in_a_sentence(target):
         server = connect(target, patience)
@@ -42,3 +46,4 @@ def initialise(
             yield from deliver_sample(server, sample)
         yield ensure_policy(server)
         yield ensure_user(server)
+        refuse_other_ways_in(server)

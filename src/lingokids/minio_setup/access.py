@@ -9,6 +9,7 @@ from typing import Any
 from minio.error import MinioAdminException, S3Error
 
 from lingokids.minio_setup.server import Server, error_code
+from lingokids.minio_setup.variables import SetupError
 
 POLICY = "lingokids-pipeline"
 
@@ -38,6 +39,24 @@ def ensure_user(server: Server) -> str:
         server.admin.policy_set(POLICY, user=user)  # in place of any other it may have
         done.append(f"bound to {POLICY}")
     return f"user: {user} {', '.join(done) or 'is there, unchanged'}"
+
+
+def refuse_other_ways_in(server: Server) -> None:
+    """Refuse rights that the user has from a group, and keys that a new secret leaves valid."""
+    user = server.target.pipeline.user
+    for name in json.loads(server.admin.user_info(user)).get("memberOf") or []:
+        group = json.loads(server.admin.group_info(name))
+        if group["status"] == "enabled" and group.get("policy") not in (None, "", POLICY):
+            raise SetupError(
+                f"{user} is in the group {name}, which may do more ({group['policy']}): take it "
+                f"out (mc admin group rm ALIAS {name} {user}), and run it again."
+            )
+    for account in json.loads(server.admin.list_service_account(user)).get("accounts") or []:
+        key = account["accessKey"]
+        raise SetupError(
+            f"{user} has a second access key, {key}, which a new secret leaves valid: remove it "
+            f"(mc admin accesskey rm ALIAS {key}), and run it again."
+        )
 
 
 def _present_policy(server: Server) -> dict[str, Any] | None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
+
+from minio.error import S3Error
 
 from lingokids.minio_setup.server import Server
 from lingokids.minio_setup.variables import SetupError
@@ -23,7 +26,24 @@ def ensure_buckets(server: Server) -> str:
     missing = [bucket for bucket in BUCKETS if not server.objects.bucket_exists(bucket)]
     for bucket in missing:
         server.objects.make_bucket(bucket)
+    for bucket in BUCKETS:
+        _refuse_a_public_one(server, bucket)
     return f"buckets: made {', '.join(missing)}" if missing else "buckets: all there"
+
+
+def _refuse_a_public_one(server: Server, bucket: str) -> None:
+    try:
+        statements = json.loads(server.objects.get_bucket_policy(bucket))["Statement"]
+    except S3Error as error:
+        if error.code == "NoSuchBucketPolicy":
+            return
+        raise
+    for statement in statements:
+        if statement["Effect"] == "Allow" and "*" in str(statement.get("Principal")):
+            raise SetupError(
+                f"{bucket} is open to everyone, by a policy of its own: take that away (mc "
+                f"anonymous set private ALIAS/{bucket}), and run it again."
+            )
 
 
 def deliver_sample(server: Server, sample: Path) -> Iterator[str]:

@@ -104,20 +104,33 @@ class Target:
                 "MINIO_ACCESS_KEY needs at least 3 characters and MINIO_SECRET_KEY at least 8: "
                 "MinIO takes no shorter ones."
             )
-        secrets = (self.root.secret, self.pipeline.secret)
-        if any(secret.startswith(EXAMPLE) for secret in secrets) and not self._is_on_this_machine:
-            raise SetupError(
-                f"{self.endpoint} is another machine, and the secrets of .env.example are known "
-                "to everyone: set MINIO_ROOT_PASSWORD and MINIO_SECRET_KEY to your own."
-            )
+        if unsafe := why_unsafe(self.endpoint, self.root.secret, self.pipeline.secret):
+            raise SetupError(unsafe)
 
-    @property
-    def _is_on_this_machine(self) -> bool:
-        host = urlsplit(self.endpoint).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host in ("localhost", _COMPOSE_HOST)
+
+def why_unsafe(endpoint: str, *secrets: str) -> str:
+    """Why a server must not be spoken to with these secrets, in a sentence; empty: it may."""
+    if _is_on_this_machine(endpoint):
+        return ""
+    if any(secret.startswith(EXAMPLE) for secret in secrets):
+        return (
+            f"{endpoint} is another machine, and the secrets of .env.example are known to "
+            "everyone: set MINIO_SECRET_KEY (and MINIO_ROOT_PASSWORD, if you set it up) to your own."
+        )
+    if urlsplit(endpoint).scheme == "http":
+        return (
+            f"{endpoint} is another machine, and plain http shows all that is read and written to "
+            "whoever is between: give the server a certificate, and write https in MINIO_ENDPOINT."
+        )
+    return ""
+
+
+def _is_on_this_machine(endpoint: str) -> bool:
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in ("localhost", _COMPOSE_HOST)
 
 
 def _has_a_port_or_none(endpoint: str) -> bool:

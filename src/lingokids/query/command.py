@@ -5,8 +5,6 @@ The copy is a file of its own, so a query neither waits for a run nor makes one 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 from ibis import _
 
-from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.errors import LingokidsError, did_you_mean, printable
 from lingokids.query import Question
 from lingokids.query.answer import cells_of, choose_rows, mark_hidden, user_counts_of
 from lingokids.query.question import parse_where
@@ -125,7 +123,7 @@ def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
         )
     elif not rows.num_rows:
         notes.append(_why_nothing(table, question, smallest_group))
-    return Answer(rows, hidden, tuple(notes))
+    return Answer(rows, hidden, tuple(map(printable, notes)))
 
 
 def _open(copy: Path, name: str) -> ir.Table:
@@ -170,11 +168,8 @@ def as_table(answer: Answer) -> str:
 
 def as_csv(answer: Answer) -> str:
     """A header and the exact values."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(answer.rows.column_names)
-    writer.writerows(row.values() for row in answer.rows.to_pylist())
-    return text.getvalue().rstrip("\n")
+    rows = [answer.rows.column_names, *(row.values() for row in answer.rows.to_pylist())]
+    return "\n".join(",".join(map(_csv_cell, row)) for row in rows)
 
 
 def as_json(answer: Answer) -> str:
@@ -182,19 +177,30 @@ def as_json(answer: Answer) -> str:
     return json.dumps(
         {"rows": answer.rows.to_pylist(), "groups_not_shown": answer.hidden},
         default=lambda value: float(value) if isinstance(value, Decimal) else str(value),
-        ensure_ascii=False,
         indent=1,
     )
 
 
+#: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
 FORMATS: dict[str, Callable[[Answer], str]] = {"table": as_table, "csv": as_csv, "json": as_json}
+
+
+def _csv_cell(value: Any) -> str:
+    """A cell; a text that a spreadsheet takes for a formula gets an apostrophe in front."""
+    if not isinstance(value, str):
+        return "" if value is None else str(value)
+    text = printable(f"'{value}" if value.startswith(_FORMULAS) else value, besides="\t\r\n")
+    is_plain = not any(letter in text for letter in ',"\r\n')
+    return text if is_plain else '"' + text.replace('"', '""') + '"'
 
 
 def _readable(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str | date):
-        return str(value)
+        return printable(str(value))
     return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 

@@ -13,6 +13,7 @@ from lingokids.metrics.subjects import SUBJECTS, Subject
 
 #: The dimensions whose values are free text.
 WITH_COMMAS = ("activity_name",)
+MOST_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,10 @@ class Question:
                 f"until is {self.until}, not after since, {self.since}: it is the day after the "
                 "last one that counts."
             )
-        if self.top is not None and self.top < 1:
-            raise LingokidsError(f"top is {self.top}: write a whole number of 1 or more.")
+        if self.top is not None and not 1 <= self.top <= MOST_ROWS:
+            raise LingokidsError(
+                f"top is {self.top}: write a whole number of rows, from 1 to {MOST_ROWS:,}."
+            )
         for name in self.per:
             if name not in self.by:
                 raise LingokidsError(

@@ -10,9 +10,16 @@ from functools import cache
 from pathlib import Path
 
 from dotenv import dotenv_values
+from kedro.utils import find_kedro_project
 from omegaconf.resolvers import oc
 
-PROJECT = Path(__file__).resolve().parents[3]
+_SOURCES = Path(__file__).resolve().parents[3]
+#: The folder of pyproject.toml; of an installed package, the one it is run in, with conf and data.
+PROJECT: Path = (
+    _SOURCES
+    if (_SOURCES / "pyproject.toml").is_file()
+    else find_kedro_project(Path.cwd()) or Path.cwd()
+)
 
 
 def variables() -> dict[str, str]:

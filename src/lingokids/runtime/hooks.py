@@ -78,7 +78,9 @@ class RunHooks:
         is_reading = not is_checking and _writes_no_table(catalog, pipeline)
         preconditions.refuse_reporting_beside_others(pipeline, is_reading=is_reading)
         if is_reading:
-            warehouse.begin_reading()
+            warehouse.begin_reading(
+                gold_alone=all(table.layer == "gold" for table in tables.values())
+            )
             self._read = warehouse
             return
         warehouse.begin()
@@ -300,7 +302,7 @@ def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
 
 
 def _writes_no_table(catalog: DataCatalog, pipeline: Pipeline) -> bool:
-    """Whether a run only reads gold, so that the published copy will do."""
+    """Whether a run only reads tables."""
     from lingokids.storage import ParquetDataset, TableDataset
 
     outputs = (catalog.get(name) for name in pipeline.all_outputs() if name in catalog)
@@ -330,7 +332,7 @@ def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> Non
         if (path := getattr(catalog.get(name), "_filepath", None)) is not None
     )
     for folder, paths in itertools.groupby(written, key=lambda path: str(Path(path).parent)):
-        LOGGER.info("Written from %s: %s files in %s.", read.published.name, len([*paths]), folder)
+        LOGGER.info("Written from %s: %s files in %s.", read.read_from.name, len([*paths]), folder)
 
 
 def _log_outcome(warehouse: Warehouse, run: Run) -> None:

@@ -1,7 +1,8 @@
-"""Keeps credentials out of the log, whoever writes it and at whatever level.
+"""Keeps credentials and control characters out of the log, whoever writes it, at whatever level.
 
 At level DEBUG, Kedro logs what each hook is given, credentials included, and clients of S3 log
-the headers they sign.
+the headers they sign. A title or an object's key may have a line break, to forge a line of the log,
+or a sequence that a terminal obeys.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from lingokids.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +25,7 @@ _SHORTEST_HIDDEN_ANYWHERE = 8  # a shorter one may be a word of the log: hidden 
 
 
 class _Hiding(logging.Filter):
-    """Replaces the values, and signatures, in each record that has one."""
+    """Replaces the values, signatures and control characters in each record that has one."""
 
     def __init__(self, values: set[str]) -> None:
         super().__init__()
@@ -33,18 +36,19 @@ class _Hiding(logging.Filter):
         )
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, without the values."""
+        """Let every record pass, without the values; its further lines are indented."""
         said = record.getMessage()
         hidden = _SIGNATURE.sub(rf"\1{HIDDEN}", said)
         for value in self._found:
             hidden = hidden.replace(value, HIDDEN)
+        hidden = printable(hidden, besides="\n").replace("\n", "\n    ")
         if hidden != said:
             record.msg, record.args = hidden, None
         return True
 
 
 def hide_in_logs(credentials: dict[str, Any]) -> None:
-    """Hide the keys and secrets of ``credentials`` in all that is logged.
+    """Hide the keys and secrets of ``credentials``, and control characters, in all that is logged.
 
     Args:
         credentials: Entries of credentials.yml, nested.

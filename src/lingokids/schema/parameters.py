@@ -78,9 +78,9 @@ def _sentence(group: Any, error: ErrorDetails) -> str:
     return f"{path} is {error['input']!r}: write {description}."
 
 
-def _whole(of: str, least: int, most: int | None = None) -> Any:
+def _whole(of: str, least: int, most: int) -> Any:
     """The limits of a whole number, and how they are said."""
-    reach = f"{least:,} or more" if most is None else f"from {least:,} to {most:,}"
+    reach = f"from {least:,} to {most:,}"
     return Field(ge=least, le=most, description=f"a whole number of {of}, {reach}")
 
 
@@ -315,7 +315,7 @@ class Parameters(Group):
     ]
     duration_cap_seconds: Annotated[int, _whole("seconds", 1, 86_400)]
     session_gap_minutes: Annotated[int, _whole("minutes", 1, 1_440)]
-    smallest_group: Annotated[int, _whole("users", 1)]
+    smallest_group: Annotated[int, _whole("users", 1, 1_000_000)]
     reporting: Reporting
     subscription_impact: SubscriptionImpact
     checks: Checks

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import logging
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
@@ -13,6 +15,9 @@ from lingokids.storage.previews import TablePreview
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
+
+LOGGER = logging.getLogger(__name__)
 
 
 class CsvDataset(AbstractDataset["ir.Table", "ir.Table"]):
@@ -39,7 +44,7 @@ class CsvDataset(AbstractDataset["ir.Table", "ir.Table"]):
         self.metadata = metadata
 
     def load(self) -> ir.Table:
-        """The file's rows; a value that is empty is NULL.
+        """The file's rows; a value that is empty is NULL, the last row of a key counts.
 
         Raises:
             LingokidsError: The file is missing, lacks a column, or has a value of another type.
@@ -67,7 +72,25 @@ class CsvDataset(AbstractDataset["ir.Table", "ir.Table"]):
             ) from None
         except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError) as error:
             raise LingokidsError(f"{self._filepath} cannot be read: {error}") from error
-        return ibis.memtable(rows).cast(self._contract.schema)
+        return ibis.memtable(self._last_of_each_key(rows)).cast(self._contract.schema)
+
+    def _last_of_each_key(self, rows: pa.Table) -> pa.Table:
+        """The rows without those whose key comes again further down; one without a key stays."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        grain = list(self._contract.grain)
+        numbered = rows.append_column("row", pa.array(range(rows.num_rows)))
+        last = numbered.group_by(grain).aggregate([("row", "max")])["row_max"]
+        has_no_key = functools.reduce(pc.or_, (pc.is_null(rows[name]) for name in grain))
+        kept = rows.filter(pc.or_(pc.is_in(numbered["row"], last), has_no_key))
+        if repeated := rows.num_rows - kept.num_rows:
+            LOGGER.warning(
+                "%s: %s of %s rows have a key (%s) that comes again further down, and are passed "
+                "over: the last row of a key counts.",
+                *(self._filepath, f"{repeated:,}", f"{rows.num_rows:,}", ", ".join(grain)),
+            )
+        return kept
 
     def save(self, data: ir.Table) -> None:
         """Refused: the exercise's files are given."""

@@ -172,11 +172,11 @@ class Engine(Protocol):
             LingokidsError: Another process writes, or the tables cannot be opened.
         """
 
-    def begin_reading(self) -> None:
-        """Begin a run that only reads what is published, and keeps no other waiting.
+    def begin_reading(self, *, gold_alone: bool) -> None:
+        """Begin a run that writes no table; one that reads gold alone keeps no other waiting.
 
         Raises:
-            LingokidsError: Nothing is published, or it cannot be read.
+            LingokidsError: What is to be read is not there, or cannot be read.
         """
 
     def commit(self) -> None:

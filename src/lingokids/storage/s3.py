@@ -18,10 +18,14 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from lingokids.errors import LingokidsError
+from lingokids.minio_setup.variables import why_unsafe
 from lingokids.storage.refusals import Server, refusal
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
+
+
+_MOST = 86_400
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,12 @@ class S3ClientOptions:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             least = 0 if name == "retries" else 1
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or value < least:
+            types = int if name in ("concurrency", "retries") else int | float
+            is_number = isinstance(value, types) and not isinstance(value, bool)
+            if not is_number or not least <= value <= _MOST:  # which no NaN is
                 raise LingokidsError(
-                    f"s3.{name} is {value!r}: write a number, {least} or more, in globals.yml."
+                    f"s3.{name} is {value!r}: write a{' whole' * (types is int)} number, from "
+                    f"{least} to {_MOST:,}, in globals.yml."
                 )
 
 
@@ -82,6 +88,8 @@ class Client:
         endpoint = client.get("endpoint_url")
         keys = _keys(self.url, credentials)
         self._server = Server(_shown(endpoint), asdict(self.options))
+        if unsafe := why_unsafe(self._server.address, keys["secret_access_key"]):
+            raise LingokidsError(unsafe)
         config: dict[str, Any] = {"aws_endpoint_url_s3": endpoint} if endpoint else {}
         if region := client.get("region_name"):
             config["region"] = region

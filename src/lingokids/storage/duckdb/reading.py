@@ -38,7 +38,7 @@ class ReadingBackend(Backend):
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:
         if not self._opened:
-            self.con = _connect_for_reading(self._database, self._published)
+            self.con = connect_for_reading(self._database, self._published)
             self._memtables.clear()  # Ibis takes them for registered, with the last connection
             self._post_connect()  # settings and extensions of each connection
         self._opened += 1
@@ -85,7 +85,8 @@ for _name in _OPENING:
     setattr(ReadingBackend, _name, _while_open(getattr(Backend, _name)))
 
 
-def _connect_for_reading(database: Path, published: Path) -> duckdb.DuckDBPyConnection:
+def connect_for_reading(database: Path, published: Path) -> duckdb.DuckDBPyConnection:
+    """The warehouse, read-only; while a run holds it, the published copy."""
     if not database.exists():
         raise LingokidsError(f"{database.name} is not there yet: uv run kedro run makes it.")
     try:
@@ -93,4 +94,4 @@ def _connect_for_reading(database: Path, published: Path) -> duckdb.DuckDBPyConn
     except duckdb.Error as error:
         if published.exists():
             return duckdb.connect(str(published), read_only=True)
-        raise LingokidsError(cannot_open(database, error)) from error
+        raise LingokidsError(cannot_open(database, error, "Read it when that one ends.")) from error

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import duckdb
 
-_RUN_AGAIN = "Wait until it ends, or stop it, and run again. Nothing was changed."
-
 
 def out_of_room(error: duckdb.Error) -> str:
     """What to do when the engine ran out of memory or could not write a file."""
@@ -24,7 +22,7 @@ def out_of_room(error: duckdb.Error) -> str:
     )
 
 
-def cannot_open(database: Path, error: duckdb.Error, cure: str = _RUN_AGAIN) -> str:
+def cannot_open(database: Path, error: duckdb.Error, cure: str) -> str:
     """Why a file cannot be opened, and which process holds it."""
     if holder := re.search(r"held in (.*?) \(PID (\d+)\)", str(error)):
         process = f" (PID {holder[2]}, {Path(holder[1]).name})"

@@ -13,7 +13,6 @@ import pyarrow as pa
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.expressions import register_memtables, sql_type, table_of
-from lingokids.storage.duckdb.published_copy import missing_in_copy
 from lingokids.storage.duckdb.replacing import Replacement
 from lingokids.storage.duckdb.sentences import out_of_room
 from lingokids.storage.duckdb.units import FIRST_UNCOMMITTED_ROW, DueUnits, find_due, restricted
@@ -51,11 +50,7 @@ class StoredTable(Stored):
         if self.warehouse.in_run:
             self.ensure()
             return self.visible_in(self.warehouse.writer)
-        if (copy := self.warehouse.copy) is not None:
-            if self.table_name not in copy.list_tables():
-                raise LingokidsError(missing_in_copy(self.warehouse.published, self.table_name))
-            return self._rows_in(copy, has_versions=False)
-        reader = self.warehouse.reader()
+        reader = self.warehouse.copy or self.warehouse.reader()
         if self.table_name not in reader.list_tables():
             raise LingokidsError(self.warehouse.why_missing(self.table_name))
         return self.visible_in(reader)

@@ -18,8 +18,8 @@ from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb import state
 from lingokids.storage.duckdb.expressions import no_rows
-from lingokids.storage.duckdb.published_copy import PublishedCopy, open_copy
-from lingokids.storage.duckdb.reading import ReadingBackend
+from lingokids.storage.duckdb.published_copy import PublishedCopy, missing_in_copy, open_copy
+from lingokids.storage.duckdb.reading import ReadingBackend, connect_for_reading
 from lingokids.storage.duckdb.sentences import cannot_open, out_of_room
 from lingokids.storage.engine import Change, Engine, UnreadableError
 
@@ -75,7 +75,8 @@ class Warehouse(Engine):
         rewritten_loads: By table, the loads whose rows it wrote.
         offers: What it offers to be published once it is committed.
         restored_loads: By table, the loads it restores from a lake and the runs that wrote them.
-        copy: The published copy, while a run reads it: as it was when the run began.
+        copy: The published copy, or the warehouse, while a run reads it and writes no table.
+        read_from: Which of the two files.
     """
 
     hidden_column = VERSION
@@ -100,6 +101,7 @@ class Warehouse(Engine):
         }
         self._writer: Backend | None = None
         self.copy: Backend | None = None
+        self.read_from = database
 
     @classmethod
     def at(
@@ -308,16 +310,19 @@ class Warehouse(Engine):
         row = self.writer.con.execute("SELECT max(version) FROM table_state").fetchone()
         return max(row[0] if row and row[0] else 0, self.last_load() or 0) + 1
 
-    def begin_reading(self) -> None:
-        """Open the published copy for a run that writes no table, so none waits for it.
+    def begin_reading(self, *, gold_alone: bool) -> None:
+        """See ``engine.Engine``.
 
-        The next publication puts a new file in its place, so the run sees one state of gold only.
-
-        Raises:
-            LingokidsError: There is no copy, or it cannot be read.
+        Either way the run sees one state of the tables: the next publication puts a new copy in
+        the old one's place, and while the warehouse is open none writes it.
         """
         self.close()
-        self.copy = Backend.from_connection(open_copy(self.published))
+        self.read_from = self.published if gold_alone else self.database
+        self.copy = Backend.from_connection(
+            open_copy(self.published)
+            if gold_alone
+            else connect_for_reading(self.database, self.published)
+        )
 
     def commit(self) -> None:
         """See ``engine.Engine``."""
@@ -336,6 +341,7 @@ class Warehouse(Engine):
         if self.copy is not None:
             self.copy.con.close()
             self.copy = None
+        self.read_from = self.database
 
     def last_load(self) -> int | None:
         """See ``engine.Engine``."""
@@ -353,6 +359,8 @@ class Warehouse(Engine):
 
     def why_missing(self, table_name: str) -> str:
         """Why a reader does not find a table: there is none yet, or a run holds the file."""
+        if self.read_from == self.published:
+            return missing_in_copy(self.published, table_name)
         try:
             duckdb.connect(str(self.database), read_only=True).close()
         except duckdb.Error as error:
@@ -371,14 +379,18 @@ class Warehouse(Engine):
 
     def _connect_for_writing(self) -> duckdb.DuckDBPyConnection:
         give_up_at = time.monotonic() + LOCK_WAIT_SECONDS
+        cure = (
+            "Wait until it ends, or stop it, and run again; to read, open "
+            f"{self.published.name}, which no run waits for. Nothing was changed."
+        )
         while True:
             try:
                 return duckdb.connect(str(self.database), config=self._settings)
             except duckdb.IOException as error:
                 if "lock" not in str(error) or time.monotonic() > give_up_at:
-                    raise LingokidsError(cannot_open(self.database, error)) from error
+                    raise LingokidsError(cannot_open(self.database, error, cure)) from error
             except duckdb.Error as error:
-                raise LingokidsError(cannot_open(self.database, error)) from error
+                raise LingokidsError(cannot_open(self.database, error, cure)) from error
             time.sleep(_LOCK_RETRY_SECONDS)
 
 

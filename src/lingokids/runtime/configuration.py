@@ -1,0 +1,65 @@
+"""How Kedro reads the configuration: the log's, and parameters given with a run as written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import LOGGING
+from kedro.utils import find_config_file
+
+from lingokids.errors import LingokidsError
+from lingokids.runtime.environment import PROJECT
+
+_LOGGING = PROJECT / "conf" / "logging.yml"
+#: Kedro looks for conf/logging.yml in the working folder alone; else it logs to standard output.
+_IS_LOG_FOUND = bool(os.environ.get("KEDRO_LOGGING_CONFIG") or find_config_file("conf/logging"))
+
+
+def configure_log() -> None:
+    """Log as conf/logging.yml says, from a folder below the project as well."""
+    if not _IS_LOG_FOUND and _LOGGING.is_file():
+        LOGGING.configure(yaml.safe_load(_LOGGING.read_text(encoding="utf-8")))
+
+
+def refuse_a_log_on_standard_output() -> None:
+    """Refuse an answer for a program where Kedro, as it started, wrote a line of its log there."""
+    if not _IS_LOG_FOUND:
+        raise LingokidsError(
+            f"Kedro has logged to standard output, before the answer: give the command in {PROJECT}"
+            f", or set KEDRO_LOGGING_CONFIG={_LOGGING}."
+        )
+
+
+class ConfigLoader(OmegaConfigLoader):
+    """Kedro's; in parameters given with a run, by whatever way, ``${…}`` is refused.
+
+    It would be filled in from the environment, secrets included, by whoever may ask for a run.
+    """
+
+    def __init__(
+        self,
+        conf_source: str,
+        env: str | None = None,
+        runtime_params: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        for name, value in _values("", runtime_params or {}):
+            if "${" in f"{name}{value}":
+                raise LingokidsError(
+                    f"{name} has ${{…}}: parameters given with a run are taken as written; write "
+                    "the value, or put the parameter into conf/local/parameters.yml."
+                )
+        super().__init__(conf_source, env, runtime_params, **options)
+
+
+def _values(name: str, given: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(given, dict | list):
+        inner = given.items() if isinstance(given, dict) else enumerate(given)
+        for key, value in inner:
+            yield from _values(f"{name}.{key}" if name else str(key), value)
+    else:
+        yield name, given
