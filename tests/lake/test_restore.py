@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from kedro.io import DatasetError
+from pyarrow import parquet
 
 from builders import an_event_record
 from lingokids.errors import LingokidsError
+from lingokids.storage.lake.lake import Lake
 from lingokids.storage.raw import lines as line_cutting
 from published import (
     BRONZE,
@@ -144,6 +148,24 @@ def _users(lake: Path) -> Path:
     return Path(the_files(lake, "bronze_users")[0])
 
 
+def _unpack_to_more(lake: Path) -> None:
+    """Some kilobytes that unpack to 200 megabytes, with all that the manifest says of it."""
+    users = _users(lake)
+    table = pa.table({"zeros": ["0" * (200 << 20)]})
+    parquet.write_table(table, users, compression="zstd", write_statistics=False)
+    manifest, content = the_manifest(lake), users.read_bytes()
+    (stated,) = (file for file in manifest["files"] if file["table"] == "bronze_users")
+    stated |= {"bytes": len(content), "rows": 1, "sha256": sha256(content).hexdigest()}
+    assert len(content) < 1 << 16
+    (lake / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _lie_elsewhere(lake: Path) -> None:
+    users = _users(lake)
+    users.rename(lake.parent / "users.parquet")
+    users.symlink_to(lake.parent / "users.parquet")
+
+
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
@@ -153,6 +175,8 @@ def _users(lake: Path) -> Path:
             "is not what was published",
         ),
         (_publish_as_another_version, "bronze_users was published by another version"),
+        (_unpack_to_more, "is not what was published"),
+        (_lie_elsewhere, "lies outside .*02_bronze: it is not read"),
     ],
 )
 def test_a_damaged_lake_is_not_restored_from(published, harm, sentence):
@@ -164,3 +188,60 @@ def test_a_damaged_lake_is_not_restored_from(published, harm, sentence):
 
     tables = {name for (name,) in published.rows("SELECT table_name FROM duckdb_tables()")}
     assert not tables & set(BRONZE)
+
+
+SQL = "'); COPY (SELECT 1) TO 'planted.csv'; --"
+NO_MANIFEST = r"manifest.json is not a manifest that this version can read"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            lambda manifest, path=path: manifest["files"][0].update(path=path)
+            for path in ("../a.parquet", "/etc/a.parquet", "a/../../b.parquet", "s3://a/b.parquet")
+        ),
+        lambda manifest: manifest["files"][0].update(table=SQL),
+        lambda manifest: manifest["files"][0].update(cells=[[SQL]]),
+        lambda manifest: manifest["files"][0].update(cells=[["2021-01-05", SQL]]),
+        lambda manifest: manifest["files"][0].update(rows=SQL),
+        lambda manifest: manifest["files"][0].update(more=SQL),
+        lambda manifest: manifest["tables"].update({SQL: {}}),
+        lambda manifest: manifest["reflects"].update({SQL: {}}),
+        lambda manifest: manifest["reflects"]["a"].update({SQL: "2021"}),
+        lambda manifest: manifest["reflects"]["a"].update({"2021-01-32": "2021"}),
+        lambda manifest: manifest["superseded"].append({"path": "../x.parquet", "since": "2021"}),
+        lambda manifest: manifest["superseded"].append({"path": "a/x.parquet", "since": SQL}),
+        lambda manifest: manifest.update(more="x" * (65 << 20)),
+    ],
+)
+def test_what_is_read_back_from_a_lake_is_no_statement_and_no_path(tmp_path, change):
+    file = {"table": "a", "path": "a/b.parquet", "rows": 1, "bytes": 1, "sha256": "0"}
+    manifest = {
+        **{"format": 1, "published_at": "2021", "run_id": "2021", "superseded": []},
+        **{"tables": {"a": {}}, "reflects": {"a": {"2021-01-05": "2021", "7": "2021"}}},
+        "files": [file | {"cells": [["2021-01-05", 7], ["2021-01-05"]]}],
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert Lake(str(tmp_path)).manifest().files[0].cells == [("2021-01-05", 7), ("2021-01-05",)]
+    change(manifest)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+
+    with pytest.raises(LingokidsError, match=NO_MANIFEST):
+        Lake(str(tmp_path)).manifest()
+
+
+def test_neither_a_run_nor_a_restore_does_what_a_manifest_says_besides(published):
+    place = published.folder / "02_bronze"
+    manifest = the_manifest(place)
+    manifest["reflects"]["bronze_users"][SQL] = manifest["run_id"]
+    (place / "manifest.json").write_text(json.dumps(manifest))
+    deliver_a_day(published, 6)
+
+    with pytest.raises(LingokidsError, match=NO_MANIFEST):
+        published.run()
+    lose_everything_but_the_lake(published)
+    with pytest.raises(DatasetError, match=NO_MANIFEST):
+        published.run("restore")
+
+    assert not list(Path().rglob("planted.csv")) + list(published.folder.rglob("planted.csv"))

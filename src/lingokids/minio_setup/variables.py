@@ -115,7 +115,7 @@ def why_unsafe(endpoint: str, *secrets: str) -> str:
     if any(secret.startswith(EXAMPLE) for secret in secrets):
         return (
             f"{endpoint} is another machine, and the secrets of .env.example are known to "
-            "everyone: set MINIO_SECRET_KEY (and MINIO_ROOT_PASSWORD, if you set it up) to your own."
+            "everyone: set MINIO_SECRET_KEY (and MINIO_ROOT_PASSWORD, to set it up) to your own."
         )
     if urlsplit(endpoint).scheme == "http":
         return (

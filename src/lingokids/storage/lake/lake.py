@@ -61,9 +61,13 @@ class Lake:
         """
         copies = self.storage.fetch([(file.path, file.bytes) for file in files], into)
         for file, copy in zip(files, copies, strict=True):
-            if not copy.exists():
+            if not copy.is_file():
                 raise LingokidsError(self._is_broken(file.path, "is missing"))
-            if sha256_of(copy) != file.sha256 or _rows_in(copy) != file.rows:
+            if (
+                copy.stat().st_size != file.bytes
+                or sha256_of(copy) != file.sha256
+                or not _is_of_size(copy, file)
+            ):
                 raise LingokidsError(self._is_broken(file.path, "is not what was published"))
         return copies
 
@@ -129,7 +133,15 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _rows_in(file: Path) -> int:
+def _is_of_size(copy: Path, file: PublishedFile) -> bool:
+    """Whether it has its rows, and unpacks to no more than a file of its size may."""
     from pyarrow import parquet
 
-    return int(parquet.read_metadata(file).num_rows)
+    metadata = parquet.read_metadata(copy)
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    unpacked = sum(group.total_byte_size for group in groups)
+    return metadata.num_rows == file.rows and unpacked <= _LEAST_BOUND + _MOST_PACKED * file.bytes
+
+
+#: Bytes that any file may unpack to, and how many times its own bytes.
+_LEAST_BOUND, _MOST_PACKED = 64 << 20, 100

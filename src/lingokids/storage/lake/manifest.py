@@ -9,15 +9,37 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, NonNegativeInt, TypeAdapter
+from typing_extensions import TypedDict
 
 from lingokids.errors import LingokidsError
+from lingokids.schema.parameters import to_day
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 
 #: What of a table is written whole: a day, ``(day,)``, or a day of a load, ``(day, load_id)``.
 Cell = tuple[Any, ...]
+
+# What is read back becomes part of statements and paths: these types let no other text through.
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_LARGEST_BYTES = 64 << 20
+_Table = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+_File = Annotated[str, Field(pattern=r"^[a-z0-9_]+(/[0-9A-Za-z][0-9A-Za-z_.-]*)+\.parquet$")]
+_Day = Annotated[str, AfterValidator(lambda day: str(to_day(day)))]
+_Unit = Annotated[str, Field(pattern="^whole$")] | Annotated[str, Field(pattern="^[0-9]+$")] | _Day
+_to_cell = TypeAdapter(tuple[_Day] | tuple[_Day, NonNegativeInt]).validate_python
+_Cell = Annotated[Cell, AfterValidator(_to_cell)]
+
+
+class Superseded(TypedDict):
+    """A file that a newer one replaced, and since when, UTC."""
+
+    path: _File
+    since: Annotated[str, AfterValidator(lambda at: datetime.fromisoformat(at).isoformat())]
 
 
 @dataclass(frozen=True)
@@ -34,12 +56,14 @@ class PublishedFile:
             ``[day, load_id]``; none: all of the table.
     """
 
-    table: str
-    path: str
-    rows: int
-    bytes: int
+    __pydantic_config__ = _STRICT
+
+    table: _Table
+    path: _File
+    rows: NonNegativeInt
+    bytes: NonNegativeInt
     sha256: str
-    cells: list[list[Any]] = field(default_factory=list)
+    cells: list[_Cell] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -59,12 +83,14 @@ class Manifest:
             stored.
     """
 
+    __pydantic_config__ = _STRICT
+
     published_at: str = ""
     run_id: str = ""
-    tables: dict[str, dict[str, str]] = field(default_factory=dict)
-    reflects: dict[str, dict[str, str]] = field(default_factory=dict)
+    tables: dict[_Table, dict[str, str]] = field(default_factory=dict)
+    reflects: dict[_Table, dict[_Unit, str]] = field(default_factory=dict)
     files: list[PublishedFile] = field(default_factory=list)
-    superseded: list[dict[str, str]] = field(default_factory=list)
+    superseded: list[Superseded] = field(default_factory=list)
     version: str | None = None
 
     def of(self, table: str) -> list[PublishedFile]:
@@ -87,23 +113,16 @@ class Manifest:
             LingokidsError: It is none, or of a format that this version does not know.
         """
         try:
+            if len(content) > _LARGEST_BYTES:
+                raise ValueError
             found = json.loads(content)
             if found.pop("format") != FORMAT:
                 raise ValueError
-            found["files"] = [PublishedFile(**file) for file in found["files"]]
-            for file in found["files"]:
-                _refuse_other_types(file, PublishedFile("", "", 0, 0, ""))
-            _refuse_other_types(manifest := cls(**found, version=version), cls(version=""))
-            return manifest
+            found["version"] = version
+            return TypeAdapter(cls).validate_json(json.dumps(found))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise LingokidsError(
                 f"{place}/{MANIFEST} is not a manifest that this version can read: put back the "
                 "right one. Delete it only if the warehouse file is there and whole: the next run "
                 "then publishes everything anew, and without it nothing could be restored."
             ) from error
-
-
-def _refuse_other_types(found: Manifest | PublishedFile, example: Manifest | PublishedFile) -> None:
-    for name, value in vars(example).items():
-        if type(getattr(found, name)) is not type(value):
-            raise TypeError(name)

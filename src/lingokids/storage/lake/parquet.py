@@ -184,9 +184,7 @@ class Offer:
         for name, count, size_bytes, *_ in written:
             digest = sha256_of(Path(name))
             path = self._path(cells, digest)
-            stated = PublishedFile(
-                dataset.table, path, count, size_bytes, digest, [list(cell) for cell in cells]
-            )
+            stated = PublishedFile(dataset.table, path, count, size_bytes, digest, list(cells))
             yield Path(name), stated
 
     def _where(self, cells: list[Cell]) -> str:

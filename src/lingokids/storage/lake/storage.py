@@ -19,6 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from lingokids.errors import LingokidsError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -129,8 +131,11 @@ class Folder:
             (self._root / name).unlink(missing_ok=True)
 
     def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
-        """The files themselves."""
-        return [self._root / name for name, _ in files]
+        """The files themselves: links that lead out of the folder are not followed."""
+        paths = [(self._root / name).resolve() for name, _ in files]
+        if astray := [path for path in paths if not path.is_relative_to(self._root.resolve())]:
+            raise LingokidsError(f"{astray[0]} lies outside {self._root}: it is not read.")
+        return paths
 
 
 class _Published(NamedTuple):
