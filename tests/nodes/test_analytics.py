@@ -216,7 +216,7 @@ def test_a_subscriber_without_activity_lowers_the_average_of_his_platform(rows):
 def test_a_row_that_stands_twice_in_a_file_of_the_exercise_counts_once(
     project, caplog, file, again, warned
 ):
-    """A key: event_id; activity_id; user_id and subscription_date."""
+    """Keys: event_id; activity_id; user_id, subscription_date and platform."""
     path = project.folder / "raw" / "exercises" / file
     path.write_text(f"{path.read_text()}{again}\n")
 

@@ -14,6 +14,7 @@ from builders import an_event_record, an_id
 from conftest import wait_for
 from lingokids import schema
 from lingokids.storage.raw import lines as line_cutting
+from lingokids.storage.raw.folders import FolderStore
 from lingokids.validation import quality
 from published import assert_published, paths
 
@@ -201,3 +202,14 @@ def test_a_killed_replay_leaves_every_table_and_running_it_again_cures_it(projec
     assert project.command("run", "--pipeline", "replay").returncode == 0
     assert project.rows("SELECT count(*) FROM stg_events") == [(399,)]
     assert project.rows(REASONS) == []
+
+
+@pytest.mark.parametrize("key", ["../outside", "a/../../outside", "{folder}/outside"])
+def test_a_key_of_a_restored_ledger_that_leads_out_of_the_folder_is_not_there(tmp_path, key):
+    (tmp_path / "raw" / "a").mkdir(parents=True)
+    (tmp_path / "outside").write_bytes(b"{}\n")
+    (outside,) = (it for it in FolderStore(str(tmp_path)).find() if it.key == "outside")
+
+    stated = outside._replace(key=key.format(folder=tmp_path))
+
+    assert list(FolderStore(str(tmp_path / "raw")).fetch([stated])) == [None]

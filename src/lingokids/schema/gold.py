@@ -82,7 +82,7 @@ EXERCISE_EVENTS = Contract(
 EXERCISE_SUBSCRIPTIONS = Contract(
     "subscriptions",
     "One row per subscription of the exercise.",
-    ("user_id", "subscription_date"),
+    ("user_id", "subscription_date", "platform"),
     ("user_id", "subscription_date", "platform", "price_usd"),
     types=_EXERCISE_IDS,
 )

@@ -53,7 +53,7 @@ class FolderStore:
         """See ``stores.Store``."""
         for version in versions:
             try:
-                with (self._root / version.key).open("rb", buffering=0) as file:
+                with self._path(version.key).open("rb", buffering=0) as file:
                     is_as_listed = _file_etag(os.fstat(file.fileno())) == version.etag
                     yield self._blocks(file, version) if is_as_listed else None
             except FileNotFoundError:
@@ -63,6 +63,12 @@ class FolderStore:
                     f"{self._root / version.key} cannot be read ({error.strerror}). Nothing was "
                     "changed; fix that and run again."
                 ) from error
+
+    def _path(self, key: str) -> Path:
+        """Where a key is; a ledger that was restored may have one that leads out of the folder."""
+        if key.startswith("/") or ".." in key.split("/"):
+            raise FileNotFoundError(key)
+        return self._root / key
 
     def _blocks(self, file: Any, version: Version) -> Iterator[bytes]:
         while block := file.read(BLOCK_BYTES):
