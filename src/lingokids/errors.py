@@ -23,6 +23,21 @@ class LingokidsError(DatasetError, click.ClickException):
         click.ClickException.__init__(self, printable(message))
 
 
+def refuse_out_of_range(name: str, value: object, least: float, most: int) -> None:
+    """Refuse a setting of globals.yml that is no number of this range; of a whole ``least``, whole.
+
+    Raises:
+        LingokidsError: It is none; a NaN is in no range.
+    """
+    is_whole = isinstance(least, int)
+    is_number = isinstance(value, int if is_whole else int | float) and not isinstance(value, bool)
+    if not (is_number and least <= value <= most):  # type: ignore[operator]
+        raise LingokidsError(
+            f"{name} is {value!r}: write a{' whole' * is_whole} number, from {least:g} to "
+            f"{most:,}, in globals.yml."
+        )
+
+
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     """A sentence with the known name nearest to a wrong one, or nothing."""
     spelled = {candidate.lower(): candidate for candidate in known}

@@ -133,6 +133,15 @@ def test_an_unknown_arrival_is_refused():
         ObjectsDataset(path="x", dataset="events", warehouse={}, arrival="x")
 
 
+@pytest.mark.parametrize("name", ["batch_mebibytes", "engine_mebibytes"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, 1e300, float("nan"), 10**30, "x", True])
+def test_a_size_out_of_range_is_refused(name, value):
+    from lingokids.storage import ObjectsDataset
+
+    with pytest.raises(LingokidsError, match=rf"raw.{name} is .*: write a whole number, from 1 to"):
+        ObjectsDataset(path="x", dataset="events", warehouse={}, **{name: value})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [200, 2_000])
 def test_a_full_disk_ends_in_a_sentence_and_unchanged_tables(sample_project, kilobytes):

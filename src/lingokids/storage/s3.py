@@ -17,15 +17,12 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, refuse_out_of_range
 from lingokids.minio_setup.variables import why_unsafe
 from lingokids.storage.refusals import Server, refusal
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
-
-
-_MOST = 86_400
 
 
 @dataclass(frozen=True)
@@ -51,14 +48,9 @@ class S3ClientOptions:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            least = 0 if name == "retries" else 1
-            types = int if name in ("concurrency", "retries") else int | float
-            is_number = isinstance(value, types) and not isinstance(value, bool)
-            if not is_number or not least <= value <= _MOST:  # which no NaN is
-                raise LingokidsError(
-                    f"s3.{name} is {value!r}: write a{' whole' * (types is int)} number, from "
-                    f"{least} to {_MOST:,}, in globals.yml."
-                )
+            # those that the client takes as whole numbers
+            least = {"concurrency": 1, "retries": 0}.get(name, 1.0)
+            refuse_out_of_range(f"s3.{name}", value, least, 86_400)
 
 
 class Client:

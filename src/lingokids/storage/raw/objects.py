@@ -21,7 +21,7 @@ import pyarrow as pa
 from kedro.io import AbstractDataset
 
 from lingokids import schema
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, refuse_out_of_range
 from lingokids.schema import Delivery
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.previews import TablePreview
@@ -84,6 +84,9 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     ) -> None:
         if arrival not in {"modified", "key"}:
             raise LingokidsError(f"{dataset}: arrival is {arrival!r}: write modified or key.")
+        refuse_out_of_range("raw.batch_mebibytes", batch_mebibytes, 1, 1_024)
+        if engine_mebibytes is not None:
+            refuse_out_of_range("raw.engine_mebibytes", engine_mebibytes, 1, 1 << 20)
         self.metadata = metadata
         self.path = path.rstrip("/")
         self.dataset = dataset
