@@ -119,6 +119,7 @@ class Project:
         return os.environ | {
             "LINGOKIDS_TEST_FOLDER": str(self.folder),
             "LINGOKIDS_TEST_ARRIVAL": "modified",
+            "LINGOKIDS_TEST_VERSIONS": "modified",
             "KEDRO_ENV": "test",
         }
 
@@ -178,7 +179,8 @@ def _configured() -> None:
 @pytest.fixture
 def new_project(tmp_path_factory, monkeypatch):
     """Make projects in folders of their own; the last one made is the one that runs."""
-    monkeypatch.setenv("LINGOKIDS_TEST_ARRIVAL", "modified")
+    for name in "ARRIVAL", "VERSIONS":
+        monkeypatch.setenv(f"LINGOKIDS_TEST_{name}", "modified")
 
     def make() -> Project:
         folder = tmp_path_factory.mktemp("project")

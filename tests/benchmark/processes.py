@@ -87,6 +87,7 @@ def run_project(folder: Path, *options: str) -> Cost:
         cwd=ROOT,
         LINGOKIDS_TEST_FOLDER=str(folder.resolve()),
         LINGOKIDS_TEST_ARRIVAL="key",
+        LINGOKIDS_TEST_VERSIONS="modified",
     )
 
 

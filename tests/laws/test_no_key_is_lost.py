@@ -105,7 +105,7 @@ def _shape(dataset: str) -> dict[str, Any]:
 
 
 def _wrong(record: dict[str, Any], shape: dict[str, Any]) -> bool:
-    """Whether an object or a list stands for a text, or something else for an object."""
+    """Whether no text, nor a whole number, stands for a text, or something else for an object."""
     for key, inner in shape.items():
         value = record.get(key)
         if isinstance(inner, dict):
@@ -113,7 +113,7 @@ def _wrong(record: dict[str, Any], shape: dict[str, Any]) -> bool:
                 return True
             if value is not None and not isinstance(value, dict):
                 return True
-        elif inner == "string" and isinstance(value, dict | list):
+        elif inner == "string" and isinstance(value, dict | list | float):
             return True
     return False
 
@@ -200,6 +200,33 @@ def test_a_key_that_stands_twice_makes_a_line_unusable(line, problem):
     ((found, *_, mark),) = _read("events", line.replace("%s", inner) + "\n")
 
     assert (found, mark) == (problem, "")
+
+
+A_COMMA = "not JSON: a comma stands before a closing bracket"
+A_NUMBER = "context.app.version is not text: put the number in quotes"
+
+
+@pytest.mark.parametrize(
+    ("inner", "problem"),
+    [
+        *((f'"x":1,{spaces}', A_COMMA) for spaces in ("", " ", " \t\r  ")),
+        ('"x":[1,]', A_COMMA),
+        ('"x":{"y":"a\\\\",}', A_COMMA),
+        ('"x":",}"', None),
+        ('"x":"\\",]"', None),
+        *((f'"context":{{"app":{{"version":{number}}}}}', A_NUMBER) for number in ("7.10", "-1E2")),
+        ('"context":{"app":{"version"\t:  7.10}}', A_NUMBER),
+        ('"context":{"app":{"version":"7.10","build":710}}', None),
+        ('"data":{"activity_id":"a","duration":7.10}', None),
+    ],
+)
+def test_what_the_engine_takes_for_json_or_spells_otherwise_is_refused(inner, problem):
+    others = {key: value for key, value in an_event_record().items() if f'"{key}"' not in inner}
+
+    ((found, *_, mark),) = _read("events", f"{json.dumps(others)[:-1]},{inner}}}\n")
+
+    assert found == problem
+    assert mark == "" or problem is None
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def _as_the_version_before(database) -> None:
         for (name,) in con.execute(f"{versions} AND schema_name = 'main'").fetchall():
             if name not in {"table_state", "gone"}:
                 con.execute(f"ALTER TABLE {name} DROP COLUMN version")
+        con.execute("ALTER TABLE quarantined_lines DROP COLUMN lines_alike")
         for name in BRONZE:
             con.execute(f"ALTER TABLE {name} DROP COLUMN past_reason")
         for name in (*BRONZE, "ingested_objects"):

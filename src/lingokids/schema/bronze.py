@@ -9,6 +9,8 @@ DELIVERY = ("object_key", "etag", "line_number")
 ARRIVAL = ("landed_at", "load_id")
 #: What identifies a line: a key may be sent again with the content that it had two versions ago.
 LINE = ("object_key", "load_id", "line_number")
+#: So many lines of an object with the same text and reason are kept in quarantine.
+MOST_ALIKE = 1_000
 LEFT_OVER = ("unknown_keys", "rescued")
 
 
@@ -67,10 +69,11 @@ BRONZE_ACTIVITIES = Contract(
 
 QUARANTINED_LINES = Contract(
     "quarantined_lines",
-    "One row per unusable line, with its text and the first rule it breaks.",
+    "One row per unusable line, with its text and the first rule it breaks. Of lines alike in an "
+    "object the first 1,000 are kept, and the others counted.",
     ("dataset", *LINE),
-    ("dataset", *DELIVERY, "line_text", "reason", *ARRIVAL),
-    ("etag", "line_text", "reason", *ARRIVAL),
+    ("dataset", *DELIVERY, "line_text", "reason", "lines_alike", *ARRIVAL),
+    ("etag", "line_text", "reason", "lines_alike", *ARRIVAL),
 )
 
 RESCUED_VALUES = Contract(

@@ -65,6 +65,12 @@ COLUMNS: dict[str, Column] = {
     "line_number": Column("int32", "line number in the object, from 1", rules=RANKED),
     "line_text": Column("string", "the line as delivered; 1,024 characters of it if over 1 MiB"),
     "reason": Column("string", "the first validation rule that the line breaks"),
+    "lines_alike": Column(
+        "int64",
+        "lines that the row counts: itself, and lines of its object with the same text and reason "
+        "that are not kept, because so many are",
+        rules=RANKED,
+    ),
     "past_reason": Column(
         "string", "reason the line was in quarantine before a replay; NULL: never was"
     ),
@@ -93,7 +99,7 @@ COLUMNS: dict[str, Column] = {
     "lines": Column("int64", "all lines of the object", rules=COUNTED),
     "blank": Column("int64", "blank lines", rules=COUNTED),
     "kept": Column("int64", "usable lines, kept in bronze", rules=COUNTED),
-    "quarantined": Column("int64", "unusable lines, kept in quarantined_lines", rules=COUNTED),
+    "quarantined": Column("int64", "unusable lines, counted in quarantined_lines", rules=COUNTED),
     # ids
     "event_id": Column("uuid", "id of the event"),
     "user_id": Column("uuid", "id of the user, the parent's account"),

@@ -155,6 +155,7 @@ PROMISES: dict[str, Promise] = {
                 "quarantined",
                 ("dataset", "object_key", "etag"),
                 "quarantined_lines",
+                of="lines_alike",
                 each_run=False,
             ),
             RowCondition(

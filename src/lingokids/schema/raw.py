@@ -82,10 +82,15 @@ NOT_UTF8 = "not UTF-8"
 JSON_ARRAY = "a JSON array: write one record a line, as jq -c .[] does"
 TOO_LONG = "longer than 1 MiB"
 DAMAGED_GZIP = "gzip is damaged here"
+_FORMATS = ("gzip in a gzip", "bzip2", "zip", "Zstandard", "xz", "7-Zip", "LZ4", "Parquet", "Avro")
+NOT_READ = {
+    name: f"{name} is not read: send lines of JSON in UTF-8, plain or gzipped"
+    for name in (*_FORMATS, "UTF-16")
+}
 
 #: The reasons of lines whose text in quarantine is not the line as it was delivered. They are
 #: stored, and a replay finds those lines by them: when a reason is reworded, the old one stays.
-TEXT_IS_NOT_WHOLE = (NOT_UTF8, TOO_LONG, DAMAGED_GZIP)
+TEXT_IS_NOT_WHOLE = (NOT_UTF8, TOO_LONG, DAMAGED_GZIP, *NOT_READ.values())
 
 
 FIELDS = {"events": EVENT_FIELDS, "users": USER_FIELDS, "activities": ACTIVITY_FIELDS}

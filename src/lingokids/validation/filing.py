@@ -24,13 +24,34 @@ def usable(lines: ir.Table, bronze: Contract) -> ir.Table:
     return found.mutate(past_reason=ibis.null("string"), is_current=True).select(bronze.columns)
 
 
-def unusable(lines: ir.Table, dataset: str) -> ir.Table:
+def unusable(lines: ir.Table, dataset: str, earlier: ir.Table) -> ir.Table:
     """The lines that go into quarantine, with text and reason.
 
-    Grain: one row per line.
+    Of lines alike in one object ``MOST_ALIKE`` are kept; the others of a batch become one row,
+    which counts them.
+
+    Grain: one row per line that is kept.
+
+    Args:
+        lines: The validated lines of a batch.
+        dataset: The raw dataset they are of.
+        earlier: Quarantined lines of the same objects in earlier batches of the load.
     """
-    found = lines.filter(_.reason.notnull()).mutate(dataset=ibis.literal(dataset))
-    return found.select(schema.QUARANTINED_LINES.columns)
+    alike = ["object_key", "reason", "line_text"]
+    before = earlier.group_by(alike).aggregate(alike_before=_.lines_alike.sum())
+    found = lines.filter(_.reason.notnull()).left_join(before, alike)
+    place = ibis.row_number().over(group_by=alike, order_by="line_number")
+    placed = found.mutate(is_kept=place + _.alike_before.fill_null(0) < schema.MOST_ALIKE)
+    group = [*alike, "is_kept"]
+    counted = placed.mutate(
+        place=ibis.row_number().over(group_by=group, order_by="line_number"),
+        lines_alike=ibis.cases(
+            (_.is_kept, 1), else_=_.count().over(group_by=group)
+        ).cast("int64"),
+        dataset=ibis.literal(dataset),
+    )
+    kept = counted.filter(_.is_kept | (_.place == 0))
+    return kept.select(schema.QUARANTINED_LINES.columns)
 
 
 def rescued(lines: ir.Table, dataset: str) -> ir.Table:

@@ -87,7 +87,7 @@ class StoredBronze(StoredTable, StoredLines):
         lines, dataset = delivery.lines, self.dataset
         for table, rows in (
             (self, filing.usable(lines, self.contract)),
-            (self.quarantine, filing.unusable(lines, dataset)),
+            (self.quarantine, filing.unusable(lines, dataset, self._earlier(delivery.objects))),
             (self.rescued, filing.rescued(lines, dataset)),
         ):
             started = time.perf_counter()
@@ -95,6 +95,14 @@ class StoredBronze(StoredTable, StoredLines):
         self._enter(filing.counts(delivery, dataset))
         # bronze is made by no rules; its number is the one that the next run counts on from
         set_state(self.warehouse, self.table_name, None)
+
+    def _earlier(self, objects: ir.Table) -> ir.Table:
+        """The quarantined lines of those of the objects that a batch of this load began."""
+        begun, unusable = (
+            rows.filter((rows.dataset == self.dataset) & (rows.load_id == self.warehouse.number))
+            for rows in (self.ledger.load(), self.quarantine.load())
+        )
+        return unusable.semi_join(begun.semi_join(objects, "object_key"), "object_key")
 
     def _supersede(self, objects: ir.Table) -> None:
         """Mark earlier versions of these objects, and their lines, as not current."""

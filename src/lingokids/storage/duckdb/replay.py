@@ -86,7 +86,7 @@ class Replay:
             SELECT {line} FROM {quarantine.table_name}
             SEMI JOIN ({objects_read}) USING (object_key, load_id)
             ANTI JOIN {_LINES} USING ({line})
-            WHERE dataset = '{self._bronze.dataset}' AND reason IN ({partial})
+            WHERE dataset = '{self._bronze.dataset}' AND lines_alike = 1 AND reason IN ({partial})
         """)
         same_line = " AND ".join(f"old.{name} = new.{name}" for name in schema.LINE)
         deleted = self._run(
@@ -94,7 +94,7 @@ class Replay:
             f"WHERE old.dataset = '{self._bronze.dataset}' AND {same_line}"
         )
         inserted = quarantine.insert_from(
-            f"(SELECT *, '{self._bronze.dataset}' AS dataset FROM {_CHANGED} "
+            f"(SELECT *, '{self._bronze.dataset}' AS dataset, 1 AS lines_alike FROM {_CHANGED} "
             "WHERE reason IS NOT NULL)"
         )
         quarantine.note(deleted, inserted, time.perf_counter() - started)
@@ -119,8 +119,8 @@ class Replay:
                 (SELECT count(*) FROM {_CHANGED} AS line WHERE is_blank
                     AND line.object_key = moved.object_key AND line.load_id = moved.load_id)
                 AS newly_blank,
-                (SELECT count(*) FROM {quarantine.table_name} AS line WHERE {of_dataset}
-                    AND line.object_key = moved.object_key AND line.load_id = moved.load_id)
+                (SELECT coalesce(sum(lines_alike), 0) FROM {quarantine.table_name} AS line
+                    WHERE {of_dataset} AND line.object_key = moved.object_key AND line.load_id = moved.load_id)
                 AS quarantined
             FROM moved_objects AS moved
         """)

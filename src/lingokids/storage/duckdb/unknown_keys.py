@@ -30,6 +30,12 @@ _JSON_TYPES = {
     "NULL": "null",
 }
 
+#: What the engine takes for JSON all the same; in a string such a comma is text.
+_COMMA = r"""
+    regexp_matches(line_text, ',\s*[}\]]') AND
+    regexp_matches(regexp_replace(line_text, '"(?:[^"\\]|\\.)*"', '', 'g'), ',\s*[}\]]')
+"""
+
 _LONG_BYTES = 2_048
 _NONE = "NULL::STRUCT(key VARCHAR, json_type VARCHAR)[]"
 
@@ -199,7 +205,8 @@ def _usual(fields: tuple[Field, ...], containers: list[_Container]) -> list[str]
 
 def _wrong_shape(containers: list[_Container], paths: list[Path], fields: tuple[Field, ...]) -> str:
     """The first thing of a wrong shape in a line that is odd, in words, or NULL."""
-    cases = [
+    cases = [f"WHEN {_COMMA} THEN 'not JSON: a comma stands before a closing bracket'"]
+    cases += [
         f"WHEN types_[{place}] NOT IN ('OBJECT', 'NULL') "
         f"THEN {_text(f'{container.dotted} is not an object')}"
         for place, container in enumerate(containers[1:], start=1)
@@ -212,6 +219,13 @@ def _wrong_shape(containers: list[_Container], paths: list[Path], fields: tuple[
     cases += [
         f"WHEN types_[{paths.index(_parts(field)) + 1}] IN ('OBJECT', 'ARRAY') "
         f"THEN {_text(f'{field.path} is not text')}"
+        for field in fields
+        if field.type == "string"
+    ]
+    cases += [  # whole numbers keep their spelling; the engine writes 7.10 as 7.1
+        f"WHEN types_[{paths.index(_parts(field)) + 1}] = 'DOUBLE' "
+        f"AND regexp_matches({_value(_parts(field))}, '^-?[0-9]+[.eE]') "
+        f"THEN {_text(f'{field.path} is not text: put the number in quotes')}"
         for field in fields
         if field.type == "string"
     ]

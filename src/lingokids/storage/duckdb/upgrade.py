@@ -34,6 +34,10 @@ _BRONZE = tuple(f"bronze_{dataset}" for dataset in schema.FIELDS)
 def upgrade(tables: list[StoredBronze]) -> None:
     """Carry a warehouse of the version before over; do nothing with another."""
     warehouse = tables[0].warehouse
+    quarantine = schema.QUARANTINED_LINES.table_name
+    if "lines_alike" not in warehouse.columns.get(quarantine, "lines_alike"):
+        counted = f"SELECT *, 1 AS lines_alike FROM past_{quarantine}"
+        _rewrite(kept_table(warehouse, schema.QUARANTINED_LINES), counted)
     if _MARK not in warehouse.tables:
         return
     _upgrade_run_units(warehouse)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import re
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from lingokids.schema import DAMAGED_GZIP, NOT_UTF8, TOO_LONG
+from lingokids.schema import DAMAGED_GZIP, FIELDS, NOT_READ, NOT_UTF8, SECONDS, TOO_LONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,10 +22,51 @@ KEPT_OF_LONGER = 1_024
 
 _BOM = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 1 << 22
+_SHORT_BYTES = 1 << 18
+_LEAST_LINE_BYTES = 128  # so many of a batch a line counts as: the engine's rows are as wide
 _COUNTED_BYTES = 1 << 18
 _VECTOR_ROWS = 2_048  # the engine works on so many at once, and none of two record batches
 _VECTOR_BYTES = 4 << 20  # of text; parsing it takes several times as much memory
 _ROWS_A_BATCH = 30 * _VECTOR_ROWS  # what one thread of the engine takes at a time
+
+
+_GZIP = rb"\x1f\x8b"
+#: How content begins that is no text, and what it is.
+_FORMATS = {
+    _GZIP: "gzip in a gzip",
+    rb"BZh[1-9][1\x17]": "bzip2",
+    rb"PK\x03\x04": "zip",
+    rb"\x28\xb5\x2f\xfd": "Zstandard",
+    rb"\xfd7zXZ\x00": "xz",
+    rb"7z\xbc\xaf": "7-Zip",
+    rb"\x04\x22\x4d\x18": "LZ4",
+    rb"PAR1[\x00-\x1f]": "Parquet",
+    rb"Obj\x01": "Avro",
+    rb"\xff\xfe|\xfe\xff": "UTF-16",
+}
+_LONGEST_START = 6
+
+def _table_of(letters: bytes) -> np.ndarray:
+    """Whether a byte is one of these, for all bytes."""
+    return np.isin(np.arange(256), np.frombuffer(letters, dtype=np.uint8))
+
+
+_KEY_END_BYTES = 8
+
+
+def _key_ends(*, of_numbers: bool) -> set[int]:
+    keys = (
+        field.path.rpartition(".")[2]
+        for fields in FIELDS.values()
+        for field in fields
+        if (field.type == SECONDS) is of_numbers
+    )
+    return {int.from_bytes(f'"{key}"'[-_KEY_END_BYTES:].encode(), "little") for key in keys}
+
+
+_NUMBER_KEY_ENDS = [*(_key_ends(of_numbers=True) - _key_ends(of_numbers=False))]
+_IS_SPACE = _table_of(b" \t\r")
+_SPACES_LOOKED_THROUGH = 3
 
 
 class DamagedGzipError(Exception):
@@ -38,12 +82,18 @@ class Piece:
         first_line: The number of the first line, from 1.
         data: The lines; empty if the object has none.
         problems: What is wrong with a line, by its position in the piece.
+        lines: How many they are.
+        weight: The bytes that they count as in a batch: of short lines, more than they have.
     """
 
     object_index: int
     first_line: int
     data: bytes
     problems: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.lines = self.data.count(b"\n")
+        self.weight = _weight(len(self.data), self.lines)
 
 
 def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -52,22 +102,36 @@ def gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
     Raises:
         DamagedGzipError: After everything that could be decompressed was yielded.
     """
-    decompressor = zlib.decompressobj(wbits=31)
-    started = False
-    try:
-        for block in blocks:
-            pending = block
-            while pending:
-                started = True
+    decompressor, started = zlib.decompressobj(wbits=31), False
+    for block in blocks:
+        pending = block
+        while pending := pending if started else pending.lstrip(b"\0"):  # padding of a member
+            started, before = True, decompressor.copy()
+            try:
                 yield decompressor.decompress(pending, _BLOCK_BYTES)
-                pending = decompressor.unconsumed_tail
-                if decompressor.eof:
-                    pending = decompressor.unused_data
-                    decompressor, started = zlib.decompressobj(wbits=31), False
-    except zlib.error as error:
-        raise DamagedGzipError from error
+            except zlib.error as error:
+                yield _decompressed_before_error(before, pending)
+                raise DamagedGzipError from error
+            pending = decompressor.unconsumed_tail
+            if decompressor.eof:
+                pending = decompressor.unused_data
+                decompressor, started = zlib.decompressobj(wbits=31), False
     if started:
         raise DamagedGzipError
+
+
+def _decompressed_before_error(decompressor: Any, pending: bytes) -> bytes:
+    """What the bytes before the first bad one give: an error takes its whole block with it."""
+
+    def fails(length: int) -> bool:
+        try:
+            decompressor.copy().decompress(pending[:length], _BLOCK_BYTES)
+        except zlib.error:
+            return True
+        return False
+
+    good = bisect.bisect_left(range(len(pending)), True, key=fails) - 1
+    return decompressor.decompress(pending[:good], _BLOCK_BYTES)
 
 
 def cut_into_pieces(
@@ -77,19 +141,26 @@ def cut_into_pieces(
 
     Args:
         object_index: Which object the bytes are of.
-        blocks: The object's bytes, decompressed, in order.
-        piece_bytes: A piece is passed on once it has as many bytes. No more than that, one
-            block and one line are held.
+        blocks: The object's bytes, in order; gzip is known by them, whatever the object's name.
+        piece_bytes: A piece is passed on once it has this weight. No more than that, one block and
+            one line are held.
 
     Yields:
         At least one piece; its data is empty if the object has no line.
     """
-    next_line, held, problems = 1, bytearray(), {}
-    stream = _without_bom(blocks)
+    next_line, held, lines, problems = 1, bytearray(), 0, {}
     try:
-        for block in stream:
+        start, stream = _peek(blocks)
+        if re.match(_GZIP, start):
+            start, stream = _peek(gunzip(stream))
+        for pattern, name in _FORMATS.items():
+            if re.match(pattern, start):
+                yield Piece(object_index, 1, b"\n", {0: NOT_READ[name]})
+                return
+        for block in _short(_without_bom(stream)):
             held += block
-            if len(held) < piece_bytes:
+            lines += block.count(b"\n")
+            if _weight(len(held), lines) < piece_bytes:
                 continue
             end = held.rfind(b"\n") + 1
             if end == 0:
@@ -97,7 +168,8 @@ def cut_into_pieces(
                 continue
             piece = _as_text(object_index, next_line, bytes(held[:end]))
             yield piece
-            next_line += piece.data.count(b"\n")
+            next_line += piece.lines
+            lines = 0
             del held[:end]
     except DamagedGzipError:
         problems[held.count(b"\n")] = DAMAGED_GZIP  # the line it breaks off in
@@ -108,13 +180,35 @@ def cut_into_pieces(
         yield _as_text(object_index, next_line, bytes(held), problems)
 
 
+def _peek(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes, and the blocks with them."""
+    rest, start = iter(blocks), b""
+    for block in rest:
+        start += block
+        if len(start) >= _LONGEST_START:
+            break
+    return start, itertools.chain([start], rest)
+
+
+def _weight(size_bytes: int, lines: int) -> int:
+    return max(size_bytes, lines * _LEAST_LINE_BYTES)
+
+
+def _short(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks so short that even one of newlines alone is no large part of a batch."""
+    for block in blocks:
+        for start in range(0, len(block), _SHORT_BYTES):
+            yield block[start : start + _SHORT_BYTES]
+
+
 def to_arrow(pieces: list[Piece]) -> pa.Table:
     """Lay the lines of many pieces out as Arrow columns over one buffer.
 
     Returns:
         One row per line: object_index, line_number, line_text (with its line end), problem,
         keys_at_most (the colons that may end a key: all but those after a digit; NULL where the
-        line has a list, whose place is to be looked at).
+        line is to be looked at: for the place of a list, a number that may be one of a text
+        field, or a comma before a closing bracket).
     """
     text = b"".join(piece.data for piece in pieces)
     ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n")) + 1
@@ -146,19 +240,46 @@ def _count_key_ends(text: bytes, ends: np.ndarray) -> pa.Array:
     """Count them block by block: what a block needs stays in the processor's cache."""
     characters = np.frombuffer(text, dtype=np.uint8)
     before_end = np.zeros(len(ends) + 1, dtype=np.int64)
-    has_list = np.zeros(len(ends), dtype=bool)
+    is_odd = np.zeros(len(ends), dtype=bool)
     colons_so_far = 0
     for start in range(0, len(text), _COUNTED_BYTES):
         stop = start + _COUNTED_BYTES
+        block = characters[start:stop]
         first, last = np.searchsorted(ends, (start, stop), side="right")
-        colons = np.flatnonzero(characters[start:stop] == ord(":")) + start
+        colons = np.flatnonzero(block == ord(":")) + start
         colons = colons[characters[colons - 1] - np.uint8(ord("0")) > np.uint8(9)]
         before_end[first + 1 : last + 1] = colons_so_far + np.searchsorted(colons, ends[first:last])
         colons_so_far += len(colons)
+        brackets = np.flatnonzero(block | np.uint8(0x20) == ord("}")) + start  # ] or }
+        odd = [_numbers(text, characters, colons), _after_commas(characters, brackets)]
         if text.find(b"[", start, stop) >= 0:
-            lists = np.flatnonzero(characters[start:stop] == ord("[")) + start
-            has_list[np.searchsorted(ends, lists, side="right")] = True
-    return pa.array(np.diff(before_end).astype(np.int32), mask=has_list)
+            odd.append(np.flatnonzero(block == ord("[")) + start)
+        is_odd[np.searchsorted(ends, np.concatenate(odd), side="right")] = True
+    return pa.array(np.diff(before_end).astype(np.int32), mask=is_odd)
+
+
+def _numbers(text: bytes, characters: np.ndarray, colons: np.ndarray) -> np.ndarray:
+    """Colons before a number (or what may be one) whose key is none of a number's field."""
+    after = characters[1:][colons]
+    if (is_spaced := after == ord(" ")).any():
+        after[is_spaced] = characters[2:][colons[is_spaced]]
+    # digits, the minus, white space; not the quote
+    numbers = colons[(after <= ord("9")) & (after != ord('"'))]
+    if len(text) < _KEY_END_BYTES or not len(numbers):
+        return numbers
+    words = np.ndarray(len(text) - _KEY_END_BYTES + 1, "<u8", buffer=text, strides=(1,))
+    return numbers[~np.isin(words[np.maximum(numbers - _KEY_END_BYTES, 0)], _NUMBER_KEY_ENDS)]
+
+
+def _after_commas(characters: np.ndarray, brackets: np.ndarray) -> np.ndarray:
+    """Closing brackets that follow a comma, or more white space than is looked through."""
+    before = brackets - 1
+    for _ in range(_SPACES_LOOKED_THROUGH):
+        is_space = _IS_SPACE[characters[before]]
+        if not is_space.any():
+            break
+        before = before - is_space
+    return brackets[_IS_SPACE[characters[before]] | (characters[before] == ord(","))]
 
 
 def _problem_column(pieces: list[Piece], first_rows: np.ndarray, rows: int) -> pa.Array:

@@ -49,7 +49,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     """Raw JSON Lines objects below one folder or bucket.
 
     Loading gives a ``schema.RawSource``: nothing is listed or read before it is asked to.
-    An object whose name begins with a dot or an underscore is not data and is passed over.
+    What is not data is passed over: see ``stores.Store``.
 
     Args:
         path: A local folder or a URL such as ``s3://raw-events``.
@@ -58,6 +58,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         arrival: What says when an object landed: ``modified``, its last modification, or
             ``key``, the ``<day>/<hour>/`` in its name, for copies that do not keep times (a
             git checkout).
+        versions: What tells a version of an object from another: ``modified``, its time and size
+            (in a bucket its ETag), or ``content``, for which every file is read to be listed.
         batch_mebibytes: How much text the engine is given at a time; three times as much is
             held.
         engine_mebibytes: How much the engine holds at most while it reads: see
@@ -76,14 +78,16 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         dataset: str,
         warehouse: dict[str, Any],
         arrival: str = "modified",
+        versions: str = "modified",
         batch_mebibytes: int = 64,
         engine_mebibytes: int | None = None,
         credentials: dict[str, Any] | None = None,
         s3: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        if arrival not in {"modified", "key"}:
-            raise LingokidsError(f"{dataset}: arrival is {arrival!r}: write modified or key.")
+        for name, given, other in ("arrival", arrival, "key"), ("versions", versions, "content"):
+            if given not in {"modified", other}:
+                raise LingokidsError(f"{dataset}: {name} is {given!r}: write modified or {other}.")
         refuse_out_of_range("raw.batch_mebibytes", batch_mebibytes, 1, 1_024)
         if engine_mebibytes is not None:
             refuse_out_of_range("raw.engine_mebibytes", engine_mebibytes, 1, 1 << 20)
@@ -94,7 +98,9 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self._arrival = arrival
         self._batch_bytes = batch_mebibytes << 20
         self._engine_mebibytes = engine_mebibytes
-        self._store = functools.partial(open_store, self.path, credentials, s3)
+        self._store = functools.partial(
+            open_store, self.path, credentials, s3, by_content=versions == "content"
+        )
 
     def load(self) -> RawSource:
         """The source, ready to list and read."""
@@ -111,7 +117,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             LingokidsError: The folder or bucket is missing, or cannot be listed.
         """
         columns = schema.RAW_OBJECTS.schema.to_pyarrow()
-        found = self._data_objects(since)
+        found = self._store().find(since)
         pages = []
         while page := list(itertools.islice(found, _PAGE_OBJECTS)):
             rows = [(each.key, each.etag, each.size_bytes, self._landed_at(each)) for each in page]
@@ -121,9 +127,6 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
                 ).cast(columns)
             )
         return ibis.memtable(pa.Table.from_batches(pages, columns))
-
-    def _data_objects(self, since: date | None = None) -> Iterator[StoredObject]:
-        return (found for found in self._store().find(since) if _is_data(found.key))
 
     def lost(self) -> list[str]:
         """The keys of objects that bronze has and the source has no longer."""
@@ -145,7 +148,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     def quarantined(self, validate: Callable[[ir.Table], ir.Table]) -> Iterator[Delivery]:
         """Validate quarantined lines again: see ``schema.RawSource``."""
         lines = kept_table(self._warehouse, schema.QUARANTINED_LINES).load()
-        lines = lines.filter(lines.dataset == self.dataset)
+        # a row that counts others stays: what they say is taken in with those that are kept
+        lines = lines.filter((lines.dataset == self.dataset) & (lines.lines_alike == 1))
         past = lines.select(*schema.LINE, past_reason=lines.reason)
         is_whole = lines.reason.notin(schema.TEXT_IS_NOT_WHOLE)
         by_text = self._warehouse.validate_texts(self.dataset, lines.filter(is_whole), validate)
@@ -176,7 +180,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         """The first objects found, for kedro-viz: listing stops when there are enough."""
         cells = [
             [found.key, found.size_bytes, str(self._landed_at(found))]
-            for found in itertools.islice(self._data_objects(), nrows)
+            for found in itertools.islice(self._store().find(), nrows)
         ]
         columns = ["object_key", "size_bytes", "landed_at"]
         return TablePreview({"index": list(range(len(cells))), "columns": columns, "data": cells})
@@ -210,7 +214,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         held = 0
         for piece in self._pieces(due, if_gone):
             batch.append(piece)
-            held += len(piece.data)
+            held += piece.weight
             if held >= self._batch_bytes:
                 yield batch
                 batch, held = [], 0
@@ -225,8 +229,6 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
                 if blocks is None:
                     LOGGER.warning("%s changed or is gone: %s.", key, if_gone)
                     continue
-                if key.endswith(".gz"):
-                    blocks = line_cutting.gunzip(blocks)  # noqa: PLW2901
                 yield from line_cutting.cut_into_pieces(index, blocks, self._batch_bytes)
 
     def _describe(self) -> dict[str, Any]:
@@ -254,10 +256,6 @@ def _still_open(lines: ir.Table, past: ir.Table, objects: ir.Table) -> ir.Table:
     )
     is_open = known.past_reason.isin(schema.TEXT_IS_NOT_WHOLE)
     return known.filter(is_open | (known.line_number > known.lines_before)).drop("lines_before")
-
-
-def _is_data(path: str) -> bool:
-    return not path.rpartition("/")[2].startswith((".", "_"))
 
 
 def _ahead(batches: Generator[Any]) -> Iterator[Any]:

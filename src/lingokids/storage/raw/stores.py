@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -10,13 +11,15 @@ from lingokids.errors import LingokidsError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
+_ARRIVAL_FOLDER = re.compile(r"(\d{4}-\d{2}-\d{2})/\d{2}/")
+
 
 class StoredObject(NamedTuple):
     """One object as a listing shows it.
 
     Attributes:
         key: Its name below the place.
-        etag: Which version of it this is: other for every delivery, even of the same bytes.
+        etag: Which version of it this is: by its content alone, or by its time as well.
         size_bytes: Its size as stored.
         modified_at: When it was written.
     """
@@ -59,7 +62,11 @@ class Version(Protocol):
 
 
 class Store(Protocol):
-    """A folder or a bucket."""
+    """A folder or a bucket.
+
+    What stands below a name that begins with a dot or an underscore is no data, as for Hive and
+    Spark (``_temporary/``, ``.snapshot/``): it is passed over.
+    """
 
     def find(self, since: date | None = None) -> Iterator[StoredObject]:
         """The objects there are, as they are found.
@@ -89,6 +96,18 @@ def day_of(text: str) -> date | None:
         return datetime.strptime(text, "%Y-%m-%d").date() if len(text) == 10 else None
     except ValueError:
         return None
+
+
+def is_data(key: str) -> bool:
+    """Whether no part of the key begins with a dot or an underscore."""
+    return not any(part.startswith((".", "_")) for part in key.split("/"))
+
+
+def is_earlier(key: str, since: date | None) -> bool:
+    """Whether a key, or folder, lies in a ``<day>/<hour>/`` folder of a day before ``since``."""
+    arrival = _ARRIVAL_FOLDER.match(key) if since else None
+    day = arrival and day_of(arrival[1])
+    return bool(since and day and day < since)
 
 
 def changed_while_read(place: str) -> LingokidsError:
