@@ -194,9 +194,17 @@ def buckets(server, shared_folder) -> Iterator[Server]:
     with FileLock(shared_folder / f"{server.endpoint.rpartition('/')[2]}.lock"):
         for bucket in BUCKETS:
             if filesystem.exists(bucket):
+                empty(filesystem, bucket)
                 filesystem.rm(bucket, recursive=True)
             filesystem.mkdir(bucket)
         yield server
+
+
+def empty(filesystem: s3fs.S3FileSystem, bucket: str) -> None:
+    """Delete all objects of a bucket, also those whose keys fsspec cannot say."""
+    while listed := filesystem.call_s3("list_objects_v2", Bucket=bucket).get("Contents"):
+        for found in listed:
+            filesystem.call_s3("delete_object", Bucket=bucket, Key=found["Key"])
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
@@ -62,6 +63,8 @@ class CsvDataset(AbstractDataset["ir.Table", "ir.Table"]):
             true_values=["true"],
             false_values=["false"],
         )
+        if (place := Path(self._filepath)).exists() and not place.is_file():
+            raise LingokidsError(f"{place} is not a regular file: put the exercise's file there.")
         try:
             with fsspec.open(self._filepath, "rb", **self._credentials) as file:
                 rows = csv.read_csv(file, convert_options=options)

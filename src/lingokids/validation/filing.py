@@ -45,9 +45,7 @@ def unusable(lines: ir.Table, dataset: str, earlier: ir.Table) -> ir.Table:
     group = [*alike, "is_kept"]
     counted = placed.mutate(
         place=ibis.row_number().over(group_by=group, order_by="line_number"),
-        lines_alike=ibis.cases(
-            (_.is_kept, 1), else_=_.count().over(group_by=group)
-        ).cast("int64"),
+        lines_alike=ibis.cases((_.is_kept, 1), else_=_.count().over(group_by=group)).cast("int64"),
         dataset=ibis.literal(dataset),
     )
     kept = counted.filter(_.is_kept | (_.place == 0))

@@ -9,18 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import obstore
-from obstore.exceptions import PreconditionError
+from obstore.exceptions import BaseError, PreconditionError
 
 from lingokids.errors import LingokidsError
-from lingokids.storage.raw.stores import StoredObject, Version, changed_while_read, day_of
+from lingokids.storage.raw.odd_keys import OddKeys
+from lingokids.storage.raw.stores import (
+    StoredObject,
+    Version,
+    changed_while_read,
+    day_of,
+    is_data,
+    is_earlier,
+)
 from lingokids.storage.s3 import Client
 
 if TYPE_CHECKING:
@@ -31,37 +40,83 @@ _TOGETHER_OBJECTS = 8
 _TOGETHER_BYTES = 1 << 20
 _UNDER_WAY_BYTES = 1 << 24
 _PAGE_KEYS = 1_000
+_TIME = re.compile(r"-\d{8}T\d{9}$")  # as _stored adds it
+_NO_PATH = "Error parsing Path"
+_REPLACED = "\ufffd"
 
 
 class BucketStore:
-    """One bucket, or a folder of it: see ``s3.Client`` for the arguments."""
+    """One bucket, or a folder of it: see ``s3.Client`` for the arguments.
 
-    def __init__(self, url: str, credentials: dict[str, Any], options: dict[str, Any]) -> None:
+    Where the version of an object is its content, it is its ETag without its time.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: dict[str, Any],
+        options: dict[str, Any],
+        *,
+        by_content: bool = False,
+    ) -> None:
         with _nothing_changed():
             self._client = Client(url, credentials, options)
+        self._odd_keys = OddKeys(self._client, credentials)
+        self._by_content = by_content
         self._url, self._store = self._client.url, self._client.store
         self._concurrency = self._client.options.concurrency
 
     def find(self, since: date | None = None) -> Iterator[StoredObject]:
         """See ``stores.Store``."""
         with self._refusing("listed", self._url):
-            if since:
-                yield from self._outside_arrival_folders(since.isoformat())
-            offset = since.isoformat() if since else None
-            for page in obstore.list(self._store, offset=offset, chunk_size=_PAGE_KEYS):
-                yield from map(_stored, page)
+            for found in self._find(since):
+                if is_data(found.key) and not is_earlier(found.key, since):
+                    yield found
 
-    def _outside_arrival_folders(self, first_day: str) -> Iterator[StoredObject]:
+    def _find(self, since: date | None) -> Iterator[StoredObject]:
+        after = ""
+        try:
+            for metas, last in self._pages(since):
+                if any(_REPLACED in meta["path"] for meta in metas):
+                    raise ValueError(_NO_PATH)
+                yield from map(self._stored, metas)
+                after = last
+        except (BaseError, ValueError) as error:
+            if _NO_PATH not in str(error):
+                raise
+            yield from map(self._stored, self._odd_keys.list(after))
+
+    def _pages(self, since: date | None) -> Iterator[tuple[Sequence[ObjectMeta], str]]:
+        """What is listed, and the key up to which it is all there is."""
+        if since:
+            yield [*self._outside_arrival_folders(since.isoformat())], since.isoformat()
+        offset = since.isoformat() if since else None
+        for page in obstore.list(self._store, offset=offset, chunk_size=_PAGE_KEYS):
+            yield page, page[-1]["path"]
+
+    def _stored(self, meta: ObjectMeta) -> StoredObject:
+        """The object as listed.
+
+        An object put back to earlier content has its earlier ETag, but is a new delivery; the time,
+        to the millisecond that a listing gives, tells them apart.
+        """
+        modified_at = meta["last_modified"]
+        etag = (meta["e_tag"] or "W/").strip('"')
+        if not (self._by_content and meta["e_tag"]):
+            etag += f"-{modified_at:%Y%m%dT%H%M%S}{modified_at.microsecond // 1_000:03d}"
+        return StoredObject(meta["path"], etag, meta["size"], modified_at)
+
+    def _outside_arrival_folders(self, first_day: str) -> Iterator[ObjectMeta]:
         """What sorts before ``first_day`` and does not lie in a ``<day>/<hour>/`` folder.
 
         One request a day: the names of its hours, not those of its objects.
         """
         top = obstore.list_with_delimiter(self._store)
-        yield from (_stored(meta) for meta in top["objects"] if meta["path"] <= first_day)
+        yield from (meta for meta in top["objects"] if meta["path"] <= first_day)
         before = [name for name in top["common_prefixes"] if f"{name}/" < first_day]
         with ThreadPoolExecutor(self._concurrency) as pool:
             for metas in pool.map(self._outside_hours, before):
-                yield from map(_stored, metas)
+                yield from metas
 
     def _outside_hours(self, folder: str) -> Iterable[ObjectMeta]:
         if day_of(folder) is None:
@@ -120,18 +175,21 @@ class BucketStore:
         options: dict[str, Any] = {}
         if not part.is_whole:
             options["range"] = (part.start, part.end)
-        etag = version.etag.rpartition("-")[0]  # without the time that _stored adds
+        etag = _TIME.sub("", version.etag)
         if not etag.startswith("W/"):  # a weak one cannot be asked for
             options["if_match"] = f'"{etag}"'
         with self._refusing("read", f"{self._url}/{version.key}"):
             try:
                 got = obstore.get(self._store, version.key, options=options)  # type: ignore[arg-type]
-                content = bytes(got.bytes())
-            except (FileNotFoundError, PreconditionError) as error:
-                if "NoSuchBucket" in str(error):
+                content: bytes | None = bytes(got.bytes())
+            except PreconditionError:
+                content = None
+            except (FileNotFoundError, BaseError, ValueError) as error:
+                is_odd = isinstance(error, FileNotFoundError) or _NO_PATH in str(error)
+                if "NoSuchBucket" in str(error) or not is_odd:
                     raise
-                return None
-        return content if len(content) == part.end - part.start else None
+                content = self._odd_keys.get(version.key, options)
+        return content if content and len(content) == part.end - part.start else None
 
     @contextlib.contextmanager
     def _refusing(self, done: str, place: str) -> Iterator[None]:
@@ -180,15 +238,3 @@ def _together(parts: Iterator[_Part]) -> Iterator[list[_Part]]:
             some, held = [], 0
     if some:
         yield some
-
-
-def _stored(meta: ObjectMeta) -> StoredObject:
-    """The object as listed.
-
-    An object put back to earlier content has its earlier ETag, but is a new delivery; the time,
-    to the millisecond that a listing gives, tells them apart.
-    """
-    modified_at = meta["last_modified"]
-    time = f"{modified_at:%Y%m%dT%H%M%S}{modified_at.microsecond // 1_000:03d}"
-    etag = (meta["e_tag"] or "W/").strip('"')
-    return StoredObject(meta["path"], f"{etag}-{time}", meta["size"], modified_at)

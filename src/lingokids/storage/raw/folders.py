@@ -13,7 +13,7 @@ import os
 import re
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from lingokids.errors import LingokidsError, in_one_line
 from lingokids.storage.raw.stores import (
@@ -26,6 +26,7 @@ from lingokids.storage.raw.stores import (
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
+    from io import FileIO
 
 LOGGER = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class FolderStore:
                 is_as_listed = file and self._etag(file) == version.etag
                 yield self._blocks(file, version) if file and is_as_listed else None
 
-    def _blocks(self, file: IO[bytes], version: Version) -> Iterator[bytes]:
+    def _blocks(self, file: FileIO, version: Version) -> Iterator[bytes]:
         path = self._path(version.key)
         with _refusing(path, "read"):
             while block := file.read(BLOCK_BYTES):
@@ -126,7 +127,7 @@ class FolderStore:
         with open(entry, "rb", buffering=0, opener=_open) as file:
             return StoredObject(key, self._etag(file), status.st_size, modified_at)
 
-    def _etag(self, file: IO[bytes]) -> str:
+    def _etag(self, file: FileIO) -> str:
         """The version that an open file has, to be read from its start or at its end."""
         if not self._by_content:
             return _etag_of(os.fstat(file.fileno()))

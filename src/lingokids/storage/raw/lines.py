@@ -46,6 +46,7 @@ _FORMATS = {
 }
 _LONGEST_START = 6
 
+
 def _table_of(letters: bytes) -> np.ndarray:
     """Whether a byte is one of these, for all bytes."""
     return np.isin(np.arange(256), np.frombuffer(letters, dtype=np.uint8))
