@@ -120,7 +120,8 @@ class Replay:
                     AND line.object_key = moved.object_key AND line.load_id = moved.load_id)
                 AS newly_blank,
                 (SELECT coalesce(sum(lines_alike), 0) FROM {quarantine.table_name} AS line
-                    WHERE {of_dataset} AND line.object_key = moved.object_key AND line.load_id = moved.load_id)
+                    WHERE {of_dataset} AND line.object_key = moved.object_key
+                    AND line.load_id = moved.load_id)
                 AS quarantined
             FROM moved_objects AS moved
         """)
