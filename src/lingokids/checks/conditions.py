@@ -288,7 +288,7 @@ def with_source(failed: ir.Table, other: Callable[[str], ir.Table]) -> ir.Table:
 def _with_reason(shares: ir.Table, quarantined_lines: ir.Table) -> ir.Table:
     by = [name for name in ("dataset", "object_key", "load_id") if name in shares.columns]
     lines = quarantined_lines.semi_join(shares, by)
-    lines = lines.mutate(times=_.count().over(group_by=[*by, "reason"]))
+    lines = lines.mutate(times=_.lines_alike.sum().over(group_by=[*by, "reason"]))
     order = [ibis.desc("times"), *(ibis.asc(name) for name in ("object_key", "line_number"))]
     lines = lines.mutate(place=ibis.row_number().over(group_by=by, order_by=order))
     first = lines.filter(_.place == 0).select({*by, "object_key", "line_number", "reason"})

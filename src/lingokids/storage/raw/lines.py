@@ -42,7 +42,7 @@ _FORMATS = {
     rb"\x04\x22\x4d\x18": "LZ4",
     rb"PAR1[\x00-\x1f]": "Parquet",
     rb"Obj\x01": "Avro",
-    rb"\xff\xfe|\xfe\xff": "UTF-16",
+    rb"\xff\xfe[\x01-\x7f]\x00|\xfe\xff\x00[\x01-\x7f]": "UTF-16",
 }
 _LONGEST_START = 6
 
