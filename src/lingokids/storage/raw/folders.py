@@ -139,7 +139,7 @@ class FolderStore:
     def _path(self, key: str) -> Path:
         """Where a key is; bytes of its name that are not UTF-8 are escaped in the key.
 
-        A ledger that was restored may have a key that leads out of the folder: there is no such file.
+        A key of a restored ledger may lead out of the folder: there is no such file.
         """
         if key.startswith("/") or ".." in key.split("/"):
             raise FileNotFoundError(key)
