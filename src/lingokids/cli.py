@@ -17,7 +17,7 @@ from kedro.framework.cli.utils import env_option
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.errors import LingokidsError, did_you_mean, sentence_of
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -78,12 +78,9 @@ class _StoppableRun(click.Command):
 
 
 def _expected_failure(error: BaseException) -> str | None:
-    """The sentence of an expected failure, however deep Kedro has wrapped it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, LingokidsError):
-            return cause.message
-        cause = cause.__cause__
+    """The sentence of an expected failure, of ours or of Kedro."""
+    if (sentence := sentence_of(error)) is not None:
+        return sentence
     if isinstance(error, ValueError) and (named := _NO_PIPELINE.match(str(error))):
         from kedro.framework.project import pipelines
 
@@ -106,7 +103,12 @@ class CommandHooks:
     def before_command_run(
         self, project_metadata: ProjectMetadata | None, command_args: list[str]
     ) -> None:
-        """Before ``kedro viz``: have it show the runs of the environment that it is asked for."""
+        """Before ``kedro viz``: have it show the runs of the environment that it is asked for.
+
+        Before ``kedro ipython``: leave Ctrl-C to the session, which Kedro would kill with it.
+        """
+        if command_args[:1] in (["ipython"], ["jupyter"]):
+            signal.signal(signal.SIGINT, lambda *_: None)  # the session has the default again
         is_viz = command_args[:1] == ["viz"] and not {"-h", "--help"} & set(command_args)
         if project_metadata is None or not is_viz:
             return
@@ -203,11 +205,14 @@ def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
         return
     from lingokids.query import command
     from lingokids.runtime import configuration
+    from lingokids.runtime.preconditions import refuse_another_copy
 
     if asked["format_name"] != "table":
         configuration.refuse_a_log_on_standard_output()
     question = command.parse_question(asked)
-    answer = command.ask(*command.find_copy(metadata.project_path, asked["env"]), question)
+    copy, smallest_group = command.find_copy(metadata.project_path, asked["env"])
+    refuse_another_copy(copy, asked["env"] or os.environ.get("KEDRO_ENV"))
+    answer = command.ask(copy, smallest_group, question)
     click.echo(command.FORMATS[asked["format_name"]](answer))
     if asked["format_name"] != "table":  # standard output is for a program
         for note in answer.notes:

@@ -38,6 +38,14 @@ def refuse_out_of_range(name: str, value: object, least: float, most: int) -> No
         )
 
 
+def sentence_of(error: BaseException) -> str | None:
+    """The sentence of an expected failure, however deep Kedro has wrapped it."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, LingokidsError):
+        cause = cause.__cause__
+    return None if cause is None else cause.message
+
+
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
     """A sentence with the known name nearest to a wrong one, or nothing."""
     spelled = {candidate.lower(): candidate for candidate in known}

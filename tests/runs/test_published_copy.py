@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from datetime import date, timedelta
 
 import duckdb
 import pytest
 
 from builders import an_event_record
+from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.published_copy import open_copy
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +38,11 @@ def _take_in(project):
         event = an_event_record(n, occurred_at=f"{day} 10:00:00.000")
         project.deliver("events", f"{n}.json", [event])
     project.run()
+
+
+def _put_back(older, copy):
+    copy.unlink()  # it may not be written
+    shutil.copy(older, copy)
 
 
 @pytest.fixture
@@ -81,7 +90,7 @@ def test_a_copy_that_missed_a_run_is_made_anew(history):
         late = an_event_record(n, occurred_at=f"{day} 09:00:00.000")
         history.deliver("events", f"late-{n}", [late])
         history.run()
-        shutil.copy(history.folder / "older", copy)
+        _put_back(history.folder / "older", copy)
 
     history.run()
 
@@ -93,7 +102,7 @@ def test_a_copy_that_missed_the_last_run_is_made_anew_by_a_run_of_nothing_new(hi
     shutil.copy(copy, history.folder / "older")
     history.deliver("events", "late", [an_event_record(99, occurred_at="2021-01-05 09:00:00.000")])
     history.run()
-    shutil.copy(history.folder / "older", copy)
+    _put_back(history.folder / "older", copy)
 
     history.run()
 
@@ -102,8 +111,10 @@ def test_a_copy_that_missed_the_last_run_is_made_anew_by_a_run_of_nothing_new(hi
 
 def test_a_copy_that_is_not_ours_or_gone_is_made_anew(history):
     copy = history.folder / "lingokids-gold.duckdb"
-    for spoil in (copy.unlink, lambda: copy.write_bytes(b"nonsense" * 1000)):
-        spoil()
+    for content in (None, b"nonsense" * 1000):
+        copy.unlink()
+        if content is not None:
+            copy.write_bytes(content)
         history.run()
 
         assert published(history) == committed(history)
@@ -118,3 +129,58 @@ def test_the_copy_costs_what_is_new(history):
     with duckdb.connect(str(history.folder / "lingokids-gold.duckdb"), read_only=True) as con:
         last = con.execute("SELECT date FROM activity_engagement_metrics ORDER BY rowid DESC")
         assert str(last.fetchone()[0]) == "2021-01-05"
+
+
+def _leave_writes(copy, statement):
+    """Open the copy for writing, as a reader should not, write, and die."""
+    code = f"""
+import duckdb, os
+con = duckdb.connect({str(copy)!r})
+con.execute("SET checkpoint_threshold = '1TB'")
+con.execute({statement!r})
+os._exit(1)
+"""
+    copy.chmod(0o644)
+    subprocess.run([sys.executable, "-c", code], check=False)
+
+
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+@pytest.mark.parametrize("is_new", [False, True])
+def test_what_a_reader_wrote_into_the_copy_is_in_no_later_one(history, is_checkpointed, is_new):
+    copy = history.folder / "lingokids-gold.duckdb"
+    wrong = "UPDATE activity_engagement_metrics SET activities_played = 99"
+    _leave_writes(copy, wrong)
+    assert copy.with_name(f"{copy.name}.wal").exists()
+    if is_checkpointed:
+        duckdb.connect(str(copy)).close()
+        assert not copy.with_name(f"{copy.name}.wal").exists()
+    if is_new:
+        history.deliver("events", "late", [an_event_record(99)])
+    history.run()
+
+    assert published(history) == committed(history)
+    assert not copy.with_name(f"{copy.name}.wal").exists()
+    assert copy.stat().st_mode & 0o222 == 0, "a reader is told that it cannot be written"
+
+
+def test_a_process_that_has_the_old_copy_open_reads_the_new_one(history):
+    copy = history.folder / "lingokids-gold.duckdb"
+    with duckdb.connect(str(copy), read_only=True) as held:
+        held.execute("FROM runs")
+        history.deliver("events", "late", [an_event_record(99)])
+        history.run()
+
+        with open_copy(copy) as opened:
+            counted = "SELECT sum(activities_played)::INTEGER FROM activity_engagement_metrics"
+            assert held.execute(counted).fetchall() == [(30,)]
+            assert opened.execute(counted).fetchall() == [(31,)]
+
+
+def test_a_process_that_has_the_copy_open_for_writing_is_told(history):
+    copy = history.folder / "lingokids-gold.duckdb"
+    copy.chmod(0o644)
+    with (
+        duckdb.connect(str(copy)),
+        pytest.raises(LingokidsError, match="is open in this process already: close that"),
+    ):
+        history.run("reporting")

@@ -52,20 +52,12 @@ def find_copy(project_path: Path, env: str | None) -> tuple[Path, int]:
     Raises:
         LingokidsError: There is no such environment, or the parameter is wrong.
     """
-    from kedro.config import MissingConfigException
     from kedro.framework.session import KedroSession
 
-    try:
-        with KedroSession.create(project_path=project_path, env=env) as session:
-            context = session.load_context()  # type: ignore[attr-defined]
-            published = context.config_loader["globals"]["warehouse"]["published"]
-            parameters = Parameters.read(context.config_loader["parameters"])
-    except MissingConfigException as error:
-        known = sorted(path.name for path in (project_path / "conf").iterdir() if path.is_dir())
-        raise LingokidsError(
-            f"There is no environment {env}.{did_you_mean(env or '', known)} There are: "
-            f"{', '.join(known)}."
-        ) from error
+    with KedroSession.create(project_path=project_path, env=env) as session:
+        context = session.load_context()  # type: ignore[attr-defined]
+        published = context.config_loader["globals"]["warehouse"]["published"]
+        parameters = Parameters.read(context.config_loader["parameters"])
     return Path(published), parameters.smallest_group
 
 

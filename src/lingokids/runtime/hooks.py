@@ -6,14 +6,17 @@ leaves every table as it was; running again is the cure.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
+from kedro.runner import AbstractRunner
 
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
@@ -22,6 +25,8 @@ from lingokids.runtime.viz import folder_of, keep_row_counts
 from lingokids.schema.parameters import Parameters, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kedro.framework.context import KedroContext
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
@@ -35,10 +40,11 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 
-class RunHooks:
-    """The life of a run."""
+class RunHooks(threading.local):
+    """The life of a run. Each thread has its own: a server may run several at once."""
 
     def __init__(self) -> None:
+        self._is_begun = False  # stays so in threads that a runner starts
         self._run: Run | None = None
         self._read: Warehouse | None = None
         self._inspection: Inspection | None = None
@@ -46,13 +52,12 @@ class RunHooks:
         self._steps: dict[str, Step] = {}
         self._window = Window()
         self._rebuild = False
-        self._shown = Path()
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Keep credentials out of the log, and refuse wrong parameters."""
+        """Keep credentials out of the log, and refuse a wrong environment or parameters."""
+        preconditions.refuse_unknown_environment(context.config_loader)
         secrets.hide_in_logs(_credentials(context))
-        self._shown = folder_of(context.project_path, context.env)
         Parameters.read(context.config_loader["parameters"])
 
     @hook_impl
@@ -63,51 +68,56 @@ class RunHooks:
         from lingokids.checks.inspection import Inspection
         from lingokids.runtime.records import Run
 
-        preconditions.refuse_unsafe_ways_to_run(run_params)
-        preconditions.refuse_checks_beside_others(pipeline)
+        self._is_begun, self._run, self._read = True, None, None
         parameters = Parameters.read(catalog.load("parameters"))
-        rebuild = parameters.rebuild
-        preconditions.refuse_what_would_be_ignored(pipeline, parameters)
+        preconditions.refuse_request(run_params, pipeline, parameters)
         self._all_tables = _tables(catalog, _names_of_tables(catalog))
-        tables = _tables(catalog, pipeline.datasets())
         # checks read tables through no entry, so this run is known by its one output
         is_checking = "due_checks" in pipeline.all_outputs()
-        warehouse = _only_warehouse(self._all_tables if is_checking else tables)
+        tables = self._all_tables if is_checking else _tables(catalog, pipeline.datasets())
+        warehouse = _only_warehouse(tables)
         if warehouse is None:
             return
-        is_reading = not is_checking and _writes_no_table(catalog, pipeline)
-        preconditions.refuse_reporting_beside_others(pipeline, is_reading=is_reading)
-        if is_reading:
-            warehouse.begin_reading(
-                gold_alone=all(table.layer == "gold" for table in tables.values())
-            )
-            self._read = warehouse
-            return
-        warehouse.begin()
         try:
-            if rebuild == "raw":
-                preconditions.refuse_to_lose_objects(catalog, pipeline)
-            preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
-            self._steps = steps_of(pipelines["__default__"], self._all_tables)
-            self._window = parameters.window
-            self._rebuild = bool(rebuild)
-            if rebuild:
-                written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
-                self._prepare_rebuild(parameters, written)
-            looked_at = [*tables.values(), *(self._beside_bronze() if _bronze(tables) else ())]
-            preconditions.refuse_tables_of_another_version(looked_at)
+            if is_checking or _writes_tables(catalog, pipeline):
+                preconditions.refuse_reporting_beside_others(pipeline)
+                warehouse.begin()
+                self._prepare(warehouse, run_params, pipeline, catalog, parameters)
+                self._inspection = Inspection(warehouse, self._all_tables, parameters.checks)
+                self._run = Run.begin(warehouse, run_params, is_checking=is_checking)
+            else:
+                preconditions.refuse_another_copy(warehouse.published, run_params["env"])
+                gold_alone = all(table.layer == "gold" for table in tables.values())
+                warehouse.begin_reading(gold_alone=gold_alone)
+                self._read = warehouse
         except BaseException:  # Kedro calls no hook for an error in a hook
             warehouse.close()
             raise
-        self._inspection = Inspection(warehouse, self._all_tables, parameters.checks)
-        self._run = Run(
-            warehouse=warehouse,
-            run_id=run_params["run_id"],
-            environment=run_params["env"] or "base",
-            pipelines=", ".join(run_params["pipeline_names"] or ["__default__"]),
-            parameters=run_params["runtime_params"] or {},
-            is_checking=is_checking,
-        )
+
+    def _prepare(
+        self,
+        warehouse: Warehouse,
+        run_params: dict[str, Any],
+        pipeline: Pipeline,
+        catalog: DataCatalog,
+        parameters: Parameters,
+    ) -> None:
+        """Refuse what the tables do not allow, and empty what a rebuild fills again."""
+        rebuild = parameters.rebuild
+        taken_again = pipeline.inputs() if rebuild == "raw" else set()
+        preconditions.refuse_another_origin(warehouse, run_params["env"], catalog, taken_again)
+        preconditions.refuse_another_copy(warehouse.published, run_params["env"])
+        if rebuild == "raw":
+            preconditions.refuse_to_lose_objects(catalog, pipeline)
+        preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
+        self._steps = steps_of(pipelines["__default__"], self._all_tables)
+        self._window, self._rebuild = parameters.window, bool(rebuild)
+        tables = _tables(catalog, pipeline.datasets())
+        if rebuild:
+            written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
+            self._prepare_rebuild(parameters, written)
+        looked_at = [*tables.values(), *(self._beside_bronze() if _bronze(tables) else ())]
+        preconditions.refuse_tables_of_another_version(looked_at)
 
     def _prepare_rebuild(self, parameters: Parameters, written: list[TableDataset]) -> None:
         """Empty what is taken in again from raw, or was made by another version.
@@ -137,9 +147,14 @@ class RunHooks:
         return [self._all_tables[contract.table_name] for contract in beside]
 
     @hook_impl
+    def before_dataset_loaded(self) -> None:
+        """Refuse threads that load, of which Kedro tells before no run."""
+        preconditions.refuse_threads(not self._is_begun)
+
+    @hook_impl
     def before_node_run(self, node: Node, inputs: dict[str, Any], is_async: bool) -> dict[str, Any]:
         """Note that a step begins, and restrict its inputs to the units due."""
-        preconditions.refuse_async(is_async=is_async)
+        preconditions.refuse_threads(is_async or not self._is_begun)
         if self._run is None:
             return {}
         self._run.begin_step(node.name)
@@ -165,47 +180,51 @@ class RunHooks:
         )
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
         """Check what was changed, commit, say what was done, and publish it."""
         if self._read is not None:
             _log_files(self._read, catalog, pipeline)
             self._read.close()
-            self._read = None
         if self._run is None or self._inspection is None:
             return
-        run, self._run = self._run, None
-        warehouse = run.warehouse
+        run, warehouse = self._run, self._run.warehouse
         try:
-            run.end_step()
             try:
-                self._inspect(run, self._inspection)
+                self._complete(run, self._inspection, pipeline, catalog)
             except Exception as error:  # Kedro calls no hook for an error in a hook
                 self._fail(run, error)
                 raise
-            if warehouse.has_changed:
-                warehouse.prune_marks(self._steps.values())
-                run.record_success()
-            if _makes_what_is_published(pipeline):
-                _offer(pipelines["publication"], catalog)
-            warehouse.commit()
             self._write_page(run, "The run was kept.")
             warehouse.publish(_names_of_gold(self._all_tables))
-            keep_row_counts(self._shown, warehouse, self._all_tables)
+            folder = folder_of(run_params["project_path"], run_params["env"])
+            keep_row_counts(folder, warehouse, self._all_tables)
             _log_outcome(warehouse, run)
             _publish_to_lakes(warehouse, run.run_id)
         finally:
             warehouse.close()
 
+    def _complete(
+        self, run: Run, inspection: Inspection, pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """Check what the run did, record it and commit."""
+        run.end_step()
+        self._inspect(run, inspection)
+        if run.warehouse.has_changed:
+            run.warehouse.prune_marks(self._steps.values())
+            run.record_success()
+        if _makes_what_is_published(pipeline):
+            _offer(pipelines["publication"], catalog)
+        run.warehouse.commit()
+
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Roll back, and record why."""
-        if self._read is not None:
-            self._read.close()
-            self._read = None
         if self._run is None:
-            return
-        run, self._run = self._run, None
-        self._fail(run, error)
+            _close_all()
+        else:
+            self._fail(self._run, error)
 
     def _inspect(self, run: Run, inspection: Inspection) -> None:
         """Check what the run changed or was asked to check; a broken rule ends it."""
@@ -228,7 +247,7 @@ class RunHooks:
 
         run.warehouse.close()
         if not run.is_checking:
-            LOGGER.error("The run failed. Every table is as it was before.")
+            LOGGER.error("The run failed%s. Every table is as it was before.", run.where)
         try:
             run.warehouse.begin()
             run.record_failure(error)
@@ -301,12 +320,12 @@ def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
     return next(iter(warehouses.values()), None)
 
 
-def _writes_no_table(catalog: DataCatalog, pipeline: Pipeline) -> bool:
-    """Whether a run only reads tables."""
+def _writes_tables(catalog: DataCatalog, pipeline: Pipeline) -> bool:
+    """Whether a run does not only read tables."""
     from lingokids.storage import ParquetDataset, TableDataset
 
     outputs = (catalog.get(name) for name in pipeline.all_outputs() if name in catalog)
-    return not any(isinstance(data, TableDataset | ParquetDataset) for data in outputs)
+    return any(isinstance(data, TableDataset | ParquetDataset) for data in outputs)
 
 
 def _credentials(context: KedroContext) -> dict[str, Any]:
@@ -348,3 +367,31 @@ def _log_outcome(warehouse: Warehouse, run: Run) -> None:
         f"{sum(change.rows_deleted for change in warehouse.changes):,}",
         warehouse.database.name,
     )
+
+
+def _close_all() -> None:
+    from lingokids.storage.duckdb.warehouse import Warehouse
+
+    Warehouse.close_all()
+
+
+def _closing(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Have a run that ends by no ``Exception`` roll back: Kedro tells hooks of these alone.
+
+    Ctrl-C in a notebook is such an end; the process, and what it holds open, lives on.
+    """
+
+    @functools.wraps(run)
+    def run_and_close(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return run(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException:
+            _close_all()
+            raise
+
+    return run_and_close
+
+
+AbstractRunner.run = _closing(AbstractRunner.run)  # type: ignore[method-assign]

@@ -5,13 +5,16 @@ What one parameter may be: ``schema.parameters``.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, did_you_mean, in_one_line
+from lingokids.runtime.environment import PROJECT, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from kedro.config import AbstractConfigLoader
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 
 
 ASYNC = (
-    "--async cannot be used: a run is one transaction on one connection, which threads would "
-    "break. Leave it out."
+    "--async cannot be used, nor another way to have threads load and save: a run is one "
+    "transaction on one connection, which they would break. Leave it out."
 )
 
 
@@ -64,13 +67,10 @@ def refuse_to_restore_over_loads(
 def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
     """Refuse tables stored with other columns: only a rebuild alters them."""
     for table in tables:
-        if not table.is_outdated:
+        if not (faults := table.stored.faults):
             continue
-        stored, promised = table.warehouse.columns[table.table_name], table.stored.stored_columns
-        lacking, spare = sorted(promised - stored), sorted(stored - promised)
-        faults = [f"lacks {name}" for name in lacking]
-        faults += [f"has an unexpected column {name}" for name in spare]
-        can_be_filled = table.table_name.startswith("bronze_") and not spare
+        is_lacking = all(fault.startswith("lacks ") for fault in faults)
+        can_be_filled = table.table_name.startswith("bronze_") and is_lacking
         layer = "bronze" if can_be_filled or table.layer != "bronze" else "raw"
         raise LingokidsError(
             f"{table.table_name} was made by another version: it {', '.join(faults)}. Nothing was "
@@ -79,7 +79,14 @@ def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
         )
 
 
-def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
+def refuse_request(run_params: dict[str, Any], pipeline: Pipeline, parameters: Parameters) -> None:
+    """Refuse what no run may be asked for, whatever the tables."""
+    _refuse_unsafe_ways_to_run(run_params)
+    _refuse_checks_beside_others(pipeline)
+    _refuse_what_would_be_ignored(pipeline, parameters)
+
+
+def _refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
     """Runners and parts of pipelines that would break the one transaction, or lose rows."""
     runner = str(run_params["runner"])
     for name in ("ThreadRunner", "ParallelRunner"):
@@ -95,13 +102,107 @@ def refuse_unsafe_ways_to_run(run_params: dict[str, Any]) -> None:
         )
 
 
-def refuse_async(*, is_async: bool) -> None:
+def refuse_threads(are_used: bool) -> None:
     """Refuse threads that load and save; Kedro tells of them only when a node runs."""
-    if is_async:
+    if are_used:
         raise LingokidsError(ASYNC)
 
 
-def refuse_what_would_be_ignored(pipeline: Pipeline, parameters: Parameters) -> None:
+def refuse_unknown_environment(loader: AbstractConfigLoader) -> None:
+    """Refuse an ``--env`` that has no folder."""
+    conf = Path(loader.conf_source)
+    if loader.env is None or not conf.is_dir() or (conf / loader.env).is_dir():
+        return
+    known = sorted(path.name for path in conf.iterdir() if path.is_dir())
+    raise LingokidsError(
+        f"There is no environment {in_one_line(loader.env)}.{did_you_mean(loader.env, known)} "
+        f"There are: {', '.join(known)}."
+    )
+
+
+_PLACES = """warehouse:
+  database: "${{project:data/lingokids-{name}.duckdb}}"
+  published: "${{project:data/lingokids-{name}-gold.duckdb}}"
+  reports: "${{project:data/08_reporting_{name}}}"
+lake:
+  bronze: "${{project:data/02_bronze_{name}}}"
+  gold: "${{project:data/03_gold_{name}}}"
+reporting: "${{project:data/08_reporting_{name}}}"
+"""
+
+
+def refuse_another_origin(
+    warehouse: Warehouse, env: str | None, catalog: DataCatalog, taken_again: set[str]
+) -> None:
+    """Refuse a warehouse of another environment, or of other raw places; note a new one's.
+
+    Args:
+        warehouse: The warehouse, in a run.
+        env: The environment of the run.
+        catalog: Its entries name the raw places.
+        taken_again: The entries whose objects are all taken in again, from wherever they are now.
+    """
+    origin = {"environment": name_of(env)} | _raw_places(catalog, warehouse.database.parent)
+    known = warehouse.origin
+    for name in sorted((known.keys() & origin.keys()) - taken_again):
+        if known[name] != origin[name]:
+            raise LingokidsError(_is_of_another(warehouse.name, name, known[name], origin))
+    if known | origin != known:
+        warehouse.origin = known | origin
+
+
+def refuse_another_copy(published: Path, env: str | None) -> None:
+    """Refuse a published copy of another environment."""
+    from lingokids.storage.duckdb.published_copy import last_run_of
+
+    _, of = last_run_of(published)
+    if of is not None and name_of(of) != name_of(env):
+        origin = {"environment": name_of(env)}
+        raise LingokidsError(_is_of_another(published.name, "environment", of, origin))
+
+
+def _raw_places(catalog: DataCatalog, near: Path) -> dict[str, str]:
+    """The places of raw objects, by entry; a project that is moved has the same ones."""
+    entries = catalog.config_resolver.config.items()
+    return {
+        name: _place(entry["path"], near)
+        for name, entry in entries
+        if str(entry["type"]).endswith(".ObjectsDataset")
+    }
+
+
+def _place(path: str, near: Path) -> str:
+    """A place, as it is from the warehouse's folder or the project, if it is below one of them."""
+    if "://" in path:
+        return path
+    place = Path(path).absolute()
+    for prefix, folder in (("", near.absolute()), ("project:", PROJECT)):
+        if place.is_relative_to(folder):
+            return f"{prefix}{place.relative_to(folder)}"
+    return str(place)
+
+
+def _is_of_another(thing: str, name: str, known: str, origin: dict[str, str]) -> str:
+    environment = origin["environment"]
+    if name == "environment":
+        differs = f"environment {known}, and this run is of {environment}"
+        cure = "Give it places of its own"
+        places = environment
+    else:
+        differs = f"{name} at {known}, and this run has it at {origin[name]}"
+        cure = (
+            "If the same objects are there now, uv run kedro run --params rebuild=raw takes them "
+            "in again; else give them places of their own"
+        )
+        places = "other"
+    folder = "local" if environment == "base" else environment
+    return (
+        f"{thing} is of {differs}. Nothing was changed. {cure}, in conf/{folder}/globals.yml:\n\n"
+        + _PLACES.format(name=places)
+    )
+
+
+def _refuse_what_would_be_ignored(pipeline: Pipeline, parameters: Parameters) -> None:
     """Refuse parameters of the pipeline checks to a run that builds, and vice versa."""
     if "due_checks" in pipeline.all_outputs():
         if parameters.rebuild:
@@ -119,16 +220,16 @@ def refuse_what_would_be_ignored(pipeline: Pipeline, parameters: Parameters) -> 
             )
 
 
-def refuse_reporting_beside_others(pipeline: Pipeline, *, is_reading: bool) -> None:
-    """Refuse reporting beside others: it would draw rows that may be rolled back."""
-    if "dashboard" in pipeline.all_outputs() and not is_reading:
+def refuse_reporting_beside_others(pipeline: Pipeline) -> None:
+    """Refuse reporting in a run that writes: it would draw rows that may be rolled back."""
+    if "dashboard" in pipeline.all_outputs():
         raise LingokidsError(
             "The pipeline reporting runs alone, on what is published: run the others first, then "
             "uv run kedro run --pipeline reporting."
         )
 
 
-def refuse_checks_beside_others(pipeline: Pipeline) -> None:
+def _refuse_checks_beside_others(pipeline: Pipeline) -> None:
     """Refuse the pipeline checks beside others: a run checks what it changed anyway."""
     outputs = pipeline.all_outputs()
     if "due_checks" in outputs and len(outputs) > 1:

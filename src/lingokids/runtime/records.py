@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lingokids import schema
-from lingokids.storage.records import insert_records
+from lingokids.errors import sentence_of
+from lingokids.runtime.environment import name_of
+from lingokids.storage.records import id_of_run, insert_records
 
 if TYPE_CHECKING:
     from lingokids.storage.duckdb.warehouse import Warehouse
@@ -28,7 +30,7 @@ class Run:
 
     Attributes:
         warehouse: The tables it writes.
-        run_id: Kedro's name of the run: the instant it was asked for.
+        run_id: The instant it was asked for; later than that of any run before.
         environment: The ``--env``.
         pipelines: The pipelines asked for.
         parameters: The parameters given with the run.
@@ -49,6 +51,18 @@ class Run:
     _seen: int = 0
     _steps: list[tuple[str, Change]] = field(default_factory=list)
 
+    @classmethod
+    def begin(cls, warehouse: Warehouse, run_params: dict[str, Any], *, is_checking: bool) -> Run:
+        """The run that Kedro begins with these parameters."""
+        return cls(
+            warehouse=warehouse,
+            run_id=id_of_run(run_params["run_id"], warehouse.last_run()),
+            environment=name_of(run_params["env"]),
+            pipelines=", ".join(run_params["pipeline_names"] or ["__default__"]),
+            parameters=run_params["runtime_params"] or {},
+            is_checking=is_checking,
+        )
+
     def begin_step(self, node_name: str) -> None:
         """Note that a node begins; the step before it is over."""
         self.end_step()
@@ -67,13 +81,19 @@ class Run:
             LOGGER.info("%-32s %6.2f s  %s", self._node_name, seconds, done)
         self._node_name = ""
 
+    @property
+    def where(self) -> str:
+        """The node in hand, in a sentence."""
+        return f" in {self._node_name}" if self._node_name else ""
+
     def record_success(self) -> None:
         """Write the record of a run that changed something, inside its transaction."""
         self._write("succeeded", None, self._steps)
 
     def record_failure(self, error: BaseException) -> None:
         """Write why a run failed; the run itself was rolled back before."""
-        failure = f"{self._node_name}: {error}" if self._node_name else str(error)
+        said = sentence_of(error) or str(error)
+        failure = f"{self._node_name}: {said}" if self._node_name else said
         # a name that is no UTF-8 stands in an error as half a surrogate pair
         self._write("failed", failure.encode(errors="replace").decode(), [])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,9 @@ RUN_STATUS = PIPELINE_EVENTS_FILENAME
 _COUNTED = "(counted)"
 
 
-def folder_of(project: Path, environment: str | None) -> Path:
+def folder_of(project: str | Path, environment: str | None) -> Path:
     """Where runs of an environment keep what kedro-viz shows of them."""
-    return project / VIZ_METADATA_DIR / name_of(environment)
+    return Path(project, VIZ_METADATA_DIR, name_of(environment))
 
 
 def show(project: Path, environment: str | None) -> None:
@@ -57,7 +58,7 @@ def show(project: Path, environment: str | None) -> None:
         LOGGER.warning("kedro-viz may show row counts of another environment: %s", error)
 
 
-class RunStatus(PipelineRunStatusHook):
+class RunStatus(PipelineRunStatusHook, threading.local):
     """How each node of a whole run ended, noted when the run is committed or has failed.
 
     kedro-viz's own hook (12.5) notes success before a run is checked, takes a run of one pipeline
@@ -70,7 +71,7 @@ class RunStatus(PipelineRunStatusHook):
         """Begin again; a run of a part leaves what is noted of the last whole run."""
         self._events: list[dict[str, Any]] = []
         self._should_collect_events = False
-        self._folder = folder_of(Path(run_params["project_path"]), run_params["env"])
+        self._folder = folder_of(run_params["project_path"], run_params["env"])
         if set(pipeline.nodes) == set(pipelines["__default__"].nodes):
             # whole, and a sequential one: others are refused
             super().before_pipeline_run({}, pipeline)
@@ -101,7 +102,7 @@ def keep_row_counts(folder: Path, warehouse: Warehouse, tables: dict[str, TableD
         tables: The tables by their names in the catalog.
     """
     file = folder / ROW_COUNTS
-    counted = {"database": str(warehouse.database), "run_id": warehouse.last_success()}
+    counted = {"database": str(warehouse.database), "run_id": warehouse.last_run()}
     if _read(file).get(_COUNTED) == counted:
         return
     counts = {

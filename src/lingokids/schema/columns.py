@@ -184,7 +184,9 @@ COLUMNS: dict[str, Column] = {
     ),
     "completed_after": Column("int64", "exits completed in the compared_days after", rules=COUNTED),
     # what runs did
-    "run_id": Column("string", "when the run was asked for; runs sort by it"),
+    "run_id": Column(
+        "string", "when the run was asked for, or later than the run before it; runs sort by it"
+    ),
     "environment": Column("string", "the --env of the run"),
     "pipelines": Column("string", "the pipelines asked for"),
     "parameters": Column("string", "the parameters given with the run, as JSON"),

@@ -67,6 +67,10 @@ class Stored(Protocol):
     def load(self) -> ir.Table:
         """The table, lazily: as the run sees it, else as it was last committed."""
 
+    @property
+    def faults(self) -> list[str]:
+        """How the table that is there differs from its contract; nothing if it is not there."""
+
     def ensure(self) -> None:
         """Make the table, empty, if it is not there."""
 
@@ -139,12 +143,14 @@ class Engine(Protocol):
         number: The number of the run in hand.
         changes: What the run in hand has done so far, in order.
         reports: The folder of pages about runs; None: none are written.
+        origin: The environment and the raw places that the tables are of, by name.
         hidden_column: The column of rows that nodes do not see: the run that last changed one.
     """
 
     number: int
     changes: list[Change]
     reports: Path | None
+    origin: dict[str, str]
     hidden_column: str
 
     @property
@@ -199,9 +205,6 @@ class Engine(Protocol):
     def has(self, table_name: str) -> bool:
         """Whether there is such a table, or a run would make it."""
 
-    def is_outdated(self, table: Kept) -> bool:
-        """Whether a table is stored with other columns than its contract has."""
-
     def schema_of(self, table_name: str) -> ibis.Schema:
         """The columns that are stored."""
 
@@ -232,8 +235,8 @@ class Engine(Protocol):
     def last_load(self) -> int | None:
         """The number of the last load in the ledger; None if there is none."""
 
-    def last_success(self) -> str | None:
-        """The last run that changed something; None if there is none."""
+    def last_run(self) -> str | None:
+        """The greatest id of a recorded run; None if there is none."""
 
     # --- raw lines ---
 

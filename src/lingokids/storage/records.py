@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from kedro.io.core import VERSION_FORMAT, generate_timestamp
 
 from lingokids import schema
 
@@ -43,3 +47,24 @@ def insert_records(
 def kept_table(warehouse: Warehouse, contract: schema.Contract) -> StoredTable:
     """A table of the warehouse by its contract alone, without a catalog entry."""
     return warehouse.stored(_ByContract(contract, warehouse.has_versions(contract)))
+
+
+def id_of_run(asked: str, last: str | None) -> str:
+    """The id that a run is recorded by: ids never go back, whatever the clock says.
+
+    Args:
+        asked: The id it was asked for by: with Kedro's, the instant.
+        last: The greatest id there is.
+    """
+    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z", asked) is None:
+        asked = generate_timestamp()
+    if last is None or asked > last:
+        return asked
+    after = datetime.strptime(last, VERSION_FORMAT) + timedelta(milliseconds=1)
+    return f"{after.strftime(VERSION_FORMAT)[:-4]}Z"
+
+
+def instant_of(run_id: str) -> int:
+    """The instant in a run's id, in nanoseconds since 1970."""
+    instant = datetime.strptime(run_id, VERSION_FORMAT).replace(tzinfo=UTC)
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000

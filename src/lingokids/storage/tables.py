@@ -93,8 +93,8 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
 
     @property
     def is_outdated(self) -> bool:
-        """Whether it is stored with other columns than its contract: of another version."""
-        return self.warehouse.is_outdated(self)
+        """Whether it is stored otherwise than its contract says: by another version."""
+        return bool(self.stored.faults)
 
     @cached_property
     def stored(self) -> StoredTable:

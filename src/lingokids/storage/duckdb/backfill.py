@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
@@ -20,7 +20,7 @@ from lingokids.storage.duckdb.warehouse import VERSION
 from lingokids.validation import filing, quality
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from lingokids.schema import Field
     from lingokids.schema.parameters import Instants
@@ -47,7 +47,7 @@ def fill_new_fields(tables: Iterable[StoredBronze], instants: Instants) -> None:
 
 
 def _refuse_what_the_past_lacks(
-    bronze: StoredBronze, new: tuple[Field, ...], stored: frozenset[str]
+    bronze: StoredBronze, new: tuple[Field, ...], stored: Mapping[str, Any]
 ) -> None:
     if required := [field.path for field in new if field.required]:
         raise LingokidsError(
@@ -55,7 +55,7 @@ def _refuse_what_the_past_lacks(
             "be without it: leave required out in schema/raw.py, or take everything in again "
             "with rebuild=raw."
         )
-    if gone := sorted(stored - bronze.stored_columns):
+    if gone := sorted(stored.keys() - bronze.stored_columns):
         raise LingokidsError(
             f"{bronze.table_name} has {', '.join(gone)}, which is no field any more, and its "
             "values would be lost: keep the field in schema/raw.py, or take everything in "

@@ -151,7 +151,6 @@ class StoredBronze(StoredTable, StoredLines):
         usable = ibis.union(*(self._usable_lines(dataset) for dataset in schema.FIELDS))
         query = view.compile(drift.count_unknown_keys(self.rescued.load(), usable))
         self.warehouse.writer.con.execute(f"CREATE VIEW {view.table_name} AS {query}")
-        self.warehouse.columns[view.table_name] = view.stored_columns
         view.comment_on("VIEW")
 
     def _usable_lines(self, dataset: str) -> ir.Table:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ibis.backends.sql.datatypes import DuckDBType
@@ -37,6 +38,17 @@ def register_memtables(backend: Backend, rows: ir.Table) -> None:
 def sql_type(dtype: dt.DataType) -> str:
     """The engine's name for a type."""
     return DuckDBType.to_string(dtype)
+
+
+@cache
+def dtype_of(sql: str, nullable: bool) -> dt.DataType:
+    """The type that the engine calls so."""
+    return DuckDBType.from_string(sql, nullable=nullable)
+
+
+def text(value: str) -> str:
+    """A text, as SQL."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def no_rows(columns: ibis.Schema) -> str:

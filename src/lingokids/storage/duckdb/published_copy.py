@@ -2,23 +2,29 @@
 
 It is written aside and renamed, so a reader has a whole one, old or new, and never waits for a run.
 If it is of the run before, a new one is made from it by replacing the days and users that the run
-made due: the cost follows what is new. Any other copy is written whole.
+made due: the cost follows what is new. Any other copy is written whole, and so is one that a reader
+opened for writing: its modification time tells, for it is set to the instant in its run's id.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.expressions import dtype_of, text
+from lingokids.storage.duckdb.sentences import cannot_open
 from lingokids.storage.duckdb.units import columns_of, deletion
+from lingokids.storage.records import instant_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lingokids.storage.duckdb.warehouse import Warehouse
 
@@ -62,13 +68,16 @@ class PublishedCopy:
         """
         if not self.successes:
             return
-        aside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        aside = self._file.with_name(f".{self._file.name}.part")
         is_next = self._warehouse.has_changed and self.successes[1:] == [self._copied_run()]
         try:
-            aside.unlink(missing_ok=True)
+            self._remove_leftovers()
             if is_next:
                 shutil.copyfile(self._file, aside)
             self._write(aside, self._copy_changes if is_next else self._copy_rows)
+            aside.chmod(aside.stat().st_mode & ~0o222)  # who opens it for writing is told so
+            os.utime(aside, ns=(instant_of(self.successes[0]),) * 2)
+            self._wal.unlink(missing_ok=True)  # of a reader who wrote: it is not of the new file
             aside.replace(self._file)
         except (OSError, duckdb.Error) as error:
             raise LingokidsError(
@@ -76,21 +85,27 @@ class PublishedCopy:
                 f"({str(error).splitlines()[0]}): fix that and run again."
             ) from error
         finally:
-            aside.unlink(missing_ok=True)
+            self._remove_leftovers()
+
+    @property
+    def _wal(self) -> Path:
+        return self._file.with_name(f"{self._file.name}.wal")
+
+    def _remove_leftovers(self) -> None:
+        """Remove what was written aside, by a killed run too; only one run writes at a time."""
+        for file in [*self._file.parent.iterdir()]:
+            if file.name.startswith(f".{self._file.name}."):
+                file.unlink()
 
     def _copied_run(self) -> str | None:
-        """The last run the copy is of; None if there is no copy of ours."""
-        if not self._file.exists():
+        """The last run the copy is of; None if there is no copy of ours, as we wrote it."""
+        run_id, _ = last_run_of(self._file)
+        if run_id is None or self._wal.exists():
             return None
-        try:
-            with duckdb.connect(str(self._file), read_only=True) as con:
-                row = con.execute("SELECT max(run_id) FROM runs").fetchone()
-        except duckdb.Error:
-            return None
-        return row[0] if row else None
+        return run_id if self._file.stat().st_mtime_ns == instant_of(run_id) else None
 
     def _write(self, file: Path, copy: Callable[[str], None]) -> None:
-        self._con.execute(f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS {_COPY}")
+        self._con.execute(f"ATTACH {text(str(file))} AS {_COPY}")
         try:
             for name in self._tables:
                 copy(name)
@@ -124,10 +139,14 @@ class PublishedCopy:
 
     def _has_same_columns(self, name: str) -> bool:
         rows = self._con.execute(
-            "SELECT column_name FROM duckdb_columns() WHERE database_name = ? AND table_name = ?",
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = ? AND table_name = ?",
             [_COPY.strip('"'), name],
         ).fetchall()
-        return {column for (column,) in rows} == self._warehouse.columns[name] - {"version"}
+        columns = self._warehouse.columns[name].items()
+        return {column: dtype_of(sql, nullable=True) for column, sql in rows} == {
+            column: dtype.copy(nullable=True) for column, dtype in columns if column != "version"
+        }
 
 
 def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
@@ -140,13 +159,30 @@ def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
         raise LingokidsError(
             f"{published.name} is not there yet: uv run kedro run, with the same --env, makes it."
         )
+    # attached: to connect gives a process that has the file open the one of before again; and what
+    # it spills has a name of its own, for readers do not wait for each other
+    spilled = Path(tempfile.gettempdir(), f"lingokids-{uuid.uuid4()}")
+    con = duckdb.connect(config={"temp_directory": str(spilled)})
     try:
-        return duckdb.connect(str(published), read_only=True)
+        con.execute(f"ATTACH {text(str(published))} AS {_COPY} (READ_ONLY); USE {_COPY}")
+    except duckdb.BinderException as error:
+        raise LingokidsError(cannot_open(published, error, "")) from error
     except duckdb.Error as error:
         raise LingokidsError(
             f"{published.name} cannot be read ({str(error).splitlines()[0]}): uv run kedro run "
             "makes it again."
         ) from error
+    return con
+
+
+def last_run_of(published: Path) -> tuple[str, str] | tuple[None, None]:
+    """The last run that a copy is of, and its environment; none if it is no copy of ours."""
+    try:
+        with open_copy(published) as con:
+            last = "SELECT run_id, environment FROM main.runs ORDER BY run_id DESC LIMIT 1"
+            return con.execute(last).fetchone() or (None, None)
+    except (LingokidsError, duckdb.Error):
+        return None, None
 
 
 def missing_in_copy(published: Path, table_name: str) -> str:

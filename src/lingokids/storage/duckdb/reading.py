@@ -13,6 +13,7 @@ import duckdb
 from ibis.backends.duckdb import Backend
 
 from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.published_copy import open_copy
 from lingokids.storage.duckdb.sentences import cannot_open
 
 if TYPE_CHECKING:
@@ -93,5 +94,5 @@ def connect_for_reading(database: Path, published: Path) -> duckdb.DuckDBPyConne
         return duckdb.connect(str(database), read_only=True)
     except duckdb.Error as error:
         if published.exists():
-            return duckdb.connect(str(published), read_only=True)
+            return open_copy(published)
         raise LingokidsError(cannot_open(database, error, "Read it when that one ends.")) from error

@@ -22,11 +22,17 @@ def out_of_room(error: duckdb.Error) -> str:
     )
 
 
+def is_locked(error: duckdb.Error) -> bool:
+    """Whether another process has the file open."""
+    return "Could not set lock on file" in str(error)
+
+
 def cannot_open(database: Path, error: duckdb.Error, cure: str) -> str:
     """Why a file cannot be opened, and which process holds it."""
-    if holder := re.search(r"held in (.*?) \(PID (\d+)\)", str(error)):
-        process = f" (PID {holder[2]}, {Path(holder[1]).name})"
+    if is_locked(error):
+        holder = re.search(r"held in (.*?) \(PID (\d+)\)", str(error))
+        process = f" (PID {holder[2]}, {Path(holder[1]).name})" if holder else ""
         return f"{database.name} is in use by another process{process}. {cure}"
-    if "lock" in str(error):
-        return f"{database.name} is in use by another process. {cure}"
+    if "different configuration" in str(error) or "Unique file handle conflict" in str(error):
+        return f"{database.name} is open in this process already: close that connection first."
     return f"{database} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"

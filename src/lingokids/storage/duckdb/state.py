@@ -1,24 +1,30 @@
-"""The state of tables: which runs they reflect, and what left them.
+"""The state of tables: which runs they reflect, what left them, and what the run in hand wrote.
 
 ``table_state`` has a row per table: the last run whose writes to its inputs it reflects, and the
-rules it is made by. ``gone`` has the units that rows left, which no row can tell. Rows themselves
-have a ``version``: the run that last changed what they say.
+rules it is made by; its comment notes the warehouse's origin. ``gone`` has the units that rows
+left, which no row can tell. Rows themselves have a ``version``: the run that last changed what
+they say.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lingokids.incremental.links import readers_of
-from lingokids.schema import GONE, TABLE_STATE
+from lingokids.schema import GONE, RUN_UNITS, RUNS, TABLE_STATE
+from lingokids.storage.duckdb.expressions import text
 from lingokids.storage.records import kept_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
 
     from lingokids.incremental.links import Step
+    from lingokids.storage.duckdb.units import DueUnits
     from lingokids.storage.duckdb.warehouse import Warehouse
 
+_ORIGIN = " Origin: "
 _STATE, _GONE = TABLE_STATE.table_name, GONE.table_name
 
 
@@ -38,6 +44,27 @@ def ensure_state(warehouse: Warehouse) -> None:
     """Make the tables of state, if they are not there."""
     for contract in TABLE_STATE, GONE:
         kept_table(warehouse, contract).ensure()
+
+
+def next_number(warehouse: Warehouse) -> int:
+    """The number of the run in hand: greater than that of any run or load before."""
+    if _STATE not in warehouse.tables:
+        return 1
+    row = warehouse.writer.con.execute(f"SELECT max(version) FROM {_STATE}").fetchone()
+    return max(row[0] if row and row[0] else 0, warehouse.last_load() or 0) + 1
+
+
+def origin_of(warehouse: Warehouse) -> dict[str, str]:
+    """What ``note_origin`` noted; nothing in a warehouse of the version before."""
+    noted = warehouse.comments.get(_STATE, "").partition(_ORIGIN)[2]
+    return dict(json.loads(noted or "{}"))
+
+
+def note_origin(warehouse: Warehouse, origin: dict[str, str]) -> None:
+    """Note which environment and raw places the warehouse is of."""
+    noted = warehouse.comments.get(_STATE, "").partition(_ORIGIN)[0] + _ORIGIN + json.dumps(origin)
+    warehouse.comments[_STATE] = noted
+    warehouse.writer.con.execute(f"COMMENT ON TABLE {_STATE} IS {text(noted)}")
 
 
 def state_of(warehouse: Warehouse, table_name: str) -> State | None:
@@ -80,3 +107,42 @@ def prune_marks(warehouse: Warehouse, steps: Iterable[Step]) -> None:
         least = min((state.version for state in states), default=None)
         bound = "" if least is None else f"AND version <= {least}"
         con.execute(f"DELETE FROM {_GONE} WHERE table_name = ? {bound}", [step.table_name])
+
+
+def last_run(warehouse: Warehouse) -> str | None:
+    """The greatest id of a recorded run, or of one that wrote a restored load."""
+    recorded = {RUNS.table_name, RUN_UNITS.table_name} & warehouse.tables
+    ids = " UNION ALL ".join(f"SELECT run_id FROM {name}" for name in recorded)
+    query = f"SELECT max(run_id) FROM ({ids or 'SELECT NULL AS run_id'})"
+    last: str | None = warehouse.writer.con.execute(query).fetchall()[0][0]
+    return last
+
+
+def units_written(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """The loads and days of tables that the run wrote: ``RUN_UNITS`` without its run."""
+    loads = [
+        {"table_name": name, "load_id": load_id}
+        for name, written in warehouse.rewritten_loads.items()
+        for load_id in sorted(written)
+    ]
+    days = [
+        {"table_name": name, "date": day}
+        for name, due in warehouse.due.items()
+        if "date" in due.step.unit and name in warehouse.changed_tables
+        for day in _days_of(warehouse, name, due)
+    ]
+    return loads + days
+
+
+def _days_of(warehouse: Warehouse, table_name: str, due: DueUnits) -> list[date]:
+    if due.relation:
+        query = f'SELECT DISTINCT date FROM temp.main."{due.relation}"'
+    else:
+        query = f'SELECT DISTINCT date FROM main."{table_name}"'
+        if RUN_UNITS.table_name in warehouse.tables:
+            # all days were made: those of past runs too, which may have no row any more
+            query += (
+                f" UNION SELECT date FROM {RUN_UNITS.table_name} "
+                f"WHERE table_name = '{table_name}' AND date IS NOT NULL"
+            )
+    return sorted(day for (day,) in warehouse.writer.con.execute(query).fetchall())

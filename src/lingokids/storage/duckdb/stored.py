@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
-from lingokids.storage.duckdb.expressions import register_memtables, sql_type, table_of
+from lingokids.storage.duckdb.expressions import register_memtables, sql_type, table_of, text
 from lingokids.storage.duckdb.replacing import Replacement
 from lingokids.storage.duckdb.sentences import out_of_room
 from lingokids.storage.duckdb.units import FIRST_UNCOMMITTED_ROW, DueUnits, find_due, restricted
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from lingokids.schema.parameters import Window
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.engine import Kept
+
+_KEY = " Key: "
+_VERSION = {VERSION: ibis.dtype("int32", nullable=False)}
 
 
 class StoredTable(Stored):
@@ -188,7 +191,7 @@ class StoredTable(Stored):
         """See ``engine.Stored``."""
         self.ensure()
         self.note(self.run(f"DELETE FROM {self.name}"), 0, 0.0)
-        if self.warehouse.columns[self.table_name] != self.stored_columns:
+        if self.faults:
             self.run(f"DROP TABLE {self.name}")
             self._create()
 
@@ -204,9 +207,34 @@ class StoredTable(Stored):
         return f'main."{self.table_name}"'
 
     @property
-    def stored_columns(self) -> frozenset[str]:
-        """The columns promised and hidden."""
-        return frozenset((*self.columns, VERSION) if self.kept.has_versions else self.columns)
+    def stored_columns(self) -> dict[str, dt.DataType]:
+        """The columns promised and hidden, and their types."""
+        # a view cannot say that a column is never NULL
+        is_view = self.table_name == schema.UNKNOWN_KEYS.table_name
+        promised = self.contract.nullable_schema if is_view else self.contract.schema
+        return dict(promised.items()) | (_VERSION if self.kept.has_versions else {})
+
+    @property
+    def faults(self) -> list[str]:
+        """See ``engine.Stored``."""
+        stored, promised = self.warehouse.columns.get(self.table_name), self.stored_columns
+        if stored is None:
+            return []
+        _, noted, key = self.warehouse.comments.get(self.table_name, "").rpartition(_KEY)
+        return [
+            *(f"lacks {name}" for name in sorted(promised.keys() - stored)),
+            *(f"has an unexpected column {name}" for name in sorted(stored.keys() - promised)),
+            *(
+                f"has {name} as {_in_words(stored[name])}, promised {_in_words(promised[name])}"
+                for name in promised
+                if stored.get(name, promised[name]) != promised[name]
+            ),
+            *([f"has the key {key}, promised {self._key}"] if noted and key != self._key else ()),
+        ]
+
+    @property
+    def _key(self) -> str:
+        return ", ".join(self.contract.grain)
 
     def sql_type(self, column: str) -> str:
         """The engine's name for the type of a column."""
@@ -248,13 +276,15 @@ class StoredTable(Stored):
         if self.kept.has_versions:
             columns.append(f"{VERSION} INTEGER NOT NULL")
         self.warehouse.writer.con.execute(f"CREATE TABLE {self.name} ({', '.join(columns)})")
-        self.warehouse.columns[self.table_name] = self.stored_columns
         self.comment_on("TABLE")
 
     def comment_on(self, kind: str) -> None:
-        """Store what the table and its columns mean beside them."""
-        comments = [f"COMMENT ON {kind} {self.name} IS {_text(self.contract.meaning)}"] + [
-            f'COMMENT ON COLUMN {self.name}."{name}" IS {_text(schema.COLUMNS[name].comment)}'
+        """Store what the table and its columns mean beside them; the key is read there again."""
+        self.warehouse.columns[self.table_name] = self.stored_columns
+        noted = f"{self.contract.meaning}{_KEY}{self._key}"
+        self.warehouse.comments[self.table_name] = noted
+        comments = [f"COMMENT ON {kind} {self.name} IS {text(noted)}"] + [
+            f'COMMENT ON COLUMN {self.name}."{name}" IS {text(schema.COLUMNS[name].comment)}'
             for name in self.columns
         ]
         self.warehouse.writer.con.execute("; ".join(comments))
@@ -266,5 +296,5 @@ def _column_type(dtype: dt.DataType) -> str:
     return sql if dtype.nullable else f"{sql} NOT NULL"
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+def _in_words(dtype: dt.DataType) -> str:
+    return f"{dtype.copy(nullable=True)}{'' if dtype.nullable else ' NOT NULL'}"

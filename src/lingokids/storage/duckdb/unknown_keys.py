@@ -15,6 +15,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lingokids.storage.duckdb.expressions import text
+
 if TYPE_CHECKING:
     from lingokids.schema import Field
 
@@ -146,12 +148,8 @@ def _how_many(conditions: Iterable[str]) -> str:
     return " + ".join(("0", *(f"({condition})::INTEGER" for condition in conditions)))
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
 def _texts(values: Iterable[str]) -> str:
-    return f"[{', '.join(map(_text, values))}]"
+    return f"[{', '.join(map(text, values))}]"
 
 
 def _parts(field: Field) -> Path:
@@ -188,14 +186,14 @@ def _usual(fields: tuple[Field, ...], containers: list[_Container]) -> list[str]
         if field.null_after:
             *parents, leaf = _parts(field)
             before = _value((*parents, field.null_after))
-            start, end = _text(f'"{field.null_after}":"'), _text(f'","{leaf}":null')
+            start, end = text(f'"{field.null_after}":"'), text(f'","{leaf}":null')
             tests.append(
                 f"CASE WHEN {before} IS NOT NULL AND {_value(_parts(field))} IS NULL "
                 f"THEN contains(line_text, {start} || {before} || {end}) ELSE false END"
             )
     for container in containers[1:]:
         if not any(isinstance(inner, dict) for inner in container.keys.values()):
-            empty = _text(f'"{container.path[-1]}":{{}}')
+            empty = text(f'"{container.path[-1]}":{{}}')
             tests.append(
                 f"CASE WHEN {_is_there(container.path)} AND NOT ({_has_any(container)}) "
                 f"THEN contains(line_text, {empty}) ELSE false END"
@@ -208,17 +206,17 @@ def _wrong_shape(containers: list[_Container], paths: list[Path], fields: tuple[
     cases = [f"WHEN {_COMMA} THEN 'not JSON: a comma stands before a closing bracket'"]
     cases += [
         f"WHEN types_[{place}] NOT IN ('OBJECT', 'NULL') "
-        f"THEN {_text(f'{container.dotted} is not an object')}"
+        f"THEN {text(f'{container.dotted} is not an object')}"
         for place, container in enumerate(containers[1:], start=1)
     ]
     cases += [
         f"WHEN len(keys_[{place}]) <> len(list_distinct(keys_[{place}])) "
-        f"THEN {_text('a key stands twice in ' + (container.dotted or 'the record'))}"
+        f"THEN {text('a key stands twice in ' + (container.dotted or 'the record'))}"
         for place, container in zip(_places(containers), containers, strict=True)
     ]
     cases += [
         f"WHEN types_[{paths.index(_parts(field)) + 1}] IN ('OBJECT', 'ARRAY') "
-        f"THEN {_text(f'{field.path} is not text')}"
+        f"THEN {text(f'{field.path} is not text')}"
         for field in fields
         if field.type == "string"
     ]
@@ -242,7 +240,7 @@ def _unknown_in(place: int, container: _Container) -> str:
 
     All members are asked for at once: asking for each would parse the line as often.
     """
-    path = _text("$" + "".join(f'."{key}"' for key in container.path) + ".*")
+    path = text("$" + "".join(f'."{key}"' for key in container.path) + ".*")
     members = f"list_zip(keys_[{place}], json_type(line_text, {path}), line_text -> {path})"
     is_unknown = f"lambda member: member[1] NOT IN {_texts(container.keys)}"
     return f"CASE WHEN is_odd_ THEN list_filter({members}, {is_unknown}) END"
@@ -254,7 +252,7 @@ def _named(container: _Container) -> str:
     A key is put in quotes, doubled inside, where it has a dot or a quote or is empty: so a path
     says one thing only.
     """
-    key, prefix = "member[1]", _text(f"{container.dotted}." if container.path else "")
+    key, prefix = "member[1]", text(f"{container.dotted}." if container.path else "")
     name = f"""
         CASE WHEN {key} = '' OR contains({key}, '.') OR contains({key}, '"')
         THEN '"' || replace({key}, '"', '""') || '"' ELSE {key} END
@@ -276,7 +274,7 @@ def _object_of(container: _Container) -> str:
     members = f"list_transform({_found(container)}, "
     members += "lambda member: to_json(member[1]) || ':' || member[3])"
     inner = [
-        f"{_text(json.dumps(key) + ':')} || {_rest(_Container((*container.path, key), keys))}"
+        f"{text(json.dumps(key) + ':')} || {_rest(_Container((*container.path, key), keys))}"
         for key, keys in container.keys.items()
         if isinstance(keys, dict)
     ]

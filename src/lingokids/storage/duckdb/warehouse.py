@@ -1,11 +1,15 @@
 """The warehouse: one DuckDB file, one writer with one transaction.
 
-A run holds the file from its first step to its last. Outside a run the file is opened read-only
-for one query at a time and closed again, so notebooks and kedro-viz never keep a run waiting.
+A run holds the file from its first step to its last, and is of one thread: other threads of its
+process take turns, and see of it no more than other processes do. Outside a run the file is opened
+read-only for one query at a time and closed again, so notebooks and kedro-viz never keep a run
+waiting.
 """
 
 from __future__ import annotations
 
+import shutil
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -17,18 +21,18 @@ from ibis.backends.duckdb import Backend
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb import state
-from lingokids.storage.duckdb.expressions import no_rows
+from lingokids.storage.duckdb.expressions import dtype_of, no_rows
 from lingokids.storage.duckdb.published_copy import PublishedCopy, missing_in_copy, open_copy
 from lingokids.storage.duckdb.reading import ReadingBackend, connect_for_reading
-from lingokids.storage.duckdb.sentences import cannot_open, out_of_room
+from lingokids.storage.duckdb.sentences import cannot_open, is_locked, out_of_room
 from lingokids.storage.engine import Change, Engine, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
-    from datetime import date
 
     import ibis
+    import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
 
     from lingokids.incremental.links import Step
@@ -55,21 +59,25 @@ _ENGINE_SETTINGS: dict[str, Any] = {
 }
 
 _STORED_COLUMNS = """
-    SELECT table_name, list(column_name) FROM duckdb_columns()
+    SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns()
     WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal
-    GROUP BY table_name
+"""
+_COMMENTS = """
+    SELECT table_name, comment FROM duckdb_tables()
+    WHERE database_name = current_database() AND comment IS NOT NULL
 """
 
 
-class Warehouse(Engine):
-    """One DuckDB file, shared by every table of an environment.
+class Warehouse(Engine, threading.local):
+    """One DuckDB file, shared by every table of an environment; its run is of one thread.
 
     Attributes:
         database: The file.
         published: The read-only copy of the gold tables.
         reports: The folder of pages about runs; None: none are written.
         changes: What the run in hand has done so far, in order.
-        columns: The columns of the tables there are, as the run in hand sees them.
+        columns: By table that is there, its columns and their types, as the run in hand sees them.
+        comments: By table, what is noted of it beside its rows.
         number: The number of the run in hand.
         due: The units that it makes of each incremental table.
         rewritten_loads: By table, the loads whose rows it wrote.
@@ -81,6 +89,7 @@ class Warehouse(Engine):
 
     hidden_column = VERSION
     _known: ClassVar[dict[Path, Warehouse]] = {}
+    _turns: ClassVar[dict[Path, threading.Lock]] = {}
     is_committing: ClassVar[bool] = False  # from a commit to the end of its run: too late to stop
 
     def __init__(
@@ -90,7 +99,8 @@ class Warehouse(Engine):
         self.published = published
         self.reports = reports
         self.changes: list[Change] = []
-        self.columns: dict[str, frozenset[str]] = {}
+        self.columns: dict[str, dict[str, dt.DataType]] = {}
+        self.comments: dict[str, str] = {}
         self.number = 0
         self.due: dict[str, DueUnits] = {}
         self.rewritten_loads: defaultdict[str, set[int]] = defaultdict(set)
@@ -99,6 +109,8 @@ class Warehouse(Engine):
         self._settings = _ENGINE_SETTINGS | {
             name: value for name, value in settings.items() if value is not None
         }
+        self._turn = self._turns.setdefault(database, threading.Lock())
+        self._has_turn = False
         self._writer: Backend | None = None
         self.copy: Backend | None = None
         self.read_from = database
@@ -113,6 +125,12 @@ class Warehouse(Engine):
             folder = Path(reports) if reports else None
             cls._known[path] = cls(path, Path(published), folder, **settings)
         return cls._known[path]
+
+    @classmethod
+    def close_all(cls) -> None:
+        """End what is in hand in this thread, of whichever warehouse."""
+        for warehouse in cls._known.values():
+            warehouse.close()
 
     @property
     def name(self) -> str:
@@ -133,10 +151,6 @@ class Warehouse(Engine):
         return VERSION in self.columns.get(contract.table_name, ()) and (
             VERSION not in contract.columns
         )
-
-    def is_outdated(self, table: Kept) -> bool:
-        """See ``engine.Engine``."""
-        return self.columns.get(table.table_name) not in {None, self.stored(table).stored_columns}
 
     def stored(self, table: Kept) -> StoredTable:
         """See ``engine.Engine``."""
@@ -181,6 +195,15 @@ class Warehouse(Engine):
         upgrade(tables)
         fill_new_fields(tables, instants)
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """See ``engine.Engine``."""
+        return state.origin_of(self)
+
+    @origin.setter
+    def origin(self, origin: dict[str, str]) -> None:
+        state.note_origin(self, origin)
+
     def forget_rules(self, table_names: Iterable[str]) -> None:
         """See ``engine.Engine``."""
         state.forget_rules(self, table_names)
@@ -191,36 +214,11 @@ class Warehouse(Engine):
 
     def units_written(self) -> list[dict[str, Any]]:
         """See ``engine.Engine``."""
-        loads = [
-            {"table_name": name, "load_id": load_id}
-            for name, written in self.rewritten_loads.items()
-            for load_id in sorted(written)
-        ]
-        days = [
-            {"table_name": name, "date": day}
-            for name, due in self.due.items()
-            if "date" in due.step.unit and name in self.changed_tables
-            for day in self._days_of(name, due)
-        ]
-        return loads + days
+        return state.units_written(self)
 
-    def _days_of(self, table_name: str, due: DueUnits) -> list[date]:
-        if due.relation:
-            query = f'SELECT DISTINCT date FROM temp.main."{due.relation}"'
-        else:
-            query = f'SELECT DISTINCT date FROM main."{table_name}"'
-            if schema.RUN_UNITS.table_name in self.tables:
-                # all days were made: those of past runs too, which may have no row any more
-                query += (
-                    f" UNION SELECT date FROM {schema.RUN_UNITS.table_name} "
-                    f"WHERE table_name = '{table_name}' AND date IS NOT NULL"
-                )
-        return sorted(day for (day,) in self.writer.con.execute(query).fetchall())
-
-    def last_success(self) -> str | None:
+    def last_run(self) -> str | None:
         """See ``engine.Engine``."""
-        runs = PublishedCopy(self, []).successes
-        return runs[0] if runs else None
+        return state.last_run(self)
 
     def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
         """See ``engine.Engine``."""
@@ -277,8 +275,8 @@ class Warehouse(Engine):
         """
         if self._writer is None:
             raise LingokidsError(
-                f"{self.database.name} is written by runs only: use kedro run, or session.run() "
-                "in a notebook."
+                f"{self.database.name} is written by runs only, each in one thread: use kedro run, "
+                "or session.run() in a notebook."
             )
         return self._writer
 
@@ -286,29 +284,31 @@ class Warehouse(Engine):
         """Open the file for writing and begin the run's one transaction.
 
         Raises:
-            LingokidsError: Another process holds the file, or it cannot be opened.
+            LingokidsError: Another run holds the file, or it cannot be opened.
         """
         self.close()
+        self._has_turn = self._turn.acquire(timeout=LOCK_WAIT_SECONDS)
+        if not self._has_turn:
+            raise LingokidsError(
+                f"{self.name} is in use by another run in this process: run again when it ends."
+            )
         self.database.parent.mkdir(parents=True, exist_ok=True)
         connection = self._connect_for_writing()
+        # what a killed run spilled: nobody else has the file open
+        shutil.rmtree(self.database.with_name(f"{self.database.name}.tmp"), ignore_errors=True)
         self._writer = Backend.from_connection(connection)
         self._writer.con.execute("BEGIN TRANSACTION")
         self.changes = []
-        stored = self._writer.con.execute(_STORED_COLUMNS).fetchall()
-        self.columns = {table: frozenset(names) for table, names in stored}
+        self.columns = {}
+        for table, column, sql, nullable in connection.execute(_STORED_COLUMNS).fetchall():
+            self.columns.setdefault(table, {})[column] = dtype_of(sql, nullable)
+        self.comments = dict(connection.execute(_COMMENTS).fetchall())
         self.due = {}
         self.rewritten_loads = defaultdict(set)
         self.offers = []
         self.restored_loads = {}
-        self.number = self._next_number()
+        self.number = state.next_number(self)
         state.ensure_state(self)
-
-    def _next_number(self) -> int:
-        """The number of the run in hand: greater than that of any run or load before."""
-        if "table_state" not in self.tables:
-            return 1
-        row = self.writer.con.execute("SELECT max(version) FROM table_state").fetchone()
-        return max(row[0] if row and row[0] else 0, self.last_load() or 0) + 1
 
     def begin_reading(self, *, gold_alone: bool) -> None:
         """See ``engine.Engine``.
@@ -334,14 +334,17 @@ class Warehouse(Engine):
 
     def close(self) -> None:
         """See ``engine.Engine``."""
-        Warehouse.is_committing = False
-        if self._writer is not None:
-            self._writer.con.close()
-            self._writer = None
         if self.copy is not None:
             self.copy.con.close()
             self.copy = None
         self.read_from = self.database
+        if self._writer is not None:
+            Warehouse.is_committing = False
+            self._writer.con.close()
+            self._writer = None
+        if self._has_turn:
+            self._has_turn = False
+            self._turn.release()
 
     def last_load(self) -> int | None:
         """See ``engine.Engine``."""
@@ -387,7 +390,7 @@ class Warehouse(Engine):
             try:
                 return duckdb.connect(str(self.database), config=self._settings)
             except duckdb.IOException as error:
-                if "lock" not in str(error) or time.monotonic() > give_up_at:
+                if not is_locked(error) or time.monotonic() > give_up_at:
                     raise LingokidsError(cannot_open(self.database, error, cure)) from error
             except duckdb.Error as error:
                 raise LingokidsError(cannot_open(self.database, error, cure)) from error

@@ -73,6 +73,7 @@ class Manifest:
     Attributes:
         published_at: The instant, UTC.
         run_id: The run that published it.
+        environment: The environment that it is of.
         tables: The columns of each table and their types.
         reflects: For each table, the run that last wrote each of its units: loads, days, or all of
             it.
@@ -87,6 +88,7 @@ class Manifest:
 
     published_at: str = ""
     run_id: str = ""
+    environment: str = ""
     tables: dict[_Table, dict[str, str]] = field(default_factory=dict)
     reflects: dict[_Table, dict[_Unit, str]] = field(default_factory=dict)
     files: list[PublishedFile] = field(default_factory=list)

@@ -70,13 +70,20 @@ class Publication:
         self._offers = offers
         self._warehouse = warehouse
         self._before = lake.manifest()
-        self._after = Manifest(datetime.now(UTC).isoformat(timespec="seconds"), run_id)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        environment = warehouse.origin.get("environment", "")
+        self._after = Manifest(now, run_id, environment)
         self._missing: list[PublishedFile] = []
         self._waiting: list[tuple[Path, str]] = []
         self._waiting_bytes = 0
 
     def make(self) -> None:
         """Write the files that are owed, then replace the manifest; or do nothing."""
+        if self._before.environment not in ("", self._after.environment):
+            raise LingokidsError(
+                f"it is of environment {self._before.environment}: give this one places of its own "
+                "(lake, in globals.yml)"
+            )
         owed = [self._note_units(offer) for offer in self._offers]
         present = self._lake.storage.sizes()
         self._missing = [

@@ -1,0 +1,146 @@
+"""``kedro server start``: one run at a time a warehouse, and the server answers all the while."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from builders import an_event_record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Project
+
+pytestmark = pytest.mark.slow
+
+
+class Server:
+    """A server of the project, asked over HTTP."""
+
+    def __init__(self, project: Project) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._url = f"http://127.0.0.1:{port}"
+        command = f"-m kedro server start --env test --port {port}"
+        self.process = subprocess.Popen(
+            [sys.executable, *command.split()],
+            cwd=project.folder,
+            env=project.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def is_healthy(self) -> bool:
+        """Whether it answers, at once."""
+        try:
+            with urllib.request.urlopen(f"{self._url}/health", timeout=5) as answer:
+                return json.load(answer)["status"] == "healthy"
+        except OSError:
+            return False
+
+    def run(self, **request: Any) -> tuple[str, str]:
+        """Ask for a run: its status, and what is said of its failure."""
+        asked = urllib.request.Request(
+            f"{self._url}/run",
+            data=json.dumps(request).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(asked, timeout=120) as answer:
+            told = json.load(answer)
+        return told["status"], (told.get("error") or {}).get("message", "")
+
+
+@pytest.fixture
+def server(begun_project) -> Iterator[Server]:
+    """A server of a project that one event was taken into."""
+    server = Server(begun_project)
+    try:
+        give_up_at = time.monotonic() + 120
+        while not server.is_healthy():
+            assert server.process.poll() is None
+            assert time.monotonic() < give_up_at
+            time.sleep(0.5)
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(30)
+
+
+def _deliver(project, number: int) -> None:
+    project.deliver("events", f"{number}", [an_event_record(number)])
+
+
+def _events(project) -> int:
+    return project.rows("SELECT count(*) FROM stg_events")[0][0]
+
+
+def test_runs_follow_each_other_whatever_became_of_the_one_before(begun_project, server):
+    _deliver(begun_project, 2)
+    assert server.run() == ("success", "")
+    assert _events(begun_project) == 2
+
+    status, why = server.run(params={"windw": {"start": "2021-01-01"}})
+    assert (status, "There is no parameter windw." in why) == ("failure", True)
+    status, why = server.run(is_async=True, pipeline_names=["marts"])
+    assert (status, "have threads load and save" in why) == ("failure", True)
+    begun_project.deliver("users", "u", b"{}\n")
+    users = begun_project.folder / "raw" / "users"
+    users.rename(users.with_name("away"))
+    status, why = server.run()
+    assert (status, "raw/users is not there: create it" in why) == ("failure", True)
+    users.with_name("away").rename(users)
+
+    _deliver(begun_project, 3)
+    run = begun_project.command("run")
+    assert run.returncode == 0, run.stderr
+    assert _events(begun_project) == 3
+
+    _deliver(begun_project, 4)
+    started = time.monotonic()
+    assert server.run() == ("success", "")
+    assert time.monotonic() - started < 30
+    assert _events(begun_project) == 4
+    assert server.run(pipeline_names=["reporting"]) == ("success", "")
+    duckdb.connect(str(begun_project.database)).close()  # refused if the server held the file
+
+
+def test_requests_at_once_take_turns_and_the_server_answers(begun_project, server):
+    _deliver(begun_project, 2)
+    with ThreadPoolExecutor(4) as clients:
+        asked = [clients.submit(server.run) for _ in range(3)]
+        asked += [clients.submit(server.run, pipeline_names=["reporting"])]
+        while not all(each.done() for each in asked):
+            assert server.is_healthy()
+            time.sleep(0.2)
+
+    assert {each.result() for each in asked} == {("success", "")}
+    assert _events(begun_project) == 2
+    succeeded = "SELECT count(*) FROM runs WHERE status = 'succeeded'"
+    assert begun_project.rows(succeeded) == [(2,)], "one of them found something new"
+
+
+def test_a_request_while_another_process_holds_the_warehouse_ends_in_a_sentence(
+    begun_project, server
+):
+    with duckdb.connect(str(begun_project.database)), ThreadPoolExecutor(2) as clients:
+        asked = [clients.submit(server.run) for _ in range(2)]
+        while not all(each.done() for each in asked):
+            assert server.is_healthy()
+            time.sleep(0.2)
+
+    for each in asked:
+        status, why = each.result()
+        assert status == "failure"
+        assert "lingokids.duckdb is in use by another " in why
+    assert server.run() == ("success", "")
