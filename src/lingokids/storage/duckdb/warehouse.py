@@ -2,8 +2,7 @@
 
 A run holds the file from its first step to its last, and is of one thread: other threads of its
 process take turns, and see of it no more than other processes do. Outside a run the file is opened
-read-only for one query at a time and closed again, so notebooks and kedro-viz never keep a run
-waiting.
+read-only for one query at a time and closed again: notebooks and kedro-viz keep no run waiting.
 """
 
 from __future__ import annotations
