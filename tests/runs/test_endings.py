@@ -260,3 +260,27 @@ def test_another_thread_sees_what_is_committed(delivered, monkeypatch):
     delivered.run()
 
     assert set(seen) == {1}
+
+
+def test_a_run_that_reads_the_warehouse_takes_its_turn(delivered, monkeypatch):
+    """Else a run of the same process would find the file open."""
+    monkeypatch.setattr(warehouse, "LOCK_WAIT_SECONDS", 0.2)
+    copy = delivered.folder / "lingokids-gold.duckdb"
+    shared = Warehouse.at(str(delivered.database), str(copy))
+    shared.begin_reading(gold_alone=False)
+    errors = []
+
+    def try_to_run():
+        with pytest.raises(LingokidsError) as error:
+            delivered.run()
+        errors.append(error.value.message)
+
+    beside = threading.Thread(target=try_to_run)
+    beside.start()
+    beside.join()
+    shared.close()
+
+    assert errors == [
+        "lingokids.duckdb is in use by another run in this process: run again when it ends."
+    ]
+    delivered.run()

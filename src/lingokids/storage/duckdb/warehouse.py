@@ -61,10 +61,7 @@ _STORED_COLUMNS = """
     SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns()
     WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal
 """
-_COMMENTS = """
-    SELECT table_name, comment FROM duckdb_tables()
-    WHERE database_name = current_database() AND comment IS NOT NULL
-"""
+_COMMENTS = "SELECT table_name, coalesce(comment, '') FROM duckdb_tables() WHERE NOT internal"
 
 
 class Warehouse(Engine, threading.local):
@@ -285,12 +282,7 @@ class Warehouse(Engine, threading.local):
         Raises:
             LingokidsError: Another run holds the file, or it cannot be opened.
         """
-        self.close()
-        self._has_turn = self._turn.acquire(timeout=LOCK_WAIT_SECONDS)
-        if not self._has_turn:
-            raise LingokidsError(
-                f"{self.name} is in use by another run in this process: run again when it ends."
-            )
+        self._take_turn()
         self.database.parent.mkdir(parents=True, exist_ok=True)
         connection = self._connect_for_writing()
         # what a killed run spilled: nobody else has the file open
@@ -309,13 +301,21 @@ class Warehouse(Engine, threading.local):
         self.number = state.next_number(self)
         state.ensure_state(self)
 
+    def _take_turn(self) -> None:
+        self.close()
+        self._has_turn = self._turn.acquire(timeout=LOCK_WAIT_SECONDS)
+        if not self._has_turn:
+            raise LingokidsError(
+                f"{self.name} is in use by another run in this process: run again when it ends."
+            )
+
     def begin_reading(self, *, gold_alone: bool) -> None:
         """See ``engine.Engine``.
 
         Either way the run sees one state of the tables: the next publication puts a new copy in
         the old one's place, and while the warehouse is open none writes it.
         """
-        self.close()
+        (self.close if gold_alone else self._take_turn)()
         self.read_from = self.published if gold_alone else self.database
         self.copy = Backend.from_connection(
             open_copy(self.published)
