@@ -17,10 +17,14 @@ class LingokidsError(DatasetError, click.ClickException):
 
     It is a ``DatasetError`` so that Kedro hands it on as it is, and a ``ClickException`` so
     that the command line prints it as ``Error: <sentence>``.
+
+    Args:
+        message: The sentence.
+        to_write: Lines of a file to write, after it.
     """
 
-    def __init__(self, message: str) -> None:
-        click.ClickException.__init__(self, printable(message))
+    def __init__(self, message: str, to_write: str = "") -> None:
+        click.ClickException.__init__(self, printable(message) + printable(to_write, "\n"))
 
 
 def refuse_out_of_range(name: str, value: object, least: float, most: int) -> None:

@@ -146,7 +146,7 @@ def refuse_another_origin(
     known = warehouse.origin
     for name in sorted((known.keys() & origin.keys()) - taken_again):
         if known[name] != origin[name]:
-            raise LingokidsError(_is_of_another(warehouse.name, name, known[name], origin))
+            raise _is_of_another(warehouse.name, name, known[name], origin)
     if known | origin != known:
         warehouse.origin = known | origin
 
@@ -158,7 +158,7 @@ def refuse_another_copy(published: Path, env: str | None) -> None:
     _, of = last_run_of(published)
     if of is not None and name_of(of) != name_of(env):
         origin = {"environment": name_of(env)}
-        raise LingokidsError(_is_of_another(published.name, "environment", of, origin))
+        raise _is_of_another(published.name, "environment", of, origin)
 
 
 def _raw_places(catalog: DataCatalog, near: Path) -> dict[str, str]:
@@ -182,7 +182,7 @@ def _place(path: str, near: Path) -> str:
     return str(place)
 
 
-def _is_of_another(thing: str, name: str, known: str, origin: dict[str, str]) -> str:
+def _is_of_another(thing: str, name: str, known: str, origin: dict[str, str]) -> LingokidsError:
     environment = origin["environment"]
     if name == "environment":
         differs = f"environment {known}, and this run is of {environment}"
@@ -196,9 +196,9 @@ def _is_of_another(thing: str, name: str, known: str, origin: dict[str, str]) ->
         )
         places = "other"
     folder = "local" if environment == "base" else environment
-    return (
-        f"{thing} is of {differs}. Nothing was changed. {cure}, in conf/{folder}/globals.yml:\n\n"
-        + _PLACES.format(name=places)
+    return LingokidsError(
+        f"{thing} is of {differs}. Nothing was changed. {cure}, in conf/{folder}/globals.yml:",
+        "\n\n" + _PLACES.format(name=places),
     )
 
 
