@@ -70,7 +70,7 @@ class _StoppableRun(click.Command):
                 click.echo("Stopped. Every table is as it was before the run.", err=True)
                 ctx.exit(128 + received[0])
             if (expected := _expected_failure(error)) is not None:
-                raise LingokidsError(expected) from None
+                raise LingokidsError("", to_write=expected) from None  # lines stay lines
             raise
         finally:
             for number, handler in before.items():
