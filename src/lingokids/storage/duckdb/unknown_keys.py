@@ -223,7 +223,7 @@ def _wrong_shape(containers: list[_Container], paths: list[Path], fields: tuple[
     cases += [  # whole numbers keep their spelling; the engine writes 7.10 as 7.1
         f"WHEN types_[{paths.index(_parts(field)) + 1}] = 'DOUBLE' "
         f"AND regexp_matches({_value(_parts(field))}, '^-?[0-9]+[.eE]') "
-        f"THEN {_text(f'{field.path} is not text: put the number in quotes')}"
+        f"THEN {text(f'{field.path} is not text: put the number in quotes')}"
         for field in fields
         if field.type == "string"
     ]
