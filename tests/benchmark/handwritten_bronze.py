@@ -29,7 +29,8 @@ def create_bronze(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("""
         CREATE OR REPLACE TABLE quarantined_lines (
             dataset VARCHAR, object_key VARCHAR, etag VARCHAR, line_number INTEGER,
-            line_text VARCHAR, reason VARCHAR, landed_at TIMESTAMP, load_id INTEGER)""")
+            line_text VARCHAR, reason VARCHAR, lines_alike BIGINT, landed_at TIMESTAMP,
+            load_id INTEGER)""")
     con.execute("""
         CREATE OR REPLACE TABLE ingested_objects (
             dataset VARCHAR, object_key VARCHAR, etag VARCHAR, size_bytes BIGINT, lines BIGINT,
@@ -123,7 +124,7 @@ def _insert_quarantined_lines(
     con.execute(f"""
         INSERT INTO quarantined_lines
         SELECT '{dataset}', object_key, etag, line_number, rtrim(line, E' \\t\\r\\n'),
-            coalesce(nullif(known_reason, ''), {records.reason(dataset)}), landed_at, {load_id}
+            coalesce(nullif(known_reason, ''), {records.reason(dataset)}), 1, landed_at, {load_id}
         FROM ({records.typed(dataset, "unusable")})""")
 
 

@@ -16,6 +16,7 @@ DAILY = ("activity_engagement_metrics", "activity_popularity_daily", "user_activ
 RESULTS = """
 SELECT table_name, rule, verdict FROM check_results
 WHERE run_id = (SELECT max(run_id) FROM check_results) AND verdict IN ('failed', 'warned')
+AND rule <> 'fresh'
 """
 
 

@@ -215,6 +215,7 @@ def test_gzip_is_known_by_its_content_whatever_its_name(project):
         ("Parquet", gzip.compress(b"PAR1\x15\x04\x15")),
         ("UTF-16", '{"a": 1}\n{"a": 2}\n'.encode("utf-16")),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_no_text_is_named_once_with_the_cure(name, content):
     (piece,) = line_cutting.cut_into_pieces(0, [content[:3], content[3:]], 1 << 20)

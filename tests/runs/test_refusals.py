@@ -57,7 +57,7 @@ def test_a_missing_folder_is_named_and_nothing_is_changed(begun_project):
     before = project.snapshot()
     shutil.rmtree(project.folder / "raw" / "users")
 
-    with pytest.raises(Exception, match=r"raw/users is not there: create it"):
+    with pytest.raises(Exception, match=r"raw/users is not there: create the folder"):
         project.run()
 
     assert project.snapshot() == before
