@@ -201,7 +201,8 @@ class RunHooks(threading.local):
             folder = folder_of(run_params["project_path"], run_params["env"])
             keep_row_counts(folder, warehouse, self._all_tables)
             _log_outcome(warehouse, run)
-            _publish_to_lakes(warehouse, run.run_id)
+            if warehouse.offers:
+                _publish_to_lakes(warehouse, _origin(run, catalog), anew=self._rebuild)
         finally:
             warehouse.close()
 
@@ -322,10 +323,10 @@ def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
 
 def _writes_tables(catalog: DataCatalog, pipeline: Pipeline) -> bool:
     """Whether a run does not only read tables."""
-    from lingokids.storage import ParquetDataset, TableDataset
+    from lingokids.storage import DeltaDataset, TableDataset
 
     outputs = (catalog.get(name) for name in pipeline.all_outputs() if name in catalog)
-    return any(isinstance(data, TableDataset | ParquetDataset) for data in outputs)
+    return any(isinstance(data, TableDataset | DeltaDataset) for data in outputs)
 
 
 def _credentials(context: KedroContext) -> dict[str, Any]:
@@ -335,11 +336,19 @@ def _credentials(context: KedroContext) -> dict[str, Any]:
         return {}
 
 
-def _publish_to_lakes(warehouse: Warehouse, run_id: str) -> None:
-    if warehouse.offers:
-        from lingokids.storage.lake.publication import publish
+def _publish_to_lakes(warehouse: Warehouse, origin: dict[str, str], *, anew: bool) -> None:
+    from lingokids.storage.lake.publication import publish
 
-        publish(warehouse, run_id)
+    publish(warehouse, origin, anew=anew)
+
+
+def _origin(run: Run, catalog: DataCatalog) -> dict[str, str]:
+    """What the rows of a run are of: its environment, and its raw places."""
+    from lingokids.storage import ObjectsDataset
+
+    raw = {name: catalog.get(name) for name in sorted(pipelines["__default__"].inputs())}
+    places = {name: data.path for name, data in raw.items() if isinstance(data, ObjectsDataset)}
+    return {"environment": run.environment} | places
 
 
 def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> None:

@@ -9,7 +9,7 @@ bucket, ``refusals`` its failures as sentences.
 from lingokids.storage.answers import AnswerDataset
 from lingokids.storage.bronze import BronzeDataset
 from lingokids.storage.csv import CsvDataset
-from lingokids.storage.lake.parquet import ParquetDataset
+from lingokids.storage.lake.delta import DeltaDataset
 from lingokids.storage.raw.objects import ObjectsDataset
 from lingokids.storage.tables import TableDataset
 
@@ -17,7 +17,7 @@ __all__ = [
     "AnswerDataset",
     "BronzeDataset",
     "CsvDataset",
+    "DeltaDataset",
     "ObjectsDataset",
-    "ParquetDataset",
     "TableDataset",
 ]

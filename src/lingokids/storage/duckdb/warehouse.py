@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import ibis
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from lingokids.incremental.links import Step
     from lingokids.schema import Contract
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.units import DueUnits
     from lingokids.storage.engine import Kept
-    from lingokids.storage.lake.parquet import Offer
+    from lingokids.storage.lake.delta import Offer
     from lingokids.storage.raw.stores import RawObject
 
 #: Beside the columns of contracts, hidden from nodes: the run that last changed a row.
@@ -78,7 +79,6 @@ class Warehouse(Engine, threading.local):
         due: The units that it makes of each incremental table.
         rewritten_loads: By table, the loads whose rows it wrote.
         offers: What it offers to be published once it is committed.
-        restored_loads: By table, the loads it restores from a lake and the runs that wrote them.
         copy: The published copy, or the warehouse, while a run reads it and writes no table.
         read_from: Which of the two files.
     """
@@ -101,7 +101,6 @@ class Warehouse(Engine, threading.local):
         self.due: dict[str, DueUnits] = {}
         self.rewritten_loads: defaultdict[str, set[int]] = defaultdict(set)
         self.offers: list[Offer] = []
-        self.restored_loads: dict[str, dict[str, str]] = {}
         self._settings = _ENGINE_SETTINGS | {
             name: value for name, value in settings.items() if value is not None
         }
@@ -230,6 +229,21 @@ class Warehouse(Engine, threading.local):
                 "by --pipeline checks --params checks.table=…"
             ) from error
 
+    def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
+        """See ``engine.Engine``."""
+        return self.writer.to_pyarrow_batches(rows)
+
+    def runs_since(self, run_id: str | None) -> list[str] | None:
+        """See ``engine.Engine``."""
+        runs: list[str] = []
+        if schema.RUNS.table_name in self.tables:
+            # in the order in which they were recorded: clocks may go back
+            query = "SELECT run_id FROM main.runs WHERE status = 'succeeded' ORDER BY rowid"
+            runs = [run for (run,) in self.writer.con.execute(query).fetchall()]
+        if run_id is None:
+            return runs
+        return runs[runs.index(run_id) + 1 :] if run_id in runs else None
+
     def empty(self, columns: ibis.Schema) -> ir.Table:
         """See ``engine.Engine``."""
         return self.writer.sql(no_rows(columns), schema=columns)
@@ -297,7 +311,6 @@ class Warehouse(Engine, threading.local):
         self.due = {}
         self.rewritten_loads = defaultdict(set)
         self.offers = []
-        self.restored_loads = {}
         self.number = state.next_number(self)
         state.ensure_state(self)
 

@@ -1,8 +1,4 @@
-"""Where published files lie: a local folder, or a bucket.
-
-Here: putting, replacing, listing, fetching and removing whole files by name. Elsewhere: which
-files a publication consists of (``lake``), how their rows are written (``parquet``), how a server
-is asked (``s3``).
+"""Where published tables lie: a local folder, or a bucket.
 
 A name is replaced in one step: its reader has the old content or the new, never a part. And only
 if it is still the version that was read: of two who replace it at once, one is told.
@@ -10,6 +6,7 @@ if it is still the version that was read: of two who replace it at once, one is 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -22,9 +19,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from lingokids.storage.s3 import Client
+
+
+TOO_LATE = (
+    "another run has published there meanwhile: let one warehouse publish to one place (lake, in "
+    "globals.yml)"
+)
 
 
 class Stored(NamedTuple):
@@ -35,10 +38,15 @@ class Stored(NamedTuple):
 
 
 class Storage(Protocol):
-    """A place of files, named relative to it."""
+    """A place of files, named relative to it.
 
-    def workspace(self, near: Path) -> Path:
-        """A local folder to write files in before they are put; ``near`` is one that is there."""
+    Attributes:
+        options: What ``deltalake`` must know to reach it.
+    """
+
+    @property
+    def options(self) -> dict[str, str]:
+        """See above."""
 
     def read(self, name: str) -> Stored | None:
         """A file; None: there is no such file."""
@@ -55,22 +63,22 @@ class Storage(Protocol):
             Whether it was that version: otherwise it is as it was.
         """
 
-    def put(self, files: list[tuple[Path, str]]) -> None:
-        """Move local files to their names."""
-
     def sizes(self) -> dict[str, int]:
         """Every file and its bytes; none if nothing was put yet."""
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Remove files; one that is gone already is no error."""
+    def remove(self, name: str) -> None:
+        """Remove a file."""
 
-    def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
+    def fetch(self, files: dict[str, int], into: Path) -> list[Path]:
         """Local copies of files, in ``into``, or the files themselves if they are local.
 
         Args:
             files: Their names and sizes.
             into: A folder for the copies. A file that is missing has none.
         """
+
+    def refusing(self, place: str) -> contextlib.AbstractContextManager[None]:
+        """Raise errors of a table's reading and writing as sentences."""
 
 
 def storage_at(
@@ -86,9 +94,10 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def workspace(self, near: Path) -> Path:
-        """Inside the folder, so that putting a file is renaming it."""
-        return self._root / ".writing"
+    @property
+    def options(self) -> dict[str, str]:
+        """None are needed."""
+        return {}
 
     def read(self, name: str) -> Stored | None:
         """A file; its version is its checksum."""
@@ -110,36 +119,38 @@ class Folder:
         aside.replace(self._root / name)
         return True
 
-    def put(self, files: list[tuple[Path, str]]) -> None:
-        """Rename files."""
-        for file, name in files:
-            target = self._root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(target)
-
     def sizes(self) -> dict[str, int]:
         """The files below the folder, but for those aside."""
         return {
             path.relative_to(self._root).as_posix(): path.stat().st_size
             for path in self._root.rglob("[!.]*")
-            if path.is_file() and self.workspace(self._root) not in path.parents
+            if path.is_file()
         }
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Unlink files."""
-        for name in names:
-            (self._root / name).unlink(missing_ok=True)
+    def remove(self, name: str) -> None:
+        """Unlink it."""
+        (self._root / name).unlink(missing_ok=True)
 
-    def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
+    def fetch(self, files: dict[str, int], into: Path) -> list[Path]:
         """The files themselves: links that lead out of the folder are not followed."""
-        paths = [(self._root / name).resolve() for name, _ in files]
+        paths = [(self._root / name).resolve() for name in files]
         if astray := [path for path in paths if not path.is_relative_to(self._root.resolve())]:
             raise LingokidsError(f"{astray[0]} lies outside {self._root}: it is not read.")
         return paths
 
+    @contextlib.contextmanager
+    def refusing(self, place: str) -> Iterator[None]:
+        """See ``Storage``."""
+        try:
+            with _as_os_errors():
+                yield
+        except OSError as error:
+            reason = str(error).splitlines()[0]
+            raise LingokidsError(f"{place} is not usable as a Delta table: {reason}") from error
+
 
 class _Published(NamedTuple):
-    """A published file, to be read whichever version is there: its checksum is compared."""
+    """A published file, to be read whichever version is there: its rows are compared."""
 
     key: str
     size_bytes: int
@@ -159,9 +170,10 @@ class Bucket:
 
         return Client(*self._how)
 
-    def workspace(self, near: Path) -> Path:
-        """Beside the warehouse: files are uploaded from there."""
-        return near / f".writing-{self._url.rpartition('/')[2]}"
+    @property
+    def options(self) -> dict[str, str]:
+        """See ``Storage``."""
+        return self._client.table_options
 
     def read(self, name: str) -> Stored | None:
         """An object; its version is its ETag."""
@@ -191,15 +203,6 @@ class Bucket:
                 return now is not None and now.content == content
         return True
 
-    def put(self, files: list[tuple[Path, str]]) -> None:
-        """Upload one after another, large ones by many parts at a time."""
-        import obstore
-
-        for file, name in files:
-            with self._client.refusing("written", f"{self._url}/{name}"):
-                obstore.put(self._client.store, name, file)
-            file.unlink()
-
     def sizes(self) -> dict[str, int]:
         """The objects."""
         import obstore
@@ -208,33 +211,46 @@ class Bucket:
             pages = obstore.list(self._client.store)
             return {meta["path"]: meta["size"] for page in pages for meta in page}
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Delete objects; S3 does not mind if they are gone."""
+    def remove(self, name: str) -> None:
+        """Delete an object; S3 does not mind if it is gone."""
         import obstore
 
-        if paths := list(names):
-            with self._client.refusing("removed", self._url):
-                obstore.delete(self._client.store, paths)
+        with self._client.refusing("removed", f"{self._url}/{name}"):
+            obstore.delete(self._client.store, name)
 
-    def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
+    def fetch(self, files: dict[str, int], into: Path) -> list[Path]:
         """Download by many requests at a time; what is not there has no copy."""
         from lingokids.storage.raw.buckets import BucketStore
 
         into.mkdir(parents=True, exist_ok=True)
-        copies = [into / name.replace("/", "_") for name, _ in files]
-        contents = BucketStore(*self._how).fetch(_Published(*file) for file in files)
+        copies = [into / name.replace("/", "_") for name in files]
+        contents = BucketStore(*self._how).fetch(_Published(*file) for file in files.items())
         for copy, blocks in zip(copies, contents, strict=True):
             if blocks is not None:
                 with copy.open("wb") as target:
                     target.writelines(blocks)
         return copies
 
+    @contextlib.contextmanager
+    def refusing(self, place: str) -> Iterator[None]:
+        """See ``Storage``."""
+        with self._client.refusing("written", place), self._client.trusting(), _as_os_errors():
+            yield
 
-def empty_folder(folder: Path) -> Path:
-    """Make a folder, without what a killed run may have left in it."""
-    remove_folder(folder)
-    folder.mkdir(parents=True)
-    return folder
+
+@contextlib.contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """Raise the library's errors as those that other failures of a place are."""
+    from deltalake.exceptions import CommitFailedError
+
+    try:
+        yield
+    except CommitFailedError as error:
+        raise LingokidsError(TOO_LATE) from error
+    except LingokidsError:
+        raise
+    except Exception as error:  # it has several kinds, and raises some as no kind
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 def temporary_folder(near: Path, prefix: str) -> tempfile.TemporaryDirectory[str]:
@@ -242,7 +258,7 @@ def temporary_folder(near: Path, prefix: str) -> tempfile.TemporaryDirectory[str
     for folder in near.glob(f"{prefix}-*"):
         owner = re.match(rf"{re.escape(prefix)}-(\d+)-", folder.name)
         if owner and not _is_alive(int(owner[1])):
-            remove_folder(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return tempfile.TemporaryDirectory(prefix=f"{prefix}-{os.getpid()}-", dir=near)
 
 
@@ -254,8 +270,3 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a folder and what is in it."""
-    shutil.rmtree(folder, ignore_errors=True)
