@@ -115,7 +115,7 @@ def test_a_run_killed_between_two_puts_is_made_up_for_by_an_idle_one(
     with monkeypatch.context() as killed:
         killed.setattr(Publication, "_write", write_or_die)
         if killed_at == "before the pointer":
-            killed.setattr("lingokids.storage.lake.storage.Folder.replace", die)
+            killed.setattr("lingokids.storage.lake.storage.Storage.replace", die)
         with pytest.raises(Killed):
             project.run()
 

@@ -228,7 +228,7 @@ NOT_PUBLISHED = r"bronze_users/part-\S+ is not what was published"
         (_link_outside, "outside.parquet lies outside "),
         (
             lambda lake: shutil.rmtree(lake / "bronze_users" / "_delta_log"),
-            "bronze_users is not usable as a Delta table: ",
+            "bronze_users could not be read: ",
         ),
     ],
 )

@@ -21,6 +21,7 @@ from kedro.runner import AbstractRunner
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
 from lingokids.runtime import preconditions, secrets
+from lingokids.runtime.environment import name_of
 from lingokids.runtime.viz import folder_of, keep_row_counts
 from lingokids.schema.parameters import Parameters, Window
 
@@ -348,7 +349,7 @@ def _origin(run: Run, catalog: DataCatalog) -> dict[str, str]:
 
     raw = {name: catalog.get(name) for name in sorted(pipelines["__default__"].inputs())}
     places = {name: data.path for name, data in raw.items() if isinstance(data, ObjectsDataset)}
-    return {"environment": run.environment} | places
+    return {"environment": name_of(run.environment)} | places
 
 
 def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> None:

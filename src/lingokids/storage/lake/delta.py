@@ -22,7 +22,7 @@ from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.lake.pointer import POINTER, Pointer, Sum
-from lingokids.storage.lake.storage import storage_at, temporary_folder
+from lingokids.storage.lake.storage import Bucket, Storage, temporary_folder
 from lingokids.storage.previews import TablePreview
 
 if TYPE_CHECKING:
@@ -81,7 +81,10 @@ class Lake:
         grace_hours: int = 1,
     ) -> None:
         self.place = place.rstrip("/")
-        self.storage = storage_at(self.place, credentials, s3)
+        is_local = "://" not in self.place
+        self.storage = (
+            Storage(self.place) if is_local else Bucket(self.place, credentials or {}, s3 or {})
+        )
         self.grace_hours = max(1, grace_hours)
 
     @property
@@ -221,7 +224,7 @@ class DeltaDataset(AbstractDataset["ir.Table", "ir.Table"]):
                 f"{self.lake.place}: {self.table} was published by another version, with other "
                 "columns: restore it by that version, then run rebuild=bronze by this one."
             )
-        with self.lake.storage.refusing(self.lake.uri(self.table)):
+        with self.lake.storage.refusing("read", self.table):
             files = active_files(self.lake.table(self.table, noted.version))
         # kept as long as the dataset: the table is read lazily
         self._fetched = temporary_folder(self._warehouse.database.parent, ".fetched")

@@ -182,7 +182,7 @@ class Publication:
         if found is None or found.is_as_noted(noted):
             return found and noted.version
         try:
-            with self._lake.storage.refusing(self._lake.uri(name)):
+            with self._lake.storage.refusing("written", name):
                 table = self._lake.table(name)
                 if table.version() != noted.version:
                     table.restore(noted.version, commit_properties=_on_top())
@@ -225,7 +225,7 @@ class Publication:
         rows = within(dataset, offer.data, units)
         if dataset.unit == "date":
             rows = rows.order_by("date")
-        with self._lake.storage.refusing(self._lake.uri(name)):
+        with self._lake.storage.refusing("written", name):
             there = self._lake.table(name, version) if name in self._found else None
             write_deltalake(
                 there or self._lake.uri(name),

@@ -51,11 +51,8 @@ READERS = {
     ),
     "pandas": ("from deltalake import DeltaTable", f"rows = {_OPENED}.to_pandas()"),
     "ibis": (
-        "import ibis",
-        "backend = ibis.duckdb.connect()\n"
-        'path = f"{lake}/{table}"\n'
-        "published = backend.read_delta(path, version=version, storage_options=options)\n"
-        "rows = published.to_pyarrow()",
+        "import ibis\nfrom deltalake import DeltaTable",
+        f"published = ibis.memtable({_OPENED}.to_pyarrow_dataset())\nrows = published.to_pyarrow()",
     ),
     "spark": (
         "from pyspark.sql import SparkSession",
