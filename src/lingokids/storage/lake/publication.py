@@ -173,7 +173,8 @@ class Publication:
             return noted.model_copy(update={"version": version})
         units = spans(owed, size) if due is None else spans(u for u in due if u // size in owed)
         sums = {block: of_it for block, of_it in noted.sums.items() if block not in owed} | now
-        is_whole = dataset.unit is None or len(units) > _MOST_SPANS
+        is_all = dataset.units_a_sum == 1 and noted.sums.keys() <= owed
+        is_whole = dataset.unit is None or is_all or len(units) > _MOST_SPANS
         return self._write(offer, None if is_whole else units, version, sums)
 
     def _undo(self, dataset: DeltaDataset, noted: PublishedTable) -> int | None:
@@ -239,7 +240,7 @@ class Publication:
                 else {"delta.dataSkippingStatsColumns": dataset.unit or ""},
                 storage_options=self._lake.storage.options,
                 target_file_size=dataset.file_bytes,
-                writer_properties=_properties(),
+                writer_properties=_properties(dataset.unit),
                 commit_properties=_on_top(),
             )
             table = there or self._lake.table(name)
@@ -253,7 +254,7 @@ class Publication:
         if sum(size < dataset.file_bytes // 2 for size in sizes) > _UNFULL_FILES:
             table.optimize.compact(
                 target_size=dataset.file_bytes,
-                writer_properties=_properties(),
+                writer_properties=_properties(dataset.unit),
                 commit_properties=_on_top(),
             )
         noted = self._noted.get(dataset.table)
@@ -334,10 +335,14 @@ def _on_top() -> CommitProperties:
     return CommitProperties(max_commit_retries=0)
 
 
-def _properties() -> WriterProperties:
-    from deltalake import WriterProperties
+def _properties(unit: str | None) -> WriterProperties:
+    from deltalake import ColumnProperties, WriterProperties
 
     # ids make large dictionaries: with the usual limit bronze is twice as large
     return WriterProperties(
-        compression="ZSTD", compression_level=3, dictionary_page_size_limit=8 << 20
+        compression="ZSTD",
+        compression_level=1,
+        dictionary_page_size_limit=8 << 20,
+        default_column_properties=ColumnProperties(statistics_enabled="NONE"),
+        column_properties={unit: ColumnProperties(statistics_enabled="CHUNK")} if unit else None,
     )
