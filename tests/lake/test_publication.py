@@ -294,10 +294,10 @@ def test_units_overwritten_at_random_are_those_of_a_dictionary(tmp_path):
     rng = random.Random(7)
     model: dict[int, list[int]] = {}
     for step in range(60):
-        units = rng.sample(range(40), rng.randrange(1, 12))
+        units = rng.sample(range(-1, 40), rng.randrange(1, 12))
         for unit in units:
             model[unit] = [rng.randrange(10**6) for _ in range(rng.randrange(0, 4))]
-        rows = [(unit, value) for unit in units for value in model[unit]]
+        rows = [(unit + 2, value) for unit in units for value in model[unit]]
         schema = pa.schema({"load_id": pa.int32(), "value": pa.int64()})
         write_deltalake(
             str(tmp_path / "t"),
@@ -313,5 +313,5 @@ def test_units_overwritten_at_random_are_those_of_a_dictionary(tmp_path):
         if rng.random() < 0.2:
             DeltaTable(str(tmp_path / "t")).optimize.compact(target_size=1 << 12)
         found = DeltaTable(str(tmp_path / "t")).to_pyarrow_table().to_pylist()
-        expected = [(unit, value) for unit, values in model.items() for value in values]
+        expected = [(unit + 2, value) for unit, values in model.items() for value in values]
         assert sorted((row["load_id"], row["value"]) for row in found) == sorted(expected), step

@@ -10,6 +10,7 @@ import logging
 import os
 import zlib
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,8 +40,11 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 _LOG = "_delta_log"
+#: Units are numbers: days since this one, and loads since the second, for the first one, which
+#: is often by far the largest, has a checksum of its own.
+EPOCH, SECOND_LOAD = date(1970, 1, 1), 2
 #: How many units have one checksum together: loads come without end, days do not.
-_UNITS_A_SUM = {"load_id": 16, "date": 1}
+_UNITS_A_SUM = {"load_id": 4, "date": 1}
 
 
 class Found(NamedTuple):
@@ -297,11 +301,11 @@ class DeltaDataset(AbstractDataset["ir.Table", "ir.Table"]):
         return sums.aggregate(rows=rows.count(), checksum=row.hash().bit_xor())
 
     def unit_of(self, rows: ir.Table) -> ir.Value:
-        """The unit of each row, as a number: days count from 1970-01-01."""
+        """The unit of each row, as a number."""
         if self.unit is None:
             return ibis.literal(0)
         unit = rows[self.unit]
-        return unit.epoch_days() if unit.type().is_date() else unit
+        return unit.epoch_days() if unit.type().is_date() else unit - SECOND_LOAD
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """What the pointer says of the table, for kedro-viz."""

@@ -9,7 +9,9 @@ its versions are the publication, and what was written beyond them is undone by 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, date, datetime, timedelta
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -17,7 +19,7 @@ from ibis import _
 
 from lingokids import schema
 from lingokids.errors import LingokidsError, in_one_line
-from lingokids.storage.lake.delta import active_files, as_sums, hashing
+from lingokids.storage.lake.delta import EPOCH, SECOND_LOAD, active_files, as_sums, hashing
 from lingokids.storage.lake.pointer import POINTER, Pointer, PublishedTable
 from lingokids.storage.lake.storage import TOO_LATE
 from lingokids.storage.records import kept_table
@@ -36,7 +38,6 @@ LOGGER = logging.getLogger(__name__)
 
 #: The manifest of the version before, which published plain Parquet files.
 _MANIFEST = "manifest.json"
-_EPOCH = date(1970, 1, 1)
 # So many files that are not full are put together.
 _UNFULL_FILES = 10
 # More spans of units than this are no predicate any more: the table is written whole.
@@ -204,10 +205,19 @@ class Publication:
         """The units that runs wrote after the one of the pointer; None: any may differ."""
         if self._newer is None or dataset.unit is None:
             return None
+        return self._written_since[dataset.table]
+
+    @cached_property
+    def _written_since(self) -> dict[str, set[int]]:
         units = kept_table(self._warehouse, schema.RUN_UNITS).load()
-        of_runs = units.filter(_.table_name == dataset.table, _.run_id.isin(self._newer))
-        found = of_runs.select(unit=dataset.unit_of(of_runs)).distinct()
-        return {unit for (unit,) in self._warehouse.rows(found) if unit is not None}
+        written: defaultdict[str, set[int]] = defaultdict(set)
+        for table, load, day in self._warehouse.rows(
+            units.filter(_.run_id.isin(self._newer))
+            .select("table_name", "load_id", "date")
+            .distinct()
+        ):
+            written[table].add((day - EPOCH).days if load is None else load - SECOND_LOAD)
+        return written
 
     def _sums(self, dataset: DeltaDataset, rows: ir.Table) -> dict[int, Sum]:
         return as_sums(self._warehouse.rows(dataset.sums(rows)))
@@ -315,10 +325,10 @@ def within(dataset: DeltaDataset, rows: ir.Table, units: list[tuple[int, int]] |
 
 
 def _bounds(unit: str, span: tuple[int, int]) -> tuple[Any, Any]:
-    if unit != "date":
-        return span
-    first, last = (_EPOCH + timedelta(days) for days in span)
-    return first, last
+    first, last = span
+    if unit == "date":
+        return EPOCH + timedelta(first), EPOCH + timedelta(last)
+    return first + SECOND_LOAD, last + SECOND_LOAD
 
 
 def _predicate(unit: str, units: list[tuple[int, int]]) -> str:
