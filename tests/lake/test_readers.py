@@ -78,6 +78,7 @@ def test_the_program_for_spark_is_python_and_takes_the_version(begun_project):
     ("arguments", "sentence"),
     [
         (("--for", "polar"), "no lines for polar. Did you mean polars? There are: duckdb, "),
+        (("--env", "minoi"), "There is no environment minoi. Did you mean minio? There are: "),
         (("--table", "q1_completion"), "Did you mean q1_completion_rate? There are: bronze_ev"),
     ],
 )

@@ -117,6 +117,8 @@ def test_a_lake_of_another_environment_or_other_raw_places_is_left_alone(publish
     for lake in "02_bronze", "03_gold":
         _edit_pointer(published.folder / lake, lambda it: it["origin"].update({what: "else"}))
     before = _contents(published.folder / "02_bronze")
+    published.database.unlink()  # as by a warehouse of its own
+    (published.folder / "lingokids-gold.duckdb").unlink()
     deliver_a_day(published, 6)
 
     with pytest.raises(LingokidsError, match=f"its {what} is else, and that of this run is "):

@@ -21,7 +21,6 @@ from kedro.runner import AbstractRunner
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
 from lingokids.runtime import preconditions, secrets
-from lingokids.runtime.environment import name_of
 from lingokids.runtime.viz import folder_of, keep_row_counts
 from lingokids.schema.parameters import Parameters, Window
 
@@ -202,8 +201,7 @@ class RunHooks(threading.local):
             folder = folder_of(run_params["project_path"], run_params["env"])
             keep_row_counts(folder, warehouse, self._all_tables)
             _log_outcome(warehouse, run)
-            if warehouse.offers:
-                _publish_to_lakes(warehouse, _origin(run, catalog), anew=self._rebuild)
+            _publish_to_lakes(warehouse, anew=self._rebuild)
         finally:
             warehouse.close()
 
@@ -337,19 +335,11 @@ def _credentials(context: KedroContext) -> dict[str, Any]:
         return {}
 
 
-def _publish_to_lakes(warehouse: Warehouse, origin: dict[str, str], *, anew: bool) -> None:
-    from lingokids.storage.lake.publication import publish
+def _publish_to_lakes(warehouse: Warehouse, *, anew: bool) -> None:
+    if warehouse.offers:
+        from lingokids.storage.lake.publication import publish
 
-    publish(warehouse, origin, anew=anew)
-
-
-def _origin(run: Run, catalog: DataCatalog) -> dict[str, str]:
-    """What the rows of a run are of: its environment, and its raw places."""
-    from lingokids.storage import ObjectsDataset
-
-    raw = {name: catalog.get(name) for name in sorted(pipelines["__default__"].inputs())}
-    places = {name: data.path for name, data in raw.items() if isinstance(data, ObjectsDataset)}
-    return {"environment": name_of(run.environment)} | places
+        publish(warehouse, anew=anew)
 
 
 def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> None:

@@ -248,7 +248,6 @@ class Engine(Protocol):
         All there are for no run; None for one that is not known here.
         """
 
-
     # --- raw lines ---
 
     def line_reader(

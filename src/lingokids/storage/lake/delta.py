@@ -7,7 +7,6 @@ So nothing that fails here can undo a run, and a run that is rolled back leaves 
 from __future__ import annotations
 
 import logging
-import os
 import zlib
 from dataclasses import dataclass
 from datetime import date
@@ -122,11 +121,6 @@ class Lake:
         from deltalake import DeltaTable
 
         return DeltaTable(self.uri(name), version=version, storage_options=self.storage.options)
-
-    def relative(self, place: str) -> str:
-        """A local folder as seen from a local lake, so that both may be moved together."""
-        is_local = Path(place).is_absolute() and "://" not in self.place
-        return os.path.relpath(place, self.place) if is_local else place
 
     def uri(self, name: str) -> str:
         """Where a table lies."""

@@ -44,12 +44,11 @@ _UNFULL_FILES = 10
 _MOST_SPANS = 200
 
 
-def publish(warehouse: Warehouse, origin: dict[str, str], *, anew: bool) -> None:
+def publish(warehouse: Warehouse, *, anew: bool) -> None:
     """Publish what the committed tables have and the lakes have not.
 
     Args:
         warehouse: The tables, after the commit.
-        origin: The environment and the places of raw objects.
         anew: Whether a lake of the version before may be replaced.
 
     Raises:
@@ -59,7 +58,7 @@ def publish(warehouse: Warehouse, origin: dict[str, str], *, anew: bool) -> None
     failures = []
     for lake, offers in _by_lake(warehouse.offers):
         try:
-            Publication(lake, offers, warehouse, origin).make(anew=anew)
+            Publication(lake, offers, warehouse).make(anew=anew)
         except Exception as error:  # each filesystem has errors of its own
             failures.append((lake.place, error))
     if failures:
@@ -79,13 +78,10 @@ def _reason(error: Exception) -> str:
 class Publication:
     """One publication in the making."""
 
-    def __init__(
-        self, lake: Lake, offers: list[Offer], warehouse: Warehouse, origin: dict[str, str]
-    ) -> None:
+    def __init__(self, lake: Lake, offers: list[Offer], warehouse: Warehouse) -> None:
         self._lake = lake
         self._offers = offers
         self._warehouse = warehouse
-        self._origin = {what: lake.relative(place) for what, place in origin.items()}
         self._before, self._etag = lake.pointer()
         self._noted = self._before.tables if self._before else {}
         # None: the run is not one of this warehouse
@@ -105,8 +101,8 @@ class Publication:
                 "kedro run --pipeline publication --params rebuild=bronze publishes it as Delta "
                 "tables in their place"
             )
-        self._refuse_another_origin()
         if self._newer is None:
+            self._refuse_another_origin()
             self._refuse_to_lose_objects()
         self._hashing = hashing(self._warehouse.writer)
         tables = {offer.dataset.table: self._bring_up_to_date(offer) for offer in self._offers}
@@ -121,11 +117,11 @@ class Publication:
         )
 
     def _refuse_another_origin(self) -> None:
-        there = self._before.origin if self._before else self._origin
-        for what in {**there, **self._origin}:
-            if (theirs := there.get(what)) != (ours := self._origin.get(what)):
+        there = self._before.origin if self._before else {}
+        for what, theirs in there.items():
+            if (ours := self._warehouse.origin.get(what)) not in {None, theirs}:
                 raise LingokidsError(
-                    f"its {what} is {in_one_line(str(theirs))}, and that of this run is {ours}: "
+                    f"its {what} is {in_one_line(theirs)}, and that of this run is {ours}: "
                     "name another place under lake in globals.yml of this environment; or, to "
                     f"have it replaced, delete {self._lake.place}/{POINTER}"
                 )
@@ -145,8 +141,9 @@ class Publication:
             if lost := self._warehouse.rows(published.anti_join(offer.data, key)):
                 raise LingokidsError(
                     f"it holds {len(lost):,} objects that {self._warehouse.name} has not, such as "
-                    f"{'/'.join(min(lost))}. Bring them back into an empty warehouse (kedro run "
-                    f"--pipeline restore); or, to forget them, delete {self._lake.place}/{POINTER}."
+                    f"{in_one_line('/'.join(min(lost)))}. Bring them back into an empty warehouse "
+                    "(kedro run --pipeline restore); or, to forget them, delete "
+                    f"{self._lake.place}/{POINTER}."
                 )
 
     def _bring_up_to_date(self, offer: Offer) -> PublishedTable:
@@ -285,7 +282,7 @@ class Publication:
             published_at=datetime.now(UTC).replace(microsecond=0),
             run=max(self._warehouse.number, self._before.run if self._before else 0),
             run_id=(self._warehouse.runs_since(None) or [""])[-1],
-            origin=self._origin,
+            origin=self._warehouse.origin,
             hashing=self._hashing,
             tables={
                 name: table.model_copy(update=found[name].counts) for name, table in tables.items()
