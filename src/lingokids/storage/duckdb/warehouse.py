@@ -23,7 +23,7 @@ from lingokids.storage.duckdb import state
 from lingokids.storage.duckdb.expressions import dtype_of, no_rows
 from lingokids.storage.duckdb.published_copy import PublishedCopy, missing_in_copy, open_copy
 from lingokids.storage.duckdb.reading import ReadingBackend, connect_for_reading
-from lingokids.storage.duckdb.sentences import cannot_open, is_locked, out_of_room
+from lingokids.storage.duckdb.sentences import cannot_open, first_line, is_locked, out_of_room
 from lingokids.storage.engine import Change, Engine, UnreadableError
 
 if TYPE_CHECKING:
@@ -222,10 +222,10 @@ class Warehouse(Engine, threading.local):
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise LingokidsError(f"Checking the tables: {out_of_room(error)}") from error
         except (duckdb.BinderException, duckdb.CatalogException) as error:
-            raise UnreadableError(_first_line(error)) from error
+            raise UnreadableError(first_line(error)) from error
         except duckdb.Error as error:  # it has ended the transaction: no other can be answered
             raise LingokidsError(
-                f"The tables cannot be checked: {_first_line(error)}. Look for it table by table, "
+                f"The tables cannot be checked: {first_line(error)}. Look for it table by table, "
                 "by --pipeline checks --params checks.table=…"
             ) from error
 
@@ -235,14 +235,7 @@ class Warehouse(Engine, threading.local):
 
     def runs_since(self, run_id: str | None) -> list[str] | None:
         """See ``engine.Engine``."""
-        runs: list[str] = []
-        if schema.RUNS.table_name in self.tables:
-            # in the order in which they were recorded: clocks may go back
-            query = "SELECT run_id FROM main.runs WHERE status = 'succeeded' ORDER BY rowid"
-            runs = [run for (run,) in self.writer.con.execute(query).fetchall()]
-        if run_id is None:
-            return runs
-        return runs[runs.index(run_id) + 1 :] if run_id in runs else None
+        return state.runs_since(self, run_id)
 
     def empty(self, columns: ibis.Schema) -> ir.Table:
         """See ``engine.Engine``."""
@@ -253,7 +246,7 @@ class Warehouse(Engine, threading.local):
         try:
             return self.writer.get_schema(table_name)
         except duckdb.Error as error:
-            raise UnreadableError(_first_line(error)) from error
+            raise UnreadableError(first_line(error)) from error
 
     @property
     def has_changed(self) -> bool:
@@ -360,10 +353,7 @@ class Warehouse(Engine, threading.local):
 
     def last_load(self) -> int | None:
         """See ``engine.Engine``."""
-        if "ingested_objects" not in self.tables:
-            return None
-        row = self.writer.con.execute("SELECT max(load_id) FROM ingested_objects").fetchone()
-        return row[0] if row else None
+        return state.last_load(self)
 
     def reader(self) -> ReadingBackend:
         """A connection that holds the file only while it answers.
@@ -407,7 +397,3 @@ class Warehouse(Engine, threading.local):
             except duckdb.Error as error:
                 raise LingokidsError(cannot_open(self.database, error, cure)) from error
             time.sleep(_LOCK_RETRY_SECONDS)
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).splitlines()[0]
