@@ -121,7 +121,7 @@ def test_a_lake_of_another_environment_or_other_raw_places_is_left_alone(publish
     (published.folder / "lingokids-gold.duckdb").unlink()
     deliver_a_day(published, 6)
 
-    with pytest.raises(LingokidsError, match=f"its {what} is else, and that of this run is "):
+    with pytest.raises(LingokidsError, match=f"it is of {what} else, and this run of "):
         published.run()
 
     assert _contents(published.folder / "02_bronze") == before

@@ -121,7 +121,7 @@ class Publication:
         for what, theirs in there.items():
             if (ours := self._warehouse.origin.get(what)) not in {None, theirs}:
                 raise LingokidsError(
-                    f"its {what} is {in_one_line(theirs)}, and that of this run is {ours}: "
+                    f"it is of {what} {in_one_line(theirs)}, and this run of {ours}: "
                     "name another place under lake in globals.yml of this environment; or, to "
                     f"have it replaced, delete {self._lake.place}/{POINTER}"
                 )
