@@ -153,9 +153,37 @@ def next_day(metadata: ProjectMetadata, /) -> None:
     click.echo(f"Delivered {day} into data/01_raw. Take it in with: uv run kedro run")
 
 
-@cli.group(name="lake")
-def lake_group() -> None:
-    """The MinIO server of --env minio."""
+@cli.group(name="lake", invoke_without_command=True)
+@click.option(
+    *("--for", "reader"),
+    default="duckdb",
+    show_default=True,
+    help="duckdb, polars, pandas, ibis or spark.",
+)
+@click.option("--table", default="activity_engagement_metrics", show_default=True)
+@env_option
+@click.pass_context
+def lake_group(context: click.Context, /, reader: str, table: str, env: str | None) -> None:
+    """Print the program that reads a published table; set up the MinIO server of --env minio."""
+    if context.invoked_subcommand:
+        return
+    from kedro.framework.session import KedroSession
+
+    from lingokids.storage.lake.readers import lines
+
+    with KedroSession.create(project_path=context.obj.project_path, env=env) as session:
+        entries = session.load_context().config_loader["catalog"]  # type: ignore[attr-defined]
+    published = {
+        name.removeprefix("published_"): entry["lake"]
+        for name, entry in entries.items()
+        if name.startswith("published_")
+    }
+    if table not in published:
+        raise LingokidsError(
+            f"{table} is not published.{did_you_mean(table, published)} There are: "
+            f"{', '.join(published)}."
+        )
+    click.echo(lines(reader, published[table], table), nl=False)
 
 
 @lake_group.command(name="init")

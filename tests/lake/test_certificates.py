@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from lingokids.errors import LingokidsError
+from lingokids.storage.lake.delta import Lake
 from lingokids.storage.raw.places import open_store
 from lingokids.storage.raw.stores import Store
 from minio_server import Server, make_certificate
@@ -33,6 +37,23 @@ def test_the_authority_in_a_file_is_believed(https_server):
 
     with pytest.raises(LingokidsError, match="s3://raw-events is not there"):  # it was asked
         list(opened(server, ca_file).find())
+
+
+def test_a_table_is_published_where_the_authority_in_a_file_certifies(https_server, monkeypatch):
+    server, ca_file = https_server
+    monkeypatch.setenv("SSL_CERT_FILE", "as before")
+    client = {"endpoint_url": server.endpoint, "verify": str(ca_file)}
+    lake = Lake(
+        "s3://raw-events", {"key": server.user, "secret": server.password, "client_kwargs": client}
+    )
+
+    with (
+        pytest.raises(LingokidsError, match="s3://raw-events/t is not there"),  # it was asked
+        lake.storage.refusing("written", "t"),
+    ):
+        write_deltalake(lake.uri("t"), pa.table({"a": [1]}), storage_options=lake.storage.options)
+
+    assert os.environ["SSL_CERT_FILE"] == "as before"
 
 
 def test_another_authority_than_the_servers_is_refused(https_server, tmp_path):

@@ -200,7 +200,7 @@ def test_a_server_that_hangs_when_it_is_published_to_ends_the_run_in_a_bounded_t
     ask(taken_in, retries=1, stall_seconds=1, retry_seconds=5)
     stopwatch = Stopwatch()
     with (
-        proxy(taken_in.server.endpoint, Fault("manifest.json", "stall")) as endpoint,
+        proxy(taken_in.server.endpoint, Fault("publication.json", "stall")) as endpoint,
         pytest.raises(
             LingokidsError, match=r"run is committed.*slow and sent nothing for 1 s"
         ) as e,

@@ -1,32 +1,34 @@
-"""What is published: every row, no more files than are owed, and no file that nobody needs."""
+"""What is published: every row, no more of them written than are owed, and nothing of others."""
 
 from __future__ import annotations
 
 import json
+import os
+import random
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from builders import an_activity_record, an_event_record
+from builders import an_event_record
 from lingokids.errors import LingokidsError
-from lingokids.storage.lake.lake import Lake
-from lingokids.storage.lake.manifest import Manifest
-from lingokids.storage.lake.parquet import ParquetDataset
 from published import (
     BRONZE,
     GOLD,
     assert_published,
     deliver_a_day,
-    paths,
+    log_of,
+    newest,
     publish_a_day,
     the_files,
-    the_manifest,
+    the_pointer,
     the_rows,
+    versions,
 )
 
 pytestmark = pytest.mark.slow
-
-_ROWS_OF_A_GROUP = 122_880  # DuckDB looks at a file's size after so many
 
 
 @pytest.fixture
@@ -46,41 +48,75 @@ def _files_in(project) -> list[tuple[Path, int]]:
     return [(path, path.stat().st_mtime_ns) for path in files]
 
 
+def _rewritten(project, before: dict[str, int]) -> dict[str, str]:
+    """The tables that a run wrote to, and which of their units."""
+    written = {}
+    for name in "02_bronze", "03_gold":
+        lake = project.folder / name
+        for table, version in versions(lake).items():
+            if version > before[table]:
+                entries = log_of(lake, table, version)
+                commits = [entry["commitInfo"] for entry in entries if "commitInfo" in entry]
+                of_the_run = commits[before[table] + 1 :]
+                predicates = [
+                    commit["operationParameters"].get("predicate") for commit in of_the_run
+                ]
+                written[table] = "; ".join(filter(None, predicates))
+    return written
+
+
+def _all_versions(project) -> dict[str, int]:
+    return versions(project.folder / "02_bronze") | versions(project.folder / "03_gold")
+
+
 def test_bronze_and_gold_are_published_row_for_row(sample_project):
     assert_published(sample_project)
 
 
-def test_a_run_publishes_what_changed_and_leaves_the_other_files(project):
+def test_the_tables_are_of_the_simplest_protocol_and_their_logs_know_no_person(published):
+    for name, tables in (("02_bronze", BRONZE), ("03_gold", GOLD)):
+        for table in tables:
+            entries = log_of(published.folder / name, table, 0)
+            (protocol,) = (entry["protocol"] for entry in entries if "protocol" in entry)
+            assert (protocol["minReaderVersion"], protocol["minWriterVersion"]) == (1, 2)
+            (metadata,) = (entry["metaData"] for entry in entries if "metaData" in entry)
+            fields = json.loads(metadata["schemaString"])["fields"]
+            assert "timestamp_ntz" not in {str(field["type"]) for field in fields}
+            stats = [json.loads(entry["add"]["stats"]) for entry in entries if "add" in entry]
+            assert {name for each in stats for name in each["minValues"]} <= {"load_id", "date"}
+
+
+def test_a_run_publishes_what_changed_and_leaves_the_rest(project):
     deliver_a_day(project, 5)
     deliver_a_day(project, 6)
     deliver_a_day(project, 6, month=3)
     project.run()
-    bronze, gold = paths(project, "02_bronze"), paths(project, "03_gold")
+    before = _all_versions(project)
 
     project.deliver("events", "late.jsonl", [an_event_record(77)], "2021-04-08 00:00:00")
     project.run()
 
     assert_published(project)
-    assert bronze < paths(project, "02_bronze")
-    assert {path.rpartition("-")[0] for path in paths(project, "02_bronze") - bronze} == {
-        "bronze_events/2021-04/2021-04-08-load-2",
-        "ingested_objects/2021-04/2021-04-08-load-2",
-    }
-    assert {path.rpartition("-")[0] for path in gold - paths(project, "03_gold")} == {
-        "activity_engagement_metrics/2021-01/2021-01-05_2021-01-06",
-        "activity_popularity_daily/2021-01/2021-01-05_2021-01-06",
+    load, day = "load_id = 2", "date = '2021-01-05'::date"
+    assert _rewritten(project, before) == {
+        "bronze_events": load,
+        "ingested_objects": load,
+        "activity_engagement_metrics": day,
+        "activity_popularity_daily": day,
     }
 
 
 def test_a_load_whose_object_is_sent_again_is_published_again(published):
-    before = paths(published, "02_bronze")
+    before = _all_versions(published)
     _send_again(published)
 
     published.run()
 
     assert_published(published)
-    replaced = before - paths(published, "02_bronze")
-    assert {path.partition("/")[0] for path in replaced} == {"bronze_events", "ingested_objects"}
+    written = _rewritten(published, before)
+    loads = "load_id >= 1 AND load_id <= 2"
+    assert (written["bronze_events"], written["ingested_objects"]) == (loads, loads)
+    assert not written.keys() & {"bronze_users", "bronze_activities", "quarantined_lines"}
 
 
 def test_a_day_that_is_empty_under_other_parameters_goes_from_the_lake(published):
@@ -93,56 +129,36 @@ def test_a_day_that_is_empty_under_other_parameters_goes_from_the_lake(published
     assert (str(row[0]), row[2]) == ("2021-01-06", "Apple")
 
 
-@pytest.mark.parametrize(("rebuild", "loads"), [("bronze", {"1", "2"}), ("raw", {"2"})])
+@pytest.mark.parametrize(("rebuild", "loads"), [("bronze", {1, 2}), ("raw", {2})])
 def test_a_rebuild_publishes_the_loads_there_are(published, rebuild, loads):
     _send_again(published)
 
     published.run(rebuild=rebuild)
 
     assert_published(published)
-    reflected = the_manifest(published.folder / "02_bronze")["reflects"]["ingested_objects"]
-    assert set(reflected) == loads
+    ledger = the_rows(published.folder / "02_bronze", "ingested_objects")
+    assert {row[-1] for row in ledger} == loads
 
 
-def _make_older(lake: Path) -> None:
-    """Write the manifest as the version before did: units by kind, and tables that are gone."""
-    manifest = the_manifest(lake)
-    by_table = manifest["reflects"]
-    manifest["reflects"] = {
-        "load_id": by_table.get("bronze_events", {}),
-        "date": by_table.get(GOLD[0], {}),
-        **{name: units for name, units in by_table.items() if name.startswith("q")},
-    }
-    gone = manifest["files"][0] | {"table": "unknown_keys", "path": "unknown_keys/a.parquet"}
-    manifest["files"].append(gone)
-    manifest["tables"]["unknown_keys"] = {"unknown_key": "string"}
-    (lake / "unknown_keys").mkdir()
-    (lake / gone["path"]).write_bytes(bytes(gone["bytes"]))
-    (lake / "manifest.json").write_text(json.dumps(manifest))
-
-
-def _make_with_other_columns(lake: Path) -> None:
-    manifest = lake / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"load_id": "int', '"load": "int'))
-    manifest.write_text(manifest.read_text().replace('"completion_rate": "float', '"rate": "float'))
-
-
-@pytest.mark.parametrize("make", [_make_older, _make_with_other_columns])
-@pytest.mark.parametrize("rebuild", [None, "raw"])
-def test_a_publication_of_another_version_is_replaced(published, make, rebuild):
-    for lake in "02_bronze", "03_gold":
-        make(published.folder / lake)
-
-    published.run(rebuild=rebuild)
-
-    assert_published(published)
-
-
-def test_a_run_with_nothing_new_publishes_nothing(published):
+def test_a_run_with_nothing_new_publishes_nothing_and_loads_no_library(published):
     before = _files_in(published)
-
     published.run()
+    assert _files_in(published) == before
 
+    program = (
+        "import sys; from kedro.framework.startup import bootstrap_project; "
+        "from kedro.framework.session import KedroSession; bootstrap_project('.'); "
+        "session = KedroSession.create('.'); session.run(); print('deltalake' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=published.folder,
+        env=published.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "False"
     assert _files_in(published) == before
 
 
@@ -157,66 +173,78 @@ def test_a_pipeline_run_alone_leaves_the_publication_to_the_next_one(published):
     assert_published(published)
 
 
-def test_many_small_files_of_a_month_are_put_together(published, monkeypatch):
+def test_a_run_whose_clock_is_behind_is_published(published, monkeypatch):
+    monkeypatch.setattr(
+        "kedro.framework.session.session.generate_timestamp", lambda: "2020-01-01T00.00.00.000Z"
+    )
+    deliver_a_day(published, 7)
+
+    published.run()
+
+    assert_published(published)
+
+
+def test_small_files_are_put_together_and_old_ones_go_after_the_grace(published, monkeypatch):
     monkeypatch.setattr("lingokids.storage.lake.publication._UNFULL_FILES", 1)
+    lake = published.folder / "02_bronze"
+    (first,) = map(Path, the_files(lake, "bronze_events"))
+    orphan = first.with_name("orphan.parquet")  # of a killed run
+    orphan.write_bytes(b"half")
     deliver_a_day(published, 6)
 
     published.run()
 
     assert_published(published)
-    files = {path for path in paths(published, "02_bronze") if path.startswith("bronze_events")}
-    assert {path.rpartition("-")[0] for path in files} == {
-        "bronze_events/2021-02/2021-02-05_2021-02-06-load-1_2"
-    }
+    assert len(the_files(lake, "bronze_events")) == 1
+    assert first.exists()
+    assert orphan.exists()
 
+    for file in lake.glob("bronze_events/*.parquet"):
+        os.utime(file, (0, 0))
+    old = json.dumps(the_pointer(lake))
+    for log in lake.glob("bronze_events/_delta_log/*.json"):  # what was removed was so long ago
+        entries = [json.loads(line) for line in log.read_text().splitlines() if line]
+        for entry in entries:
+            if "remove" in entry:
+                entry["remove"]["deletionTimestamp"] = 0
+        log.write_text("\n".join(map(json.dumps, entries)))
+    deliver_a_day(published, 7)
+    published.run()
 
-def test_the_files_of_one_day_stay_and_go_together(project, monkeypatch):
-    def deliver(numbers, landed_at):
-        records = [an_activity_record(activity_id=f"activity-{n}") for n in numbers]
-        project.deliver("activities", f"{landed_at}.jsonl", records, f"{landed_at} 00:00:00")
-
-    def files():
-        names = the_files(project.folder / "02_bronze", "bronze_activities")
-        return {file: Path(file).stat().st_mtime_ns for file in names}
-
-    monkeypatch.setattr("lingokids.storage.lake.parquet._FILE_BYTES", 1)
-    deliver(range(_ROWS_OF_A_GROUP + 10_000), "2021-02-05")
-    project.run()
-    of_the_day = files()
-    assert len(of_the_day) == 2
-
-    with monkeypatch.context() as full:
-        full.setattr("lingokids.storage.lake.publication._UNFULL_FILES", 1)
-        defaults = ParquetDataset.__init__.__wrapped__.__kwdefaults__
-        full.setitem(defaults, "rows_a_file", _ROWS_OF_A_GROUP)
-        deliver([1], "2021-02-06")
-        project.run()
-    assert of_the_day.items() < files().items(), "a full day is left alone"
-
-    Path(min(of_the_day, key=lambda file: Path(file).stat().st_size)).unlink()
-    project.run()
-    assert_published(project)
-
-
-def test_a_superseded_file_goes_after_the_grace_and_one_of_a_killed_run_at_once(published):
-    project, lake = published, published.folder / "03_gold"
-    (old,) = the_files(lake, GOLD[0])
-    orphan = Path(old).parent / "orphan.parquet"
-    orphan.write_bytes(b"half")
-    (lake / ".writing").mkdir()
-    project.deliver("events", "a.jsonl", [an_event_record(77)], "2021-04-08 00:00:00")
-    project.run()
-    assert Path(old).exists()
+    assert_published(published)
+    assert not first.exists()
     assert not orphan.exists()
+    of_old = json.loads(old)["tables"]["bronze_events"]["version"]
+    assert len(the_rows(lake, "bronze_events", of_old)) == 2, "who follows the pointer before"
 
-    manifest = lake / "manifest.json"
-    since = the_manifest(lake)["superseded"][0]["since"]
-    manifest.write_text(manifest.read_text().replace(since, "2021-01-01T00:00:00+00:00"))
-    project.deliver("events", "b.jsonl", [an_event_record(78)], "2021-04-09 00:00:00")
-    project.run()
 
-    assert not Path(old).exists()
-    assert_published(project)
+def test_files_that_vanished_are_written_anew_by_the_next_run(published, caplog):
+    for lake, table in (("02_bronze", "ingested_objects"), ("03_gold", GOLD[0])):
+        (file,) = the_files(published.folder / lake, table)
+        Path(file).unlink()
+    shutil.rmtree(published.folder / "03_gold" / GOLD[1])
+
+    published.run()
+
+    assert "files of the publication are gone, such as ingested_objects/part-" in caplog.text
+    assert_published(published)
+    _send_again(published)
+    published.run()
+    assert_published(published)
+
+
+def test_what_another_wrote_into_a_table_is_undone(published):
+    """As by a publisher that came too late, or one that was killed before its pointer."""
+    from deltalake import DeltaTable
+
+    for lake, table in (("02_bronze", "bronze_users"), ("03_gold", GOLD[0])):
+        DeltaTable(str(published.folder / lake / table)).delete()
+        assert the_rows(published.folder / lake, table)  # who knows the pointer does not see it
+        assert not the_rows(published.folder / lake, table, newest(published.folder / lake, table))
+
+    published.run()
+
+    assert_published(published)
 
 
 def test_a_lake_that_cannot_be_written_fails_the_run_but_not_its_tables_nor_the_other(project):
@@ -234,78 +262,10 @@ def test_a_lake_that_cannot_be_written_fails_the_run_but_not_its_tables_nor_the_
     assert_published(project)
 
 
-def test_files_that_vanished_are_written_anew_by_the_next_run(published, caplog):
-    gold = the_manifest(published.folder / "03_gold")["files"]
-    (ledger,) = the_files(published.folder / "02_bronze", "ingested_objects")
-    for file in ledger, *(published.folder / "03_gold" / gold[at]["path"] for at in (0, -1)):
-        Path(file).unlink()
-    _send_again(published)  # of what it sends again, the lake's ledger is gone
-
-    published.run()
-
-    assert "02_bronze: 1 files that the manifest names are gone, such as ingested" in caplog.text
-    assert f"2 files that the manifest names are gone, such as {gold[0]['path']}" in caplog.text
-    assert_published(published)
-
-
-def test_a_new_warehouse_with_the_same_objects_replaces_the_publication(published):
-    published.database.unlink()
-    deliver_a_day(published, 6)
-
-    published.run()
-
-    assert_published(published)
-
-
-def test_a_new_warehouse_with_fewer_objects_leaves_the_publication(published):
-    project, lake = published, published.folder / "02_bronze"
-    deliver_a_day(project, 6)
-    project.run()
-    project.database.unlink()
-    for path in (project.folder / "raw" / "events").glob("106*"):
-        path.unlink()
-
-    for make_manifest in (lambda _: None, _make_older):
-        make_manifest(lake)
-        before = (lake / "manifest.json").read_bytes()
-        with pytest.raises(LingokidsError, match=r"2 objects that lingokids.duckdb has not, such"):
-            project.run()
-        assert (lake / "manifest.json").read_bytes() == before
-
-    (lake / "manifest.json").unlink()
-    project.run()
-    for table in BRONZE:
-        assert the_rows(lake, table) == project.table(table)
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["{", "[]", "{}", '{"format": 1, "files": [], "tables": []}', '{"format": 1, "files": [{}]}'],
-)
-def test_a_manifest_that_cannot_be_read_is_named(tmp_path, content):
-    (tmp_path / "manifest.json").write_text(content)
-
-    with pytest.raises(LingokidsError, match=r"/manifest.json is not a manifest that this"):
-        Lake(str(tmp_path)).manifest()
-
-
 def test_an_empty_warehouse_publishes_nothing(project):
     project.run("publication")
 
-    assert not list(project.folder.glob("0*/manifest.json"))
-
-
-def test_of_two_who_publish_at_once_one_is_told(tmp_path):
-    lake = Lake(str(tmp_path / "lake"))
-    both_saw = lake.manifest()
-    lake.replace(both_saw, Manifest("2021-01-01", "one"), [])
-
-    with pytest.raises(LingokidsError, match="another run has published there meanwhile"):
-        lake.replace(both_saw, Manifest("2021-01-01", "other"), [])
-
-    assert lake.manifest().run_id == "one"
-    lake.replace(lake.manifest(), Manifest("2021-01-02", "other"), [])
-    assert lake.manifest().run_id == "other"
+    assert not list(project.folder.glob("0[23]*/publication.json"))
 
 
 def test_a_published_table_is_read_through_the_catalog(published):
@@ -319,5 +279,38 @@ def test_a_published_table_is_read_through_the_catalog(published):
         preview = catalog.get("published_bronze_events").preview()
 
     assert rows.num_rows == 1
-    assert preview["data"][0][1] == 1
+    assert preview["data"][0][1:] == [1, 0, 1]
     assert not left.exists()
+
+
+def test_units_overwritten_at_random_are_those_of_a_dictionary(tmp_path):
+    """The library's releases have appended where they should replace, and deleted too little."""
+    import pyarrow as pa
+    from deltalake import DeltaTable, write_deltalake
+
+    from lingokids.storage.lake import publication
+
+    rng = random.Random(7)
+    model: dict[int, list[int]] = {}
+    for step in range(60):
+        units = rng.sample(range(-1, 40), rng.randrange(1, 12))
+        for unit in units:
+            model[unit] = [rng.randrange(10**6) for _ in range(rng.randrange(0, 4))]
+        rows = [(unit + 2, value) for unit in units for value in model[unit]]
+        schema = pa.schema({"load_id": pa.int32(), "value": pa.int64()})
+        write_deltalake(
+            str(tmp_path / "t"),
+            pa.Table.from_pylist(
+                [dict(zip(schema.names, row, strict=True)) for row in rows], schema
+            ).to_reader(),
+            mode="overwrite",
+            predicate=publication._predicate("load_id", publication.spans(units)) if step else None,
+            target_file_size=1 << 10,
+            writer_properties=publication._properties("load_id"),
+            commit_properties=publication._on_top(),
+        )
+        if rng.random() < 0.2:
+            DeltaTable(str(tmp_path / "t")).optimize.compact(target_size=1 << 12)
+        found = DeltaTable(str(tmp_path / "t")).to_pyarrow_table().to_pylist()
+        expected = [(unit + 2, value) for unit, values in model.items() for value in values]
+        assert sorted((row["load_id"], row["value"]) for row in found) == sorted(expected), step

@@ -37,7 +37,10 @@ KILLS = (
     *("before a step", "before the commit", "during the commit", "after the commit"),
     *("before the copy is renamed", "after the copy"),
 )
-KILLS_IN_A_LAKE = ("before a manifest", "after a manifest")
+KILLS_IN_A_LAKE = (
+    *("before a table of a lake", "after a table of a lake"),
+    *("before a pointer", "after a pointer"),
+)
 
 
 @dataclass(frozen=True)
@@ -268,6 +271,7 @@ class History:
             return Run(selection, parameters, edits=edits)
         place = rng.choice([*KILLS, *KILLS_IN_A_LAKE] if not selection else KILLS)
         times = {"before a step": 11, **dict.fromkeys(KILLS_IN_A_LAKE, 2)}
+        times |= dict.fromkeys(KILLS_IN_A_LAKE[:2], 8)
         return Run(selection, parameters, place, rng.randrange(times.get(place, 1)) + 1)
 
     def _window(self) -> dict[str, Any]:

@@ -22,14 +22,14 @@ from typing import Any
 import duckdb
 import pytest
 from histories import DATASETS, Delete, Fix, Happening, Put, Run
-from kills import run_to_the_kill
+from kills import Killed, run_to_the_kill
 from stored import Stored, Tables, without_history
 from too_strict import NEED_THE_OBJECT, is_refused, too_strict
 from truth import compare_with_the_truth
 
 from conftest import Project
 from lingokids.errors import LingokidsError
-from published import the_manifest, the_rows
+from published import newest, the_rows, versions
 
 EDITED = ("activity_engagement_metrics", "activity_popularity_daily")
 
@@ -154,16 +154,15 @@ class World:
             assert fell == run.kill or run.kill not in {"before the commit", "after the commit"}
 
     def _run_or_kill(self, run: Run) -> str:
-        def go() -> None:
+        if not run.kill:
             with too_strict(self._rule):
                 self.project.run_selected(run.selection, **run.parameters)
-
-        if not run.kill:
-            go()
             return "the end"
-        seconds = random.random() / 50
-        notes = self.project.folder / "notes"
-        return run_to_the_kill(go, run.kill, run.nth, seconds, notes)
+        killed = Killed(
+            *(self.project.folder, run.selection, run.parameters, self._rule),
+            *(run.kill, run.nth, random.random() / 50),
+        )
+        return run_to_the_kill(killed)
 
     def _lost(self, run: Run) -> bool:
         """Whether bronze has objects of what the run would take in anew that raw has no longer."""
@@ -277,11 +276,10 @@ class World:
                 assert rows == after.rows[name], f"the copy of {name}"
         if not run.is_whole:
             return
-        lakes = ["03_gold", *(["02_bronze"] if after.rows["ingested_objects"] else [])]
-        for lake in (folder / name for name in lakes):
-            for name in the_manifest(lake)["tables"]:
-                rows = self._shown(name, after)
-                assert the_rows(lake, name) == rows, f"{name} in {lake.name}"
+        for lake in folder / "02_bronze", folder / "03_gold":
+            for name, version in versions(lake).items():
+                assert the_rows(lake, name) == self._shown(name, after), f"{name} in {lake.name}"
+                assert version == newest(lake, name)
 
     def _shown(self, name: str, stored: Stored) -> list[tuple[Any, ...]]:
         return self.project.table(name, without=("version",) if name in stored.versions else ())

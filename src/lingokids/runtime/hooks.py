@@ -201,7 +201,7 @@ class RunHooks(threading.local):
             folder = folder_of(run_params["project_path"], run_params["env"])
             keep_row_counts(folder, warehouse, self._all_tables)
             _log_outcome(warehouse, run)
-            _publish_to_lakes(warehouse, run.run_id)
+            _publish_to_lakes(warehouse, anew=self._rebuild)
         finally:
             warehouse.close()
 
@@ -322,10 +322,10 @@ def _only_warehouse(tables: dict[str, TableDataset]) -> Warehouse | None:
 
 def _writes_tables(catalog: DataCatalog, pipeline: Pipeline) -> bool:
     """Whether a run does not only read tables."""
-    from lingokids.storage import ParquetDataset, TableDataset
+    from lingokids.storage import DeltaDataset, TableDataset
 
     outputs = (catalog.get(name) for name in pipeline.all_outputs() if name in catalog)
-    return any(isinstance(data, TableDataset | ParquetDataset) for data in outputs)
+    return any(isinstance(data, TableDataset | DeltaDataset) for data in outputs)
 
 
 def _credentials(context: KedroContext) -> dict[str, Any]:
@@ -335,11 +335,11 @@ def _credentials(context: KedroContext) -> dict[str, Any]:
         return {}
 
 
-def _publish_to_lakes(warehouse: Warehouse, run_id: str) -> None:
+def _publish_to_lakes(warehouse: Warehouse, *, anew: bool) -> None:
     if warehouse.offers:
         from lingokids.storage.lake.publication import publish
 
-        publish(warehouse, run_id)
+        publish(warehouse, anew=anew)
 
 
 def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> None:

@@ -53,9 +53,9 @@ def refuse_to_restore_over_loads(
 
     Its loads would have the numbers of those restored, and lines of one object would be doubled.
     """
-    from lingokids.storage import ParquetDataset
+    from lingokids.storage import DeltaDataset
 
-    if not any(isinstance(catalog.get(name), ParquetDataset) for name in pipeline.inputs()):
+    if not any(isinstance(catalog.get(name), DeltaDataset) for name in pipeline.inputs()):
         return
     if (last_load := warehouse.last_load()) is not None:
         raise LingokidsError(

@@ -127,14 +127,9 @@ class Run:
         self._write_units()
 
     def _write_units(self) -> None:
-        """Note the loads and days that the run wrote, and the loads that it restored."""
+        """Note the loads and days that the run wrote."""
         written = [{"run_id": self.run_id} | unit for unit in self.warehouse.units_written()]
-        restored = [
-            {"run_id": run_id, "table_name": table_name, "load_id": int(load_id)}
-            for table_name, loads in self.warehouse.restored_loads.items()
-            for load_id, run_id in loads.items()
-        ]
-        insert_records(self.warehouse, schema.RUN_UNITS, written + restored)
+        insert_records(self.warehouse, schema.RUN_UNITS, written)
 
 
 def _totals(steps: list[tuple[str, Change]]) -> list[tuple[str, Change]]:

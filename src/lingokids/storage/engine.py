@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import ibis
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from lingokids.incremental.links import Step
     from lingokids.schema import Contract, Delivery
@@ -218,6 +219,9 @@ class Engine(Protocol):
             UnreadableError: A table or column of it is not there.
         """
 
+    def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
+        """The rows, a batch at a time, as they are read: nothing else is asked meanwhile."""
+
     # --- state and records ---
 
     def prepare_rebuild(self, bronze: list[BronzeDataset], instants: Instants) -> None:
@@ -237,6 +241,12 @@ class Engine(Protocol):
 
     def last_run(self) -> str | None:
         """The greatest id of a recorded run; None if there is none."""
+
+    def runs_since(self, run_id: str | None) -> list[str] | None:
+        """The runs that changed something after a run, in order.
+
+        All there are for no run; None for one that is not known here.
+        """
 
     # --- raw lines ---
 

@@ -6,6 +6,7 @@ What is read and written with it: ``raw.buckets``, ``lake.storage``.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -79,12 +80,14 @@ class Client:
         client = credentials.get("client_kwargs") or {}
         endpoint = client.get("endpoint_url")
         keys = _keys(self.url, credentials)
+        self._keys, self._endpoint, self._ca_file = keys, endpoint, client.get("verify")
+        self._region = client.get("region_name")
         self._server = Server(_shown(endpoint), asdict(self.options))
         if unsafe := why_unsafe(self._server.address, keys["secret_access_key"]):
             raise LingokidsError(unsafe)
         config: dict[str, Any] = {"aws_endpoint_url_s3": endpoint} if endpoint else {}
-        if region := client.get("region_name"):
-            config["region"] = region
+        if self._region:
+            config["region"] = self._region
         with self.refusing("listed", self.url):
             self.store = S3Store(
                 bucket,
@@ -104,6 +107,40 @@ class Client:
                 },
                 **config,
             )
+
+    @property
+    def table_options(self) -> dict[str, str]:
+        """The client in words of ``deltalake``: all, for it looks for others in the environment."""
+        options = {
+            "aws_access_key_id": self._keys["access_key_id"],
+            "aws_secret_access_key": self._keys["secret_access_key"],
+            "aws_session_token": self._keys["token"] or "",
+            "aws_region": self._region or "us-east-1",
+            "aws_conditional_put": "etag",
+            "aws_virtual_hosted_style_request": "false",
+            "aws_allow_http": str(str(self._endpoint).startswith("http://")).lower(),
+            "aws_s3_locking_provider": "",
+            "connect_timeout": f"{self.options.connect_seconds}s",
+            "timeout": f"{self.options.request_seconds}s",
+            "max_retries": str(self.options.retries),
+            "retry_timeout": f"{self.options.retry_seconds}s",
+        }
+        if self._endpoint:
+            options["aws_endpoint_url"] = self._endpoint
+        return options
+
+    @contextlib.contextmanager
+    def trusting(self) -> Iterator[None]:
+        """Have ``deltalake`` trust the server's authority: it has no option for that."""
+        before = os.environ.get("SSL_CERT_FILE")
+        if self._ca_file:
+            os.environ["SSL_CERT_FILE"] = self._ca_file
+        try:
+            yield
+        finally:
+            if self._ca_file:
+                os.environ.pop("SSL_CERT_FILE")
+                os.environ.update({"SSL_CERT_FILE": before} if before else {})
 
     @contextlib.contextmanager
     def refusing(self, done: str, place: str) -> Iterator[None]:

@@ -1,12 +1,11 @@
-"""Publication: the tables offered to readers as files.
+"""Publication: the tables offered to readers of the lake.
 
-Which of their rows are not yet exported, and the files: ``storage.lake``.
+Which of their rows are not yet exported, and the tables there: ``storage.lake``.
 """
 
 from __future__ import annotations
 
 import ibis.expr.types as ir
-from ibis import _
 
 
 def publish_bronze(
@@ -17,16 +16,11 @@ def publish_bronze(
     ingested_objects: ir.Table,
     rescued_values: ir.Table,
 ) -> tuple[ir.Table, ...]:
-    """Offer bronze by arrival day: all that is needed to restore it without raw.
-
-    Returns:
-        The tables as they are, each with ``arrival_date``, the UTC day of ``landed_at``.
-    """
-    delivered = (
+    """Offer bronze as it is: all that is needed to restore it without raw."""
+    return (
         *(bronze_events, bronze_users, bronze_activities),
         *(quarantined_lines, ingested_objects, rescued_values),
     )
-    return tuple(table.mutate(arrival_date=_.landed_at.date()) for table in delivered)
 
 
 def publish_gold(

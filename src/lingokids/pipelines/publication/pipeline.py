@@ -1,4 +1,4 @@
-"""The publication pipeline: bronze and gold as files for every reader."""
+"""The publication pipeline: bronze and gold for every reader of the lake."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from lingokids.pipelines.publication.nodes import publish_bronze, publish_gold
 
 
 def create_pipeline() -> Pipeline:
-    """Bronze and gold tables to Parquet files."""
+    """Bronze and gold tables to Delta tables."""
     return Pipeline(
         [
             Node(

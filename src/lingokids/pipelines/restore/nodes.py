@@ -1,4 +1,4 @@
-"""Restore: bronze from its published files, when warehouse and raw are lost."""
+"""Restore: bronze from its published tables, when warehouse and raw are lost."""
 
 from __future__ import annotations
 

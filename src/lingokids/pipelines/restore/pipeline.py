@@ -1,4 +1,4 @@
-"""The restore pipeline: published files to bronze."""
+"""The restore pipeline: published tables to bronze."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,7 +6,7 @@ from lingokids.pipelines.restore.nodes import restore_bronze
 
 
 def create_pipeline() -> Pipeline:
-    """Published files to bronze tables, quarantine and ledger."""
+    """Published tables to bronze tables, quarantine and ledger."""
     return Pipeline(
         [
             Node(

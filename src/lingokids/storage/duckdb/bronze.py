@@ -63,10 +63,12 @@ class StoredBronze(StoredTable, StoredLines):
 
     def clear(self) -> None:
         """Forget every line and object of the dataset, to take them in again."""
+        self.note_loads(self.table_name, f"SELECT DISTINCT load_id FROM {self.name}")
         super().clear()
         for table in self.ledger, self.quarantine, self.rescued:
-            deletion = f"DELETE FROM {table.table_name} WHERE dataset = '{self.dataset}'"
-            table.note(self.run(deletion), 0, 0.0)
+            rows = f"FROM {table.table_name} WHERE dataset = '{self.dataset}'"
+            self.note_loads(table.table_name, f"SELECT DISTINCT load_id {rows}")
+            table.note(self.run(f"DELETE {rows}"), 0, 0.0)
 
     def note_loads(self, table_name: str, sql: str) -> int:
         """Note the loads whose rows were written: a statement gives them, row by row."""

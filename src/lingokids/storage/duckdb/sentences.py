@@ -36,3 +36,8 @@ def cannot_open(database: Path, error: duckdb.Error, cure: str) -> str:
     if "different configuration" in str(error) or "Unique file handle conflict" in str(error):
         return f"{database.name} is open in this process already: close that connection first."
     return f"{database} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"
+
+
+def first_line(error: duckdb.Error) -> str:
+    """What the engine says, without where in a statement."""
+    return str(error).splitlines()[0]

@@ -109,13 +109,31 @@ def prune_marks(warehouse: Warehouse, steps: Iterable[Step]) -> None:
         con.execute(f"DELETE FROM {_GONE} WHERE table_name = ? {bound}", [step.table_name])
 
 
+def last_load(warehouse: Warehouse) -> int | None:
+    """The number of the last load in the ledger; None if there is none."""
+    if "ingested_objects" not in warehouse.tables:
+        return None
+    row = warehouse.writer.con.execute("SELECT max(load_id) FROM ingested_objects").fetchone()
+    return row[0] if row else None
+
+
+def runs_since(warehouse: Warehouse, run_id: str | None) -> list[str] | None:
+    """See ``engine.Engine``: in the order in which they were recorded."""
+    runs: list[str] = []
+    if RUNS.table_name in warehouse.tables:
+        query = "SELECT run_id FROM main.runs WHERE status = 'succeeded' ORDER BY rowid"
+        runs = [run for (run,) in warehouse.writer.con.execute(query).fetchall()]
+    if run_id is None:
+        return runs
+    return runs[runs.index(run_id) + 1 :] if run_id in runs else None
+
+
 def last_run(warehouse: Warehouse) -> str | None:
-    """The greatest id of a recorded run, or of one that wrote a restored load."""
-    recorded = {RUNS.table_name, RUN_UNITS.table_name} & warehouse.tables
-    ids = " UNION ALL ".join(f"SELECT run_id FROM {name}" for name in recorded)
-    query = f"SELECT max(run_id) FROM ({ids or 'SELECT NULL AS run_id'})"
-    last: str | None = warehouse.writer.con.execute(query).fetchall()[0][0]
-    return last
+    """The greatest id of a recorded run; None if there is none."""
+    if RUNS.table_name not in warehouse.tables:
+        return None
+    row = warehouse.writer.con.execute("SELECT max(run_id) FROM main.runs").fetchone()
+    return row[0] if row else None
 
 
 def units_written(warehouse: Warehouse) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from lingokids.storage.duckdb import state
 from lingokids.storage.duckdb.expressions import dtype_of, no_rows
 from lingokids.storage.duckdb.published_copy import PublishedCopy, missing_in_copy, open_copy
 from lingokids.storage.duckdb.reading import ReadingBackend, connect_for_reading
-from lingokids.storage.duckdb.sentences import cannot_open, is_locked, out_of_room
+from lingokids.storage.duckdb.sentences import cannot_open, first_line, is_locked, out_of_room
 from lingokids.storage.engine import Change, Engine, UnreadableError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import ibis
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from lingokids.incremental.links import Step
     from lingokids.schema import Contract
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.units import DueUnits
     from lingokids.storage.engine import Kept
-    from lingokids.storage.lake.parquet import Offer
+    from lingokids.storage.lake.delta import Offer
     from lingokids.storage.raw.stores import RawObject
 
 #: Beside the columns of contracts, hidden from nodes: the run that last changed a row.
@@ -78,7 +79,6 @@ class Warehouse(Engine, threading.local):
         due: The units that it makes of each incremental table.
         rewritten_loads: By table, the loads whose rows it wrote.
         offers: What it offers to be published once it is committed.
-        restored_loads: By table, the loads it restores from a lake and the runs that wrote them.
         copy: The published copy, or the warehouse, while a run reads it and writes no table.
         read_from: Which of the two files.
     """
@@ -101,7 +101,6 @@ class Warehouse(Engine, threading.local):
         self.due: dict[str, DueUnits] = {}
         self.rewritten_loads: defaultdict[str, set[int]] = defaultdict(set)
         self.offers: list[Offer] = []
-        self.restored_loads: dict[str, dict[str, str]] = {}
         self._settings = _ENGINE_SETTINGS | {
             name: value for name, value in settings.items() if value is not None
         }
@@ -223,12 +222,20 @@ class Warehouse(Engine, threading.local):
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise LingokidsError(f"Checking the tables: {out_of_room(error)}") from error
         except (duckdb.BinderException, duckdb.CatalogException) as error:
-            raise UnreadableError(_first_line(error)) from error
+            raise UnreadableError(first_line(error)) from error
         except duckdb.Error as error:  # it has ended the transaction: no other can be answered
             raise LingokidsError(
-                f"The tables cannot be checked: {_first_line(error)}. Look for it table by table, "
+                f"The tables cannot be checked: {first_line(error)}. Look for it table by table, "
                 "by --pipeline checks --params checks.table=…"
             ) from error
+
+    def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
+        """See ``engine.Engine``."""
+        return self.writer.to_pyarrow_batches(rows)
+
+    def runs_since(self, run_id: str | None) -> list[str] | None:
+        """See ``engine.Engine``."""
+        return state.runs_since(self, run_id)
 
     def empty(self, columns: ibis.Schema) -> ir.Table:
         """See ``engine.Engine``."""
@@ -239,7 +246,7 @@ class Warehouse(Engine, threading.local):
         try:
             return self.writer.get_schema(table_name)
         except duckdb.Error as error:
-            raise UnreadableError(_first_line(error)) from error
+            raise UnreadableError(first_line(error)) from error
 
     @property
     def has_changed(self) -> bool:
@@ -297,7 +304,6 @@ class Warehouse(Engine, threading.local):
         self.due = {}
         self.rewritten_loads = defaultdict(set)
         self.offers = []
-        self.restored_loads = {}
         self.number = state.next_number(self)
         state.ensure_state(self)
 
@@ -347,10 +353,7 @@ class Warehouse(Engine, threading.local):
 
     def last_load(self) -> int | None:
         """See ``engine.Engine``."""
-        if "ingested_objects" not in self.tables:
-            return None
-        row = self.writer.con.execute("SELECT max(load_id) FROM ingested_objects").fetchone()
-        return row[0] if row else None
+        return state.last_load(self)
 
     def reader(self) -> ReadingBackend:
         """A connection that holds the file only while it answers.
@@ -394,7 +397,3 @@ class Warehouse(Engine, threading.local):
             except duckdb.Error as error:
                 raise LingokidsError(cannot_open(self.database, error, cure)) from error
             time.sleep(_LOCK_RETRY_SECONDS)
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).splitlines()[0]

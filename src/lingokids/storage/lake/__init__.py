@@ -1,5 +1,6 @@
-"""The lake: tables as Parquet files, and the manifest that names them.
+"""The lake: tables in the Delta format, and the pointer that names their versions.
 
-``parquet`` is the dataset, and cuts rows into files; ``publication`` says which of them are owed
-after a run; ``lake`` checks files and replaces the ``manifest``; ``storage`` is where they lie.
+``delta`` is the dataset, and the tables of one folder or bucket; ``publication`` says which of
+their rows are owed after a run; ``pointer`` is what makes versions one publication; ``storage`` is
+where they lie; ``readers`` are the lines by which others read them.
 """

@@ -1,42 +1,55 @@
 """What a run publishes after its commit: what the lakes do not reflect yet, and no more.
 
-Here: what is owed, and the order of writing. Elsewhere: which rows a table offers (the
-publication pipeline), how they are cut into files (``parquet``), replacing a manifest (``lake``).
-
-What is owed is a difference of data, as everywhere: a manifest notes for each load, day or table
-the run that last wrote it; the warehouse's own records say which run that is now. So a run that
-was killed before it could publish, or could not reach the lake, is made up for by the next one.
+A pointer says which run its rows are of; the warehouse knows what later runs wrote, and by
+checksums of it what differs. So a run that was killed before it could publish, or could not reach
+the lake, is made up for by the next one. Tables are written first, the pointer last: until then
+its versions are the publication, and what was written beyond them is undone by the next run.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lingokids.errors import LingokidsError
-from lingokids.storage.lake.manifest import MANIFEST, Manifest, PublishedFile
-from lingokids.storage.lake.storage import empty_folder, remove_folder
+import ibis
+from ibis import _
+
+from lingokids import schema
+from lingokids.errors import LingokidsError, in_one_line
+from lingokids.storage.lake.delta import EPOCH, SECOND_LOAD, active_files, as_sums, hashing
+from lingokids.storage.lake.pointer import POINTER, Pointer, PublishedTable
+from lingokids.storage.lake.storage import TOO_LATE
+from lingokids.storage.records import kept_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable
+
+    import ibis.expr.types as ir
+    from deltalake import CommitProperties, DeltaTable, WriterProperties
 
     from lingokids.storage.duckdb.warehouse import Warehouse
-    from lingokids.storage.lake.lake import Lake
-    from lingokids.storage.lake.manifest import Cell
-    from lingokids.storage.lake.parquet import Offer, ParquetDataset
+    from lingokids.storage.lake.delta import DeltaDataset, Lake, Offer
+    from lingokids.storage.lake.pointer import Sum
 
 LOGGER = logging.getLogger(__name__)
 
-WHOLE = "whole"
-# More files of one table and month than this that are not full are put together.
-_UNFULL_FILES = 8
-_UPLOAD_BYTES = 64 << 20
+#: The manifest of the version before, which published plain Parquet files.
+_MANIFEST = "manifest.json"
+# So many files that are not full are put together.
+_UNFULL_FILES = 10
+# More spans of units than this are no predicate any more: the table is written whole.
+_MOST_SPANS = 200
 
 
-def publish(warehouse: Warehouse, run_id: str) -> None:
+def publish(warehouse: Warehouse, *, anew: bool) -> None:
     """Publish what the committed tables have and the lakes have not.
+
+    Args:
+        warehouse: The tables, after the commit.
+        anew: Whether a lake of the version before may be replaced.
 
     Raises:
         LingokidsError: A lake cannot be brought up to date. The tables are, and so are the
@@ -45,7 +58,7 @@ def publish(warehouse: Warehouse, run_id: str) -> None:
     failures = []
     for lake, offers in _by_lake(warehouse.offers):
         try:
-            Publication(lake, offers, warehouse, run_id).make()
+            Publication(lake, offers, warehouse).make(anew=anew)
         except Exception as error:  # each filesystem has errors of its own
             failures.append((lake.place, error))
     if failures:
@@ -65,169 +78,220 @@ def _reason(error: Exception) -> str:
 class Publication:
     """One publication in the making."""
 
-    def __init__(self, lake: Lake, offers: list[Offer], warehouse: Warehouse, run_id: str) -> None:
+    def __init__(self, lake: Lake, offers: list[Offer], warehouse: Warehouse) -> None:
         self._lake = lake
         self._offers = offers
         self._warehouse = warehouse
-        self._before = lake.manifest()
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        environment = warehouse.origin.get("environment", "")
-        self._after = Manifest(now, run_id, environment)
-        self._missing: list[PublishedFile] = []
-        self._waiting: list[tuple[Path, str]] = []
-        self._waiting_bytes = 0
+        self._before, self._etag = lake.pointer()
+        self._noted = self._before.tables if self._before else {}
+        # None: the run is not one of this warehouse
+        self._newer = warehouse.runs_since(self._before.run_id if self._before else None)
+        self._found = lake.find()
+        self._hashing = 0
+        self._written: list[str] = []
 
-    def make(self) -> None:
-        """Write the files that are owed, then replace the manifest; or do nothing."""
-        if self._before.environment not in ("", self._after.environment):
+    def make(self, *, anew: bool) -> None:
+        """Write what is owed, then replace the pointer; or do nothing."""
+        if self._newer == [] and (self._before is None or self._is_as_noted()):
+            return
+        is_older = self._before is None and self._lake.storage.read(_MANIFEST) is not None
+        if is_older and not anew:
             raise LingokidsError(
-                f"it is of environment {self._before.environment}: give this one places of its own "
-                "(lake, in globals.yml)"
+                f"{_MANIFEST} there is of the version before: if this warehouse is whole, uv run "
+                "kedro run --pipeline publication --params rebuild=bronze publishes it as Delta "
+                "tables in their place"
             )
-        owed = [self._note_units(offer) for offer in self._offers]
-        present = self._lake.storage.sizes()
-        self._missing = [
-            file for file in self._before.files if present.get(file.path) != file.bytes
-        ]
-        if not any(owed) and not self._missing:
-            return
-        if self._missing:
-            LOGGER.warning(
-                "%s: %s files that the manifest names are gone, such as %s: they are written anew.",
-                self._lake.place,
-                f"{len(self._missing):,}",
-                self._missing[0].path,
-            )
-        near = self._warehouse.database.parent
-        workspace = empty_folder(self._lake.storage.workspace(near))
-        try:
-            self._refuse_to_lose_objects(workspace)
-            written = [
-                file
-                for offer, units in zip(self._offers, owed, strict=True)
-                for file in self._write(offer, units, workspace)
-            ]
-            self._upload()
-        finally:
-            remove_folder(workspace)
-        self._lake.replace(self._before, self._after, [file.path for file in written], present)
-        LOGGER.info(
-            "Published: %s rows in %s files, in %s.",
-            f"{sum(file.rows for file in written):,}",
-            f"{len(written):,}",
-            self._lake.name,
+        if self._newer is None:
+            self._refuse_another_origin()
+            self._refuse_to_lose_objects()
+        self._hashing = hashing(self._warehouse.writer)
+        tables = {offer.dataset.table: self._bring_up_to_date(offer) for offer in self._offers}
+        self._replace_pointer(tables)
+        if is_older:
+            self._lake.storage.remove(_MANIFEST)
+
+    def _is_as_noted(self) -> bool:
+        names = {offer.dataset.table for offer in self._offers}
+        return names == self._noted.keys() <= self._found.keys() and all(
+            self._found[name].is_as_noted(noted) for name, noted in self._noted.items()
         )
 
-    def _note_units(self, offer: Offer) -> set[str]:
-        """The units of a table that the lake does not reflect, or reflects and should not."""
-        dataset = offer.dataset
-        key = dataset.table
-        self._after.reflects[key] = self._units_now(dataset)
-        self._after.tables[dataset.table] = dataset.columns
-        now, before = self._after.reflects[key], self._before.reflects.get(key, {})
-        if self._is_new(offer):
-            return {*now, *before}
-        return {unit for unit in {*now, *before} if now.get(unit) != before.get(unit)}
+    def _refuse_another_origin(self) -> None:
+        there = self._before.origin if self._before else {}
+        for what, theirs in there.items():
+            if (ours := self._warehouse.origin.get(what)) not in {None, theirs}:
+                raise LingokidsError(
+                    f"it is of {what} {in_one_line(theirs)}, and this run of {ours}: "
+                    "name another place under lake in globals.yml of this environment; or, to "
+                    f"have it replaced, delete {self._lake.place}/{POINTER}"
+                )
 
-    def _is_new(self, offer: Offer) -> bool:
-        """Whether the table has other columns there, or was published by another version."""
-        table = offer.dataset.table
-        is_same = self._before.tables.get(table) == offer.dataset.columns
-        return not is_same or table not in self._before.reflects
-
-    def _units_now(self, dataset: ParquetDataset) -> dict[str, str]:
-        """Each unit that the table has, and the run that wrote it last."""
-        con, tables = self._warehouse.writer.con, self._warehouse.tables
-        if dataset.unit is None:
-            if "run_steps" not in tables:
-                return {}
-            rows = con.execute(
-                f"SELECT '{WHOLE}', max(run_id) FROM run_steps "
-                "WHERE table_name = ? AND rows_deleted + rows_inserted > 0 GROUP BY ALL",
-                [dataset.table],
-            )
-            return dict(rows.fetchall())
-        if "run_units" not in tables:
-            return {}
-        rows = con.execute(
-            f"SELECT {dataset.unit}::VARCHAR, max(run_id) FROM run_units "
-            f"SEMI JOIN main.{dataset.table} USING ({dataset.unit}) "
-            "WHERE table_name = ? GROUP BY ALL ORDER BY ALL",
-            [dataset.table],
-        )
-        return dict(rows.fetchall())
-
-    def _write(self, offer: Offer, owed: set[str], workspace: Path) -> Iterator[PublishedFile]:
-        """Write a table's files that are owed; the others stay as they are."""
-        is_new = self._is_new(offer)
-        stale: list[PublishedFile] = []
-        kept: list[PublishedFile] = []
-        for files in _by_cells(self._before.of(offer.dataset.table)):
-            is_missing = any(file in self._missing for file in files)
-            is_owed = bool(owed) and _has_any(files[0], owed)
-            (stale if is_new or is_missing or is_owed else kept).extend(files)
-        cells: dict[Cell, int] = {}
-        if offer.dataset.unit is not None:
-            cells = self._cells_of(offer, owed, stale)
-            if unfull := _too_many_unfull(kept, cells, offer.dataset.rows_a_file):
-                cells |= self._cells_of(offer, set(), unfull)
-                kept = [file for file in kept if file not in unfull]
-        self._after.files.extend(kept)
-        if not cells and (offer.dataset.unit is not None or not (owed or stale)):
-            return
-        for local, file in offer.write(self._warehouse, cells, workspace):
-            self._after.files.append(file)
-            self._waiting.append((local, file.path))
-            self._waiting_bytes += file.bytes
-            if self._waiting_bytes >= _UPLOAD_BYTES:
-                self._upload()
-            yield file
-
-    def _cells_of(
-        self, offer: Offer, owed: set[str], stale: list[PublishedFile]
-    ) -> dict[Cell, int]:
-        """The cells of the units that are owed, and of files that go, with their rows."""
-        going = {cell for file in stale for cell in _cells(file)}
-        units = {str(cell[-1]) for cell in going} | owed
-        if not units:
-            return {}
-        counted = offer.count_cells(self._warehouse, units)
-        return {
-            cell: rows for cell, rows in counted.items() if str(cell[-1]) in owed or cell in going
-        }
-
-    def _upload(self) -> None:
-        if self._waiting:
-            self._lake.storage.put(self._waiting)
-        self._waiting, self._waiting_bytes = [], 0
-
-    def _refuse_to_lose_objects(self, workspace: Path) -> None:
+    def _refuse_to_lose_objects(self) -> None:
         """The lake may be of another warehouse, and hold what raw has no longer.
 
         An object that was sent again is not lost: raw has its last version only.
         """
-        now = self._after.reflects.get("ingested_objects", {})
-        before = self._before.reflects.get("ingested_objects", {})
-        ledger = [
-            file
-            for file in self._before.of("ingested_objects")
-            if file not in self._missing
-            and any(now.get(str(load)) != before.get(str(load), "") for _, load in file.cells)
-        ]
-        if not ledger:
-            return
-        copies = [str(file) for file in self._lake.fetch(ledger, workspace / "ledger")]
-        rows = self._warehouse.writer.con.execute(
-            "SELECT DISTINCT dataset || '/' || object_key FROM read_parquet(?) "
-            "ANTI JOIN ingested_objects USING (dataset, object_key)",
-            [copies],
-        ).fetchall()
-        if rows:
-            raise LingokidsError(
-                f"it holds {len(rows):,} objects that {self._warehouse.database.name} has not, "
-                f"such as {min(rows)[0]}. Bring them back into an empty warehouse (kedro run "
-                f"--pipeline restore); or, to forget them, delete {self._lake.place}/{MANIFEST}."
+        key = ["dataset", "object_key"]
+        for offer in self._offers:
+            if offer.dataset.table not in self._noted or not {*key, "lines"} <= {
+                *offer.data.columns
+            }:
+                continue
+            published = offer.dataset.load().select(key).distinct()
+            if lost := self._warehouse.rows(published.anti_join(offer.data, key)):
+                raise LingokidsError(
+                    f"it holds {len(lost):,} objects that {self._warehouse.name} has not, such as "
+                    f"{in_one_line('/'.join(min(lost)))}. Bring them back into an empty warehouse "
+                    "(kedro run --pipeline restore); or, to forget them, delete "
+                    f"{self._lake.place}/{POINTER}."
+                )
+
+    def _bring_up_to_date(self, offer: Offer) -> PublishedTable:
+        """Write the rows of a table that are owed; the others stay as they are."""
+        dataset = offer.dataset
+        noted = self._noted.get(dataset.table)
+        is_same = (
+            self._before
+            and noted
+            and ((noted.columns, self._before.hashing) == (dataset.columns, self._hashing))
+        )
+        version = self._undo(dataset, noted) if is_same and noted else None
+        if version is None or noted is None:
+            return self._write(offer, None, None, self._sums(dataset, offer.data))
+        due, size = self._units_since(dataset), dataset.units_a_sum
+        then = noted.sums
+        looked_at = None
+        if due is not None:
+            blocks = {unit // size for unit in due}
+            then = {block: of_it for block, of_it in then.items() if block in blocks}
+            looked_at = spans(blocks, size)
+        now = self._sums(dataset, within(dataset, offer.data, looked_at))
+        owed = {block for block in now.keys() | then.keys() if now.get(block) != then.get(block)}
+        if not owed:
+            return noted.model_copy(update={"version": version})
+        units = spans(owed, size) if due is None else spans(u for u in due if u // size in owed)
+        sums = {block: of_it for block, of_it in noted.sums.items() if block not in owed} | now
+        is_all = dataset.units_a_sum == 1 and noted.sums.keys() <= owed
+        is_whole = dataset.unit is None or is_all or len(units) > _MOST_SPANS
+        return self._write(offer, None if is_whole else units, version, sums)
+
+    def _undo(self, dataset: DeltaDataset, noted: PublishedTable) -> int | None:
+        """Make the version of the pointer the newest one again; None: it is not whole."""
+        name, found = dataset.table, self._found.get(dataset.table)
+        if found is None or found.is_as_noted(noted):
+            return found and noted.version
+        try:
+            with self._lake.storage.refusing("written", name):
+                table = self._lake.table(name)
+                if table.version() != noted.version:
+                    table.restore(noted.version, commit_properties=_on_top())
+                    table = self._lake.table(name)
+                files = active_files(table)
+        except LingokidsError as error:
+            LOGGER.warning("%s: %s: it is written anew.", self._lake.place, error.message)
+            return None
+        gone = [file for file, (size, _) in files.items() if found.files.get(file) != size]
+        if gone:
+            LOGGER.warning(
+                "%s: %s files of the publication are gone, such as %s/%s: %s is written anew.",
+                *(self._lake.place, len(gone), name, gone[0], name),
             )
+        return None if gone else table.version()
+
+    def _units_since(self, dataset: DeltaDataset) -> set[int] | None:
+        """The units that runs wrote after the one of the pointer; None: any may differ."""
+        if self._newer is None or dataset.unit is None:
+            return None
+        return self._written_since[dataset.table]
+
+    @cached_property
+    def _written_since(self) -> dict[str, set[int]]:
+        units = kept_table(self._warehouse, schema.RUN_UNITS).load()
+        written: defaultdict[str, set[int]] = defaultdict(set)
+        for table, load, day in self._warehouse.rows(
+            units.filter(_.run_id.isin(self._newer))
+            .select("table_name", "load_id", "date")
+            .distinct()
+        ):
+            written[table].add((day - EPOCH).days if load is None else load - SECOND_LOAD)
+        return written
+
+    def _sums(self, dataset: DeltaDataset, rows: ir.Table) -> dict[int, Sum]:
+        return as_sums(self._warehouse.rows(dataset.sums(rows)))
+
+    def _write(
+        self,
+        offer: Offer,
+        units: list[tuple[int, int]] | None,
+        version: int | None,
+        sums: dict[int, Sum],
+    ) -> PublishedTable:
+        """Replace units of a table, or all of it, on top of a version."""
+        from deltalake import write_deltalake
+
+        dataset, name = offer.dataset, offer.dataset.table
+        rows = within(dataset, offer.data, units)
+        if dataset.unit == "date":
+            rows = rows.order_by("date")
+        with self._lake.storage.refusing("written", name):
+            there = self._lake.table(name, version) if name in self._found else None
+            write_deltalake(
+                there or self._lake.uri(name),
+                self._warehouse.batches(rows).cast(dataset.published_schema),
+                mode="overwrite",
+                predicate=_predicate(str(dataset.unit), units) if units else None,
+                schema_mode=None if units else "overwrite",
+                # statistics of ids would stay in the log when their rows are gone
+                configuration=None
+                if there
+                else {"delta.dataSkippingStatsColumns": dataset.unit or ""},
+                storage_options=self._lake.storage.options,
+                target_file_size=dataset.file_bytes,
+                writer_properties=_properties(dataset.unit),
+                commit_properties=_on_top(),
+            )
+            table = there or self._lake.table(name)
+            self._tidy(table, dataset)
+        self._written.append(name)
+        return PublishedTable(version=table.version(), columns=dataset.columns, sums=sums)
+
+    def _tidy(self, table: DeltaTable, dataset: DeltaDataset) -> None:
+        """Put small files together, and remove those that nobody can be reading."""
+        sizes = [size for size, _ in active_files(table).values()]
+        if sum(size < dataset.file_bytes // 2 for size in sizes) > _UNFULL_FILES:
+            table.optimize.compact(
+                target_size=dataset.file_bytes,
+                writer_properties=_properties(dataset.unit),
+                commit_properties=_on_top(),
+            )
+        noted = self._noted.get(dataset.table)
+        how: dict[str, Any] = {
+            "retention_hours": self._lake.grace_hours,
+            "enforce_retention_duration": False,
+            "full": True,  # else files of killed runs stay
+            "keep_versions": [noted.version] if noted else None,
+        }
+        if table.vacuum(dry_run=True, **how):
+            table.vacuum(dry_run=False, commit_properties=_on_top(), **how)
+
+    def _replace_pointer(self, tables: dict[str, PublishedTable]) -> None:
+        found = self._lake.find()
+        if any(found[name].version != table.version for name, table in tables.items()):
+            raise LingokidsError(TOO_LATE)
+        after = Pointer(
+            published_at=datetime.now(UTC).replace(microsecond=0),
+            run=max(self._warehouse.number, self._before.run if self._before else 0),
+            run_id=(self._warehouse.runs_since(None) or [""])[-1],
+            origin=self._warehouse.origin,
+            hashing=self._hashing,
+            tables={
+                name: table.model_copy(update=found[name].counts) for name, table in tables.items()
+            },
+        )
+        if not self._lake.storage.replace(POINTER, after.model_dump_json().encode(), self._etag):
+            raise LingokidsError(TOO_LATE)
+        if self._written:
+            LOGGER.info("Published: %s, in %s.", ", ".join(self._written), self._lake.name)
 
 
 def _by_lake(offers: list[Offer]) -> list[tuple[Lake, list[Offer]]]:
@@ -237,36 +301,55 @@ def _by_lake(offers: list[Offer]) -> list[tuple[Lake, list[Offer]]]:
     return [(of_one[0].dataset.lake, of_one) for of_one in by_place.values()]
 
 
-def _cells(file: PublishedFile) -> list[Cell]:
-    return [tuple(cell) for cell in file.cells]
+def spans(units: Iterable[int], size: int = 1) -> list[tuple[int, int]]:
+    """Numbers as first and last of those in a row; of blocks, the units in them."""
+    found: list[tuple[int, int]] = []
+    for unit in sorted(units):
+        first, last = unit * size, unit * size + size - 1
+        if found and found[-1][1] + 1 == first:
+            first = found.pop()[0]
+        found.append((first, last))
+    return found
 
 
-def _has_any(file: PublishedFile, units: set[str]) -> bool:
-    return not file.cells or any(str(cell[-1]) in units for cell in file.cells)
+def within(dataset: DeltaDataset, rows: ir.Table, units: list[tuple[int, int]] | None) -> ir.Table:
+    """The rows of some units; None: all rows."""
+    if units is None or dataset.unit is None:
+        return rows
+    unit = rows[dataset.unit]
+    in_span = (unit.between(*_bounds(dataset.unit, span)) for span in units)
+    return rows.filter(ibis.or_(ibis.literal(False), *in_span))
 
 
-def _by_cells(files: list[PublishedFile]) -> list[list[PublishedFile]]:
-    """The files in groups of the same cells: one write cut them, and any may have a cell's row."""
-    together: dict[tuple[Cell, ...], list[PublishedFile]] = {}
-    for file in files:
-        together.setdefault(tuple(_cells(file)), []).append(file)
-    return list(together.values())
+def _bounds(unit: str, span: tuple[int, int]) -> tuple[Any, Any]:
+    first, last = span
+    if unit == "date":
+        return EPOCH + timedelta(first), EPOCH + timedelta(last)
+    return first + SECOND_LOAD, last + SECOND_LOAD
 
 
-def _too_many_unfull(
-    kept: list[PublishedFile], written: Iterable[Any], rows_a_file: int
-) -> list[PublishedFile]:
-    """The files that are not full, of months that are written to and have too many of them."""
-    months = {cell[0][:7] for cell in written}
-    unfull: dict[str, list[list[PublishedFile]]] = {}
-    for files in _by_cells(kept):
-        month = files[0].cells[0][0][:7]
-        if month in months and sum(file.rows for file in files) < rows_a_file:
-            unfull.setdefault(month, []).append(files)
-    return [
-        file
-        for groups in unfull.values()
-        if len(groups) >= _UNFULL_FILES
-        for files in groups
-        for file in files
-    ]
+def _predicate(unit: str, units: list[tuple[int, int]]) -> str:
+    """The units in the words of the library: numbers and days, never text."""
+    a = "DATE " if unit == "date" else ""
+    bounds = [[f"{a}'{x}'" if a else x for x in _bounds(unit, span)] for span in units]
+    return " OR ".join(f"({unit} >= {first} AND {unit} <= {last})" for first, last in bounds)
+
+
+def _on_top() -> CommitProperties:
+    """Commit on top of the version that was opened, or not at all."""
+    from deltalake import CommitProperties
+
+    return CommitProperties(max_commit_retries=0)
+
+
+def _properties(unit: str | None) -> WriterProperties:
+    from deltalake import ColumnProperties, WriterProperties
+
+    # ids make large dictionaries: with the usual limit bronze is twice as large
+    return WriterProperties(
+        compression="ZSTD",
+        compression_level=1,
+        dictionary_page_size_limit=8 << 20,
+        default_column_properties=ColumnProperties(statistics_enabled="NONE"),
+        column_properties={unit: ColumnProperties(statistics_enabled="CHUNK")} if unit else None,
+    )

@@ -1,8 +1,4 @@
-"""Where published files lie: a local folder, or a bucket.
-
-Here: putting, replacing, listing, fetching and removing whole files by name. Elsewhere: which
-files a publication consists of (``lake``), how their rows are written (``parquet``), how a server
-is asked (``s3``).
+"""Where published tables lie: a local folder, or a bucket.
 
 A name is replaced in one step: its reader has the old content or the new, never a part. And only
 if it is still the version that was read: of two who replace it at once, one is told.
@@ -10,21 +6,27 @@ if it is still the version that was read: of two who replace it at once, one is 
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
 import os
 import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from lingokids.storage.s3 import Client
+
+
+TOO_LATE = (
+    "another run has published there meanwhile: let one warehouse publish to one place (lake, in "
+    "globals.yml)"
+)
 
 
 class Stored(NamedTuple):
@@ -34,14 +36,36 @@ class Stored(NamedTuple):
     version: str
 
 
-class Storage(Protocol):
-    """A place of files, named relative to it."""
+class Storage:
+    """A place of files, named relative to it.
 
-    def workspace(self, near: Path) -> Path:
-        """A local folder to write files in before they are put; ``near`` is one that is there."""
+    Attributes:
+        options: What ``deltalake`` must know to reach it.
+    """
+
+    options: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    @functools.cached_property
+    def _store(self) -> Any:
+        from obstore.store import LocalStore
+
+        return LocalStore(self._place, mkdir=True)
 
     def read(self, name: str) -> Stored | None:
         """A file; None: there is no such file."""
+        import obstore
+
+        with self.refusing("read", name):
+            try:
+                found = obstore.get(self._store, name)
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise
+                return None
+            return Stored(bytes(found.bytes()), found.meta["e_tag"] or "")
 
     def replace(self, name: str, content: bytes, version: str | None) -> bool:
         """Write a file, or replace it, in one step.
@@ -54,104 +78,80 @@ class Storage(Protocol):
         Returns:
             Whether it was that version: otherwise it is as it was.
         """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-    def put(self, files: list[tuple[Path, str]]) -> None:
-        """Move local files to their names."""
+        with self.refusing("written", name):
+            try:
+                mode: Any = "create" if version is None else self._replacing(name, version)
+                obstore.put(self._store, name, content, mode=mode, use_multipart=False)
+            except (AlreadyExistsError, PreconditionError):
+                # a PUT whose answer was lost is made again, and finds its own object
+                now = self.read(name)
+                return now is not None and now.content == content
+        return True
+
+    def _replacing(self, name: str, version: str) -> Any:
+        """The mode of a put that replaces one version; a folder cannot say so by itself."""
+        from obstore.exceptions import PreconditionError
+
+        if (now := self.read(name)) is None or now.version != version:
+            raise PreconditionError(name)
+        return "overwrite"
 
     def sizes(self) -> dict[str, int]:
         """Every file and its bytes; none if nothing was put yet."""
+        import obstore
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Remove files; one that is gone already is no error."""
+        with self.refusing("listed"):
+            pages = obstore.list(self._store)
+            return {meta["path"]: meta["size"] for page in pages for meta in page}
 
-    def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        import obstore
+
+        with self.refusing("removed", name):
+            obstore.delete(self._store, name)
+
+    def fetch(self, files: dict[str, int], into: Path) -> list[Path]:
         """Local copies of files, in ``into``, or the files themselves if they are local.
 
         Args:
-            files: Their names and sizes.
-            into: A folder for the copies. A file that is missing has none.
+            files: Their names and sizes. One that is missing has no copy.
+            into: A folder for the copies.
         """
-
-
-def storage_at(
-    path: str, credentials: dict[str, Any] | None = None, s3: dict[str, Any] | None = None
-) -> Storage:
-    """The storage at a local folder, or a URL such as ``s3://gold``: see ``places.open_store``."""
-    return Bucket(path, credentials or {}, s3 or {}) if "://" in path else Folder(Path(path))
-
-
-class Folder:
-    """A local folder, made when the first file is put."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def workspace(self, near: Path) -> Path:
-        """Inside the folder, so that putting a file is renaming it."""
-        return self._root / ".writing"
-
-    def read(self, name: str) -> Stored | None:
-        """A file; its version is its checksum."""
-        try:
-            content = (self._root / name).read_bytes()
-        except FileNotFoundError:
-            return None
-        return Stored(content, hashlib.sha256(content).hexdigest())
-
-    def replace(self, name: str, content: bytes, version: str | None) -> bool:
-        """Write aside, then rename."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        aside = self._root / f".{name}.{os.getpid()}"
-        aside.write_bytes(content)
-        now = self.read(name)
-        if (now and now.version) != version:
-            aside.unlink()
-            return False
-        aside.replace(self._root / name)
-        return True
-
-    def put(self, files: list[tuple[Path, str]]) -> None:
-        """Rename files."""
-        for file, name in files:
-            target = self._root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(target)
-
-    def sizes(self) -> dict[str, int]:
-        """The files below the folder, but for those aside."""
-        return {
-            path.relative_to(self._root).as_posix(): path.stat().st_size
-            for path in self._root.rglob("[!.]*")
-            if path.is_file() and self.workspace(self._root) not in path.parents
-        }
-
-    def remove(self, names: Iterable[str]) -> None:
-        """Unlink files."""
-        for name in names:
-            (self._root / name).unlink(missing_ok=True)
-
-    def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
-        """The files themselves: links that lead out of the folder are not followed."""
-        paths = [(self._root / name).resolve() for name, _ in files]
-        if astray := [path for path in paths if not path.is_relative_to(self._root.resolve())]:
-            raise LingokidsError(f"{astray[0]} lies outside {self._root}: it is not read.")
+        root = Path(self._place).resolve()
+        paths = [(root / name).resolve() for name in files]
+        if astray := [path for path in paths if not path.is_relative_to(root)]:
+            raise LingokidsError(f"{astray[0]} lies outside {root}: it is not read.")
         return paths
+
+    @contextlib.contextmanager
+    def refusing(self, done: str, name: str = "") -> Iterator[None]:
+        """Raise errors as sentences: what was not ``done``, and to what."""
+        try:
+            with _as_os_errors():
+                yield
+        except OSError as error:
+            reason = str(error).splitlines()[0]
+            raise LingokidsError(f"{self._place}/{name} could not be {done}: {reason}") from error
 
 
 class _Published(NamedTuple):
-    """A published file, to be read whichever version is there: its checksum is compared."""
+    """A published file, to be read whichever version is there: its rows are compared."""
 
     key: str
     size_bytes: int
     etag: str = "W/-"  # a weak one is not asked for
 
 
-class Bucket:
+class Bucket(Storage):
     """A bucket, or a prefix of one, such as ``s3://gold``: see ``s3.Client``."""
 
-    def __init__(self, url: str, credentials: dict[str, Any], asking: dict[str, Any]) -> None:
-        self._url = url.rstrip("/")
-        self._how = (self._url, credentials, asking)
+    def __init__(self, url: str, credentials: dict[str, Any], s3: dict[str, Any]) -> None:
+        super().__init__(url)
+        self._how = (url, credentials, s3)
 
     @functools.cached_property
     def _client(self) -> Client:
@@ -159,82 +159,50 @@ class Bucket:
 
         return Client(*self._how)
 
-    def workspace(self, near: Path) -> Path:
-        """Beside the warehouse: files are uploaded from there."""
-        return near / f".writing-{self._url.rpartition('/')[2]}"
+    @property
+    def _store(self) -> Any:
+        return self._client.store
 
-    def read(self, name: str) -> Stored | None:
-        """An object; its version is its ETag."""
-        import obstore
+    @property
+    def options(self) -> dict[str, str]:  # type: ignore[override]
+        """See ``Storage``."""
+        return self._client.table_options
 
-        with self._client.refusing("read", f"{self._url}/{name}"):
-            try:
-                found = obstore.get(self._client.store, name)
-            except FileNotFoundError as error:
-                if "NoSuchBucket" in str(error):
-                    raise
-                return None
-            return Stored(bytes(found.bytes()), found.meta["e_tag"] or "")
+    def _replacing(self, name: str, version: str) -> Any:
+        return {"e_tag": version}
 
-    def replace(self, name: str, content: bytes, version: str | None) -> bool:
-        """One conditional PUT."""
-        import obstore
-        from obstore.exceptions import AlreadyExistsError, PreconditionError
-
-        mode: Any = "create" if version is None else {"e_tag": version}
-        with self._client.refusing("written", f"{self._url}/{name}"):
-            try:
-                obstore.put(self._client.store, name, content, mode=mode, use_multipart=False)
-            except (AlreadyExistsError, PreconditionError):
-                # a PUT whose answer was lost is made again, and finds its own object
-                now = self.read(name)
-                return now is not None and now.content == content
-        return True
-
-    def put(self, files: list[tuple[Path, str]]) -> None:
-        """Upload one after another, large ones by many parts at a time."""
-        import obstore
-
-        for file, name in files:
-            with self._client.refusing("written", f"{self._url}/{name}"):
-                obstore.put(self._client.store, name, file)
-            file.unlink()
-
-    def sizes(self) -> dict[str, int]:
-        """The objects."""
-        import obstore
-
-        with self._client.refusing("listed", self._url):
-            pages = obstore.list(self._client.store)
-            return {meta["path"]: meta["size"] for page in pages for meta in page}
-
-    def remove(self, names: Iterable[str]) -> None:
-        """Delete objects; S3 does not mind if they are gone."""
-        import obstore
-
-        if paths := list(names):
-            with self._client.refusing("removed", self._url):
-                obstore.delete(self._client.store, paths)
-
-    def fetch(self, files: list[tuple[str, int]], into: Path) -> list[Path]:
-        """Download by many requests at a time; what is not there has no copy."""
+    def fetch(self, files: dict[str, int], into: Path) -> list[Path]:
+        """Download by many requests at a time."""
         from lingokids.storage.raw.buckets import BucketStore
 
         into.mkdir(parents=True, exist_ok=True)
-        copies = [into / name.replace("/", "_") for name, _ in files]
-        contents = BucketStore(*self._how).fetch(_Published(*file) for file in files)
+        copies = [into / name.replace("/", "_") for name in files]
+        contents = BucketStore(*self._how).fetch(_Published(*file) for file in files.items())
         for copy, blocks in zip(copies, contents, strict=True):
             if blocks is not None:
                 with copy.open("wb") as target:
                     target.writelines(blocks)
         return copies
 
+    @contextlib.contextmanager
+    def refusing(self, done: str, name: str = "") -> Iterator[None]:
+        """See ``Storage``."""
+        place = f"{self._place}/{name}".rstrip("/")
+        with self._client.refusing(done, place), self._client.trusting(), _as_os_errors():
+            yield
 
-def empty_folder(folder: Path) -> Path:
-    """Make a folder, without what a killed run may have left in it."""
-    remove_folder(folder)
-    folder.mkdir(parents=True)
-    return folder
+
+@contextlib.contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """Raise the libraries' errors as those that other failures of a place are."""
+    try:
+        yield
+    except LingokidsError:
+        raise
+    except Exception as error:  # they have several kinds, and raise some as no kind
+        if type(error).__name__ == "CommitFailedError":  # of a library that may not be loaded
+            raise LingokidsError(TOO_LATE) from error
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 def temporary_folder(near: Path, prefix: str) -> tempfile.TemporaryDirectory[str]:
@@ -242,7 +210,7 @@ def temporary_folder(near: Path, prefix: str) -> tempfile.TemporaryDirectory[str
     for folder in near.glob(f"{prefix}-*"):
         owner = re.match(rf"{re.escape(prefix)}-(\d+)-", folder.name)
         if owner and not _is_alive(int(owner[1])):
-            remove_folder(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return tempfile.TemporaryDirectory(prefix=f"{prefix}-{os.getpid()}-", dir=near)
 
 
@@ -254,8 +222,3 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a folder and what is in it."""
-    shutil.rmtree(folder, ignore_errors=True)
