@@ -90,6 +90,10 @@ def reason(dataset: str) -> str:
         if f.type in PROMISED
     ]
     rules = [
+        (
+            "starts_with(ltrim(line, E' \\t\\r\\n'), '[')",
+            "a JSON array: write one record a line, as jq -c .[] does",
+        ),
         ("NOT json_valid(line)", "not JSON"),
         ("json_type(line) <> 'OBJECT'", "not a JSON object"),
         *missing,
