@@ -63,6 +63,8 @@ EVENT_FAULTS = [
     (_with_data(duration=-1), "data.duration is not a number of 0 or more"),
     (_with_data(duration=-0.0004), "data.duration is not a number of 0 or more"),
     (_with_data(duration=-1e-300), "data.duration is not a number of 0 or more"),
+    (_with_data(duration="-0_1"), "data.duration is not a number of 0 or more"),
+    (_with_data(duration="\v-5"), "data.duration is not a number of 0 or more"),
     (_with_data(duration="long"), "data.duration is not a number of 0 or more"),
     (_with_data(duration=float("nan")), "data.duration is not a number of 0 or more"),
     (_with_data(duration=float("inf")), "data.duration is not a number of 0 or more"),
@@ -112,6 +114,17 @@ def test_an_unusable_user_is_quarantined(project):
     reasons = project.rows("SELECT line_number, reason FROM quarantined_lines ORDER BY ALL")
     assert reasons == list(enumerate((reason for _, reason in faults), start=1))
     assert len(project.table("bronze_users")) == 1
+
+
+def test_an_object_that_landed_in_the_year_9999_brings_no_later_year(project):
+    late = [an_event_record(1, occurred_at="9999-12-31T23:59:59-05:00"), an_event_record(2)]
+    project.deliver("events", "a.jsonl", late, "9999-12-31 00:00:00")
+
+    project.run()
+
+    assert project.rows("SELECT line_number, reason FROM quarantined_lines") == [
+        (1, "occurred_at is after the year 9999")
+    ]
 
 
 def test_an_activity_without_id_is_quarantined(project):
