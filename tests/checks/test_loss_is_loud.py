@@ -41,12 +41,18 @@ def test_a_json_array_instead_of_lines_is_named_as_such(project, array, caplog):
 
     if array.count(b"\n") < 100:
         project.run("ingestion")
-        assert "rule object_usable (an object has a usable line) is broken by 1 of 1" in caplog.text
+        assert (
+            "is broken by 1 of 1: 1 of 1 lines of the events, most often as line 1 of events.json: "
+            "a JSON array: write one record a line, as jq -c .[] does."
+        ) in caplog.text
     else:
         with pytest.raises(BrokenRuleError, match="load_usable") as broken:
             project.run("ingestion")
         assert "checks.severities.ingested_objects.load_usable=warn" in broken.value.message
-        assert "of the events, most often as line" in broken.value.message
+        assert (
+            "of the events, most often as line 2 of events.json: not JSON but a piece of it: write "
+            "one record a line, as jq -c .[] or jq -c . does."
+        ) in broken.value.message
         project.run("ingestion", checks={"severities": {"ingested_objects.load_usable": "warn"}})
 
     assert project.rows(
@@ -63,6 +69,7 @@ def test_a_json_array_instead_of_lines_is_named_as_such(project, array, caplog):
         (99, 1, [("lines_of_load_usable", 1), ("lines_of_object_usable", 1)]),
         (51, 49, [("lines_of_load_usable", 1), ("lines_of_object_usable", 1)]),
         (0, 1, [("object_usable", 1)]),
+        (0, 0, [("object_usable", 1)]),
     ],
 )
 def test_one_unusable_line_in_a_hundred_is_warned_of(project, usable, broken, warned):
@@ -71,6 +78,17 @@ def test_one_unusable_line_in_a_hundred_is_warned_of(project, usable, broken, wa
     project.run("ingestion")
 
     assert project.rows(WARNINGS) == warned
+
+
+def test_an_array_of_more_than_a_mebibyte_is_named_too(project, caplog):
+    project.deliver("events", "events.json", json.dumps(_events(5_000)).encode())
+
+    project.run("ingestion")
+
+    assert (
+        "most often as line 1 of events.json: longer than 1 MiB, and a JSON array: write one "
+        "record a line, as jq -c .[] does"
+    ) in caplog.text
 
 
 def test_a_load_whose_other_half_is_unusable_changes_nothing(project):

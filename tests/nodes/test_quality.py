@@ -25,6 +25,7 @@ def _with_data(**values) -> dict:
 
 
 JSON_ARRAY = "a JSON array: write one record a line, as jq -c .[] does"
+PIECE = "not JSON but a piece of it: write one record a line, as jq -c .[] or jq -c . does"
 NO_INSTANT = "occurred_at is not an instant"
 TOO_EARLY = "occurred_at is before 2000-01-01"
 TOO_LATE = "occurred_at is over 2 days after its object landed"
@@ -32,6 +33,10 @@ TOO_LATE = "occurred_at is over 2 days after its object landed"
 EVENT_FAULTS = [
     (b"\xff\xfe{}", "not UTF-8"),
     (b'{"event_id": ', "not JSON"),
+    (b'{"event_id": "a"},', PIECE),
+    (b'  "context": {', PIECE),
+    (b"}", PIECE),
+    (b"]", PIECE),
     (b"plain text", "not JSON"),
     (b"[1, 2]", JSON_ARRAY),
     (b"42", "not a JSON object"),
@@ -116,9 +121,10 @@ def test_an_unusable_user_is_quarantined(project):
     assert len(project.table("bronze_users")) == 1
 
 
-def test_an_object_that_landed_in_the_year_9999_brings_no_later_year(project):
+def test_an_object_that_landed_in_the_year_9999_brings_no_later_year(project, monkeypatch):
+    monkeypatch.setenv("LINGOKIDS_TEST_ARRIVAL", "key")
     late = [an_event_record(1, occurred_at="9999-12-31T23:59:59-05:00"), an_event_record(2)]
-    project.deliver("events", "a.jsonl", late, "9999-12-31 00:00:00")
+    project.deliver("events", "9999-12-31/10/a", late)
 
     project.run()
 

@@ -275,7 +275,7 @@ class Checks(Group):
 
     def _with_limits(self, rule: Rule) -> Rule:
         match rule:
-            case MostlyUsable():
+            case MostlyUsable() if rule.limit:
                 return replace(rule, share=getattr(self, rule.limit))
             case KeysKnown():
                 return replace(rule, known=self.known_keys)

@@ -131,9 +131,7 @@ _DAY_OF_EVENT = RowCondition(
 )
 
 
-def _usable(title: str, *by: str) -> MostlyUsable:
-    return MostlyUsable(title, by, "unusable_warn", severity=WARN)
-
+_OBJECT = ("dataset", "object_key")
 
 PROMISES: dict[str, Promise] = {
     # bronze: ingestion has validated each line, and takes in each object once
@@ -158,14 +156,9 @@ PROMISES: dict[str, Promise] = {
                 of="lines_alike",
                 each_run=False,
             ),
-            RowCondition(
-                "object_usable",
-                "an object has a usable line",
-                lambda row: ~row.is_current | (row.kept > 0),
-                severity=WARN,
-            ),
-            _usable("lines_of_object_usable", "dataset", "object_key"),
-            _usable("lines_of_load_usable", "dataset"),
+            MostlyUsable("object_usable", _OBJECT, least_lines=0, severity=WARN),
+            MostlyUsable("lines_of_object_usable", _OBJECT, "unusable_warn", severity=WARN),
+            MostlyUsable("lines_of_load_usable", ("dataset",), "unusable_warn", severity=WARN),
             MostlyUsable("load_usable", ("dataset",), "unusable_error"),
             Fresh("landed_at", by="dataset", hours={"events": 36, "users": 36}, each_run=False),
         )

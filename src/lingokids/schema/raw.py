@@ -80,7 +80,9 @@ ACTIVITY_FIELDS = (
 
 NOT_UTF8 = "not UTF-8"
 JSON_ARRAY = "a JSON array: write one record a line, as jq -c .[] does"
+JSON_PIECE = "not JSON but a piece of it: write one record a line, as jq -c .[] or jq -c . does"
 TOO_LONG = "longer than 1 MiB"
+LONG_ARRAY = f"{TOO_LONG}, and {JSON_ARRAY}"
 DAMAGED_GZIP = "gzip is damaged here"
 _FORMATS = ("gzip in a gzip", "bzip2", "zip", "Zstandard", "xz", "7-Zip", "LZ4", "Parquet", "Avro")
 NOT_READ = {
@@ -90,7 +92,7 @@ NOT_READ = {
 
 #: The reasons of lines whose text in quarantine is not the line as it was delivered. They are
 #: stored, and a replay finds those lines by them: when a reason is reworded, the old one stays.
-TEXT_IS_NOT_WHOLE = (NOT_UTF8, TOO_LONG, DAMAGED_GZIP, *NOT_READ.values())
+TEXT_IS_NOT_WHOLE = (NOT_UTF8, TOO_LONG, LONG_ARRAY, DAMAGED_GZIP, *NOT_READ.values())
 
 
 FIELDS = {"events": EVENT_FIELDS, "users": USER_FIELDS, "activities": ACTIVITY_FIELDS}

@@ -259,25 +259,29 @@ class MostlyUsable(Rule):
 
     Attributes:
         by: The columns whose lines are counted together; under ``least_lines`` they are skipped.
-        limit: The parameter of ``checks`` that gives the share.
+        limit: The parameter of ``checks`` that gives the share; empty: one line has to be usable.
         share: Its value, once parameters are read.
     """
 
     title: str
     by: tuple[str, ...]
-    limit: str
+    limit: str = ""
     share: float = 1.0
     least_lines: int = 100
 
     def _words(self) -> Words:
-        return Words(
-            self.title,
-            f"of the lines of a load, per {' and '.join(self.by)}, a smaller share than "
-            f"checks.{self.limit} is unusable, if there are {self.least_lines} or more",
+        share = (
+            f"a smaller share than checks.{self.limit} is unusable, if there are "
+            f"{self.least_lines} or more"
+            if self.limit
+            else "one at least is usable"
         )
+        return Words(self.title, f"of the lines of a load, per {' and '.join(self.by)}, {share}")
 
     def in_words(self, row: Mapping[str, Any]) -> str:
         """The share, and a line of the most frequent reason."""
+        if not row["lines"]:
+            return f"{in_one_line(row['object_key'])} of the {row['dataset']} has no line"
         return (
             f"{row['unusable']:,} of {row['lines']:,} lines of the {row['dataset']}, most often "
             f"as line {row['line_number']:,} of {in_one_line(row['object_key'])}: {row['reason']}"

@@ -228,14 +228,18 @@ def _with_problems(lines: str) -> str:
     Those that are plainly '{…' take the short way: an AND would trim every line, which costs more
     than parsing it, where a CASE looks only at those that are left.
     """
+    not_json = rf"""
+        CASE WHEN regexp_matches(line_text, '[\[{{,]\s*$|^\s*[\]}}]\s*$')
+        THEN '{schema.JSON_PIECE}' ELSE 'not JSON' END
+    """
     return rf"""
         SELECT * REPLACE (CASE
             WHEN problem IS NOT NULL THEN problem
             WHEN starts_with(line_text, '{{') THEN
-                CASE WHEN json_valid(line_text) THEN NULL ELSE 'not JSON' END
+                CASE WHEN json_valid(line_text) THEN NULL ELSE {not_json} END
             WHEN trim(line_text, E' \t\r\n') = '' THEN 'blank'
             WHEN starts_with(ltrim(line_text, E' \t\r\n'), '[') THEN '{schema.JSON_ARRAY}'
-            WHEN NOT json_valid(line_text) THEN 'not JSON'
+            WHEN NOT json_valid(line_text) THEN {not_json}
             WHEN NOT starts_with(ltrim(line_text, E' \t\r\n'), '{{') THEN 'not a JSON object'
         END AS problem) FROM {lines}
     """

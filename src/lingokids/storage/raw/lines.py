@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lingokids.schema import DAMAGED_GZIP, FIELDS, NOT_READ, NOT_UTF8, SECONDS, TOO_LONG
+from lingokids.schema import (
+    DAMAGED_GZIP,
+    FIELDS,
+    LONG_ARRAY,
+    NOT_READ,
+    NOT_UTF8,
+    SECONDS,
+    TOO_LONG,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -340,7 +348,7 @@ def _repair_lines(data: bytes) -> tuple[bytes, dict[int, str]]:
     lines = data.split(b"\n")
     for position, line in enumerate(lines):
         if len(line) > LONGEST_LINE:
-            problems[position] = TOO_LONG
+            problems[position] = LONG_ARRAY if line.lstrip().startswith(b"[") else TOO_LONG
             lines[position] = line.decode(errors="replace")[:KEPT_OF_LONGER].encode()
         elif not _is_utf8(line):
             problems[position] = NOT_UTF8
