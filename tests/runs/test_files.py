@@ -111,6 +111,19 @@ def test_names_that_are_not_utf8_are_read_under_an_escaped_key(folder):
     assert contents == [b"\xff/\xfe.jsonl", b"caf\xe9", b"x\n"]
 
 
+def test_files_that_would_share_a_key_are_named_and_block_no_other(project, monkeypatch, caplog):
+    monkeypatch.setenv("LINGOKIDS_TEST_VERSIONS", "content")
+    project.deliver("events", "a", [an_event_record()])
+    folder = os.fsencode(project.folder / "raw" / "events")
+    for name in (b"\xe9", b"\\xe9"):
+        Path(os.fsdecode(folder + b"/" + name)).write_bytes(_lines(an_event_record()))
+
+    project.run("ingestion")
+
+    assert project.rows("SELECT object_key FROM ingested_objects") == [("a",)]
+    assert "not UTF-8: \\xe9. Rename all but one." in caplog.text
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no filesystem in memory")
 @pytest.mark.parametrize("seconds", [1 << 40, -(1 << 38)])
 def test_a_file_of_an_impossible_time_is_named_and_the_others_are_read(caplog, seconds):

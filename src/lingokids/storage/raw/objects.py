@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 from kedro.io import AbstractDataset
 
 from lingokids import schema
-from lingokids.errors import LingokidsError, refuse_out_of_range
+from lingokids.errors import LingokidsError, in_one_line, refuse_out_of_range
 from lingokids.schema import Delivery
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.previews import TablePreview
@@ -126,7 +127,21 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
                     [pa.array(column) for column in zip(*rows, strict=True)], columns.names
                 ).cast(columns)
             )
-        return ibis.memtable(pa.Table.from_batches(pages, columns))
+        return ibis.memtable(self._of_one_name(pa.Table.from_batches(pages, columns)))
+
+    def _of_one_name(self, listed: pa.Table) -> pa.Table:
+        """The objects whose key is theirs alone; others could not be told apart when read."""
+        counts = listed.group_by("object_key").aggregate([([], "count_all")])
+        shared = counts.filter(pc.greater(counts["count_all"], 1))["object_key"]
+        if not len(shared):
+            return listed
+        LOGGER.warning(
+            "%s: not read, as several objects have this key, but for a slash at an end or for "
+            "bytes that are not UTF-8: %s. Rename all but one.",
+            self.path,
+            in_one_line(", ".join(sorted(shared.to_pylist())), 300),
+        )
+        return listed.filter(pc.invert(pc.is_in(listed["object_key"], shared)))
 
     def lost(self) -> list[str]:
         """The keys of objects that bronze has and the source has no longer."""
