@@ -147,6 +147,10 @@ def test_a_key_that_is_acknowledged_is_warned_of_only_when_it_changes(project, c
     project.run("ingestion", checks=known)
     assert project.rows(WARNINGS) == []
 
+    deliver("n", 100, of=100, arm=None)
+    project.run("ingestion", checks=known)
+    assert project.rows(WARNINGS) == []
+
     deliver("c", 1, of=10)  # too few lines to tell
     project.run("ingestion", checks=known)
     assert project.rows(WARNINGS) == []

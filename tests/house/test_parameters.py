@@ -105,6 +105,11 @@ def read(tmp_path: Path):
         ("checks.most_deviation=0", "checks.most_deviation is 0: write a number above 0."),
         ("checks.most_deviation=nan", "write a number above 0."),
         (
+            "checks.known_keys.event.experiment=object",
+            "A dataset in checks.known_keys is 'event', and there is none of that name. Did you "
+            "mean events?",
+        ),
+        (
             "checks.severities.stg_users.x=warn",
             "A name in checks.severities is 'stg_users.x', and there is none of that name.",
         ),

@@ -223,9 +223,10 @@ _KEY_OF_LOAD = (*_KEY, "load_id")
 
 
 def _keys_as_before(rule: KeysKnown, unknown_keys: ir.Table) -> ir.Table:
-    """The keys that are acknowledged, with their type, and about as frequent as before."""
+    """The keys that are acknowledged, with their type or null, and about as frequent as before."""
     name = _.dataset.concat(".", _.unknown_key, " ", _.json_type)
-    known = unknown_keys.filter(name.isin([" ".join(pair) for pair in rule.known.items()]))
+    acknowledged = [f"{key} {of}" for key, type_ in rule.known.items() for of in (type_, "null")]
+    known = unknown_keys.filter(name.isin(acknowledged))
     so_far = ibis.window(group_by=_KEY, order_by="load_id", preceding=None, following=0)
     lines_before = _.usable_lines.sum().over(so_far) - _.usable_lines
     with_key_before = _.lines_with_key.sum().over(so_far) - _.lines_with_key

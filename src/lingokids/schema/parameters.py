@@ -246,6 +246,8 @@ class Checks(Group):
         full_names = {f"{table}.{name}" for table in rules for name in rules[table]}
         for name in self.severities:
             _refuse_unknown("A name in checks.severities", name, full_names)
+        for name in self.known_keys:
+            _refuse_unknown("A dataset in checks.known_keys", name.partition(".")[0], schema.FIELDS)
         return self
 
     @model_validator(mode="after")
