@@ -135,6 +135,8 @@ class LineReader:
                 reason = "gzip is damaged here"
             elif len(line) > LONGEST_LINE:
                 reason, text = "longer than 1 MiB", line.decode(errors="replace")[:KEPT_OF_LONGER]
+                if line.lstrip().startswith(b"["):
+                    reason += ", and a JSON array: write one record a line, as jq -c .[] does"
             elif not (line.isascii() or _is_utf8(line)):
                 reason, text = "not UTF-8", line.decode(errors="replace")
             else:

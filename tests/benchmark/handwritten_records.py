@@ -94,6 +94,10 @@ def reason(dataset: str) -> str:
             "starts_with(ltrim(line, E' \\t\\r\\n'), '[')",
             "a JSON array: write one record a line, as jq -c .[] does",
         ),
+        (
+            r"NOT json_valid(line) AND regexp_matches(line, '[\[{,]\s*$|^\s*[\]}]\s*$')",
+            "not JSON but a piece of it: write one record a line, as jq -c .[] or jq -c . does",
+        ),
         ("NOT json_valid(line)", "not JSON"),
         ("json_type(line) <> 'OBJECT'", "not a JSON object"),
         *missing,
