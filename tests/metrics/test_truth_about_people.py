@@ -131,7 +131,7 @@ def test_the_funnel_is_what_the_records_say(ask, people):
 
 def test_retention_is_what_the_raw_lines_say(ask, people):
     active = [person.days for person in people.values() if person.days]
-    apart = min(4, len(active) // 100)  # users whose clock may be wrong
+    apart = min(4, len(active) // 20)  # users whose clock may be wrong
     first_day, last_day = sorted(map(min, active))[apart], sorted(map(max, active))[-1 - apart]
     assert apart > 0
     for period, names in itertools.product(("week", "month", None), OF_PEOPLE):

@@ -73,7 +73,7 @@ def _subscribed(user_journeys: ir.Table) -> ir.Table:
 def last_shared_day(last_days: ir.Table) -> ir.IntegerScalar:
     """The newest day of activity, in days of the epoch, but for a few users.
 
-    What a tablet with a wrong clock says is no day that others have lived: the last days of 1 % of
+    What a tablet with a wrong clock says is no day that others have lived: the last days of 5 % of
     the users, at most ``_MOST_APART``, do not count.
 
     Args:
@@ -81,7 +81,7 @@ def last_shared_day(last_days: ir.Table) -> ir.IntegerScalar:
     """
     days = last_days.filter(_.day.notnull()).group_by("day").aggregate(users=_.count())
     later = ibis.window(order_by=ibis.desc("day"), preceding=None, following=0)
-    apart = ibis.least(_MOST_APART, _.users.sum().over() // 100)
+    apart = ibis.least(_MOST_APART, _.users.sum().over() // 20)
     shared = days.mutate(users_since=_.users.sum().over(later), apart=apart)
     return shared.filter(_.users_since > _.apart).day.max().as_scalar()
 
@@ -131,7 +131,7 @@ RETENTION = Subject(
     name="retention",
     table_name=schema.USER_JOURNEYS.table_name,
     counts="Registered users in each full ISO week since their registration; full: between the "
-    "first and the last day with any activity of known users, but for the 1 % of them (at most "
+    "first and the last day with any activity of known users, but for the 5 % of them (at most "
     f"{_MOST_APART}) whose days lie furthest out, as those of wrong clocks do.",
     day="UTC day of registration: `--grain week` gives weekly cohorts",
     dimensions=("weeks_after_registration", *_PEOPLE),
