@@ -113,6 +113,18 @@ def test_other_raw_places_of_an_environment_are_refused_or_taken_in_again(based)
     assert based.rows("SELECT count(*) FROM bronze_events") == [(1,)]
 
 
+def test_a_copy_of_other_raw_places_is_refused(based):
+    before = based.snapshot()
+    copy = (based.folder / "lingokids-gold.duckdb").read_bytes()
+    _overlay(based, "test", OTHER_EVENTS, OWN_WAREHOUSE)
+
+    for pipeline in ([], ["--pipeline", "ingestion"]):
+        refused = based.invoke("run", *pipeline)
+        assert "lingokids-gold.duckdb is of raw_events at raw/events" in refused.stderr
+    assert (based.folder / "lingokids-gold.duckdb").read_bytes() == copy
+    assert based.snapshot() == before
+
+
 def test_a_rebuild_from_another_place_that_lacks_objects_is_refused(based):
     _overlay(based, "test", OTHER_EVENTS)
     (based.folder / "mine" / "events" / "a").rename(based.folder / "mine" / "events" / "b")
