@@ -181,7 +181,7 @@ def _raw_places(catalog: DataCatalog, near: Path) -> dict[str, str]:
 def _place(path: str, near: Path) -> str:
     """A place, as it is from the warehouse's folder or the project, if it is below one of them."""
     if "://" in path:
-        return path
+        return path.rstrip("/")
     place = Path(path).absolute()
     for prefix, folder in (("", near.absolute()), ("project:", PROJECT)):
         if place.is_relative_to(folder):

@@ -20,7 +20,7 @@ import duckdb
 
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.expressions import dtype_of, text
-from lingokids.storage.duckdb.sentences import cannot_open
+from lingokids.storage.duckdb.sentences import cannot_open, is_locked
 from lingokids.storage.duckdb.units import columns_of, deletion
 from lingokids.storage.records import instant_of
 
@@ -177,9 +177,10 @@ def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(config={"temp_directory": str(spilled)})
     try:
         con.execute(f"ATTACH {text(str(published))} AS {_COPY} (READ_ONLY); USE {_COPY}")
-    except duckdb.BinderException as error:
-        raise LingokidsError(cannot_open(published, error, "")) from error
     except duckdb.Error as error:
+        if is_locked(error) or isinstance(error, duckdb.BinderException):
+            cure = "Close it there, or open it read-only."
+            raise LingokidsError(cannot_open(published, error, cure)) from error
         raise LingokidsError(
             f"{published.name} cannot be read ({str(error).splitlines()[0]}): uv run kedro run "
             "makes it again."
