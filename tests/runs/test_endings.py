@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -56,12 +54,6 @@ def _raise(error):
     return end
 
 
-def _is_free(project) -> bool:
-    """Whether another process may write the warehouse."""
-    opening = f"import duckdb; duckdb.connect({str(project.database)!r})"
-    return subprocess.run([sys.executable, "-c", opening], check=False).returncode == 0
-
-
 @pytest.mark.parametrize(
     ("place", "end"),
     [
@@ -81,7 +73,7 @@ def test_a_run_that_ends_by_no_exception_is_rolled_back_and_closed(
             delivered.run()
 
     assert not any(each.in_run for each in Warehouse._known.values())
-    assert _is_free(delivered)
+    assert delivered.is_free
     assert delivered.snapshot() == before
     delivered.run()
     assert delivered.rows("SELECT count(*) FROM stg_events") == [(2,)]
@@ -123,7 +115,7 @@ def test_a_run_that_a_plugin_ends_is_rolled_back_and_closed(delivered, monkeypat
             session.run()
 
     assert not any(each.in_run for each in Warehouse._known.values())
-    assert _is_free(delivered)
+    assert delivered.is_free
     assert delivered.snapshot() == before
     failed = delivered.rows("SELECT count(*) FROM runs WHERE status = 'failed'")
     assert failed == [(int(place == "error"),)]

@@ -185,5 +185,6 @@ def test_a_process_that_has_the_copy_open_for_writing_is_told(history):
             history.run("reporting")
         refused = history.command("metrics", "-m", "active_users")
 
-    assert f"lingokids-gold.duckdb is in use by another process (PID {os.getpid()}" in refused.stderr
+    told = f"lingokids-gold.duckdb is in use by another process (PID {os.getpid()}"
+    assert told in refused.stderr
     assert "Close it there, or open it read-only." in refused.stderr
