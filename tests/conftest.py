@@ -128,6 +128,12 @@ class Project:
         """The warehouse file."""
         return self.folder / "lingokids.duckdb"
 
+    @property
+    def is_free(self) -> bool:
+        """Whether another process may write the warehouse."""
+        opening = f"import duckdb; duckdb.connect({str(self.database)!r})"
+        return subprocess.run([sys.executable, "-c", opening], check=False).returncode == 0
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What a query answers, as a reader would ask it."""
         with duckdb.connect(str(self.database), read_only=True) as con:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.cli.hooks import cli_hook_impl
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
@@ -87,7 +88,8 @@ def _expected_failure(error: BaseException) -> str | None:
         hint = did_you_mean(named[1], pipelines)
         names = ", ".join(name for name in pipelines if name != "__default__")
         return f"There is no pipeline {named[1]}.{hint} There are: {names}."
-    if isinstance(error, ValueError) and str(error).startswith("Pipeline does not contain"):
+    has_no_node = isinstance(error, ValueError) and str(error).startswith("Pipeline does not")
+    if has_no_node or isinstance(error, MissingConfigException):
         return str(error)
     if isinstance(error, ValueError) and str(error).startswith("Async data loading"):
         from lingokids.runtime.preconditions import ASYNC

@@ -21,8 +21,8 @@ def _own_name(*, _parent_: Any) -> str:
 
 
 # Of kedro-viz's hooks one counts rows of pandas frames only, and would empty the file of row counts
-# that RunHooks writes; RunStatus is the other.
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz",)
+# that RunHooks writes; RunStatus is the other. Telemetry is off beyond this project's folder too.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz", "kedro-telemetry")
 HOOKS = (RunHooks(), RunStatus())
 
 CONFIG_LOADER_CLASS = configuration.ConfigLoader

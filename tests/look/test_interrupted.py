@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,12 +85,6 @@ def kernel(begun_project) -> Iterator[Kernel]:
         yield kernel
 
 
-def _is_free(project) -> bool:
-    """Whether another process may write the warehouse."""
-    opening = f"import duckdb; duckdb.connect({str(project.database)!r})"
-    return subprocess.run([sys.executable, "-c", opening], check=False).returncode == 0
-
-
 @pytest.mark.parametrize("work", [IN_PYTHON, IN_THE_ENGINE])
 def test_a_stopped_run_is_rolled_back_and_keeps_no_one_out(begun_project, kernel, work):
     begun_project.deliver("events", "b", [an_event_record(2)])
@@ -104,7 +97,7 @@ def test_a_stopped_run_is_rolled_back_and_keeps_no_one_out(begun_project, kernel
     kernel.manager.interrupt_kernel()
     assert "nterrupt" in kernel.read(cell)
 
-    assert _is_free(begun_project)
+    assert begun_project.is_free
     assert begun_project.snapshot() == before
     assert kernel.run('print(catalog.load("stg_events").count().execute())') == "1\n"
 
@@ -133,7 +126,7 @@ def test_ctrl_c_at_the_terminal_stops_the_run_and_not_the_session(begun_project,
         session.sendintr()
         session.expect("KeyboardInterrupt")
         session.expect_exact("In [3]")
-        assert _is_free(begun_project)
+        assert begun_project.is_free
 
         session.sendline("nodes.subscription_status = status; session.run()")
         session.expect("Committed")

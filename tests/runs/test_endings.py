@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pytest
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import settings
 from kedro.framework.session import session as kedro_session
+from kedro.framework.session.service_session import KedroServiceSession
 from kedro.runner import SequentialRunner, ThreadRunner, runner
 
 from builders import an_event_record
+from conftest import ROOT
 from lingokids.errors import LingokidsError
 from lingokids.pipelines.enrichment import nodes as enrichment
 from lingokids.runtime import preconditions
+from lingokids.runtime.configuration import ConfigLoader
 from lingokids.runtime.records import Run
 from lingokids.storage.duckdb import warehouse
 from lingokids.storage.duckdb.stored import StoredTable
@@ -50,12 +54,6 @@ def _raise(error):
     return end
 
 
-def _is_free(project) -> bool:
-    """Whether another process may write the warehouse."""
-    opening = f"import duckdb; duckdb.connect({str(project.database)!r})"
-    return subprocess.run([sys.executable, "-c", opening], check=False).returncode == 0
-
-
 @pytest.mark.parametrize(
     ("place", "end"),
     [
@@ -75,10 +73,53 @@ def test_a_run_that_ends_by_no_exception_is_rolled_back_and_closed(
             delivered.run()
 
     assert not any(each.in_run for each in Warehouse._known.values())
-    assert _is_free(delivered)
+    assert delivered.is_free
     assert delivered.snapshot() == before
     delivered.run()
     assert delivered.rows("SELECT count(*) FROM stg_events") == [(2,)]
+
+
+class Plugin:
+    """A plugin that fails where it is told of a run."""
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self):
+        self._fail("before")
+
+    @hook_impl
+    def on_pipeline_error(self):
+        self._fail("error")
+
+    @hook_impl
+    def after_pipeline_run(self):
+        self._fail("after")
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def _fail(self, place: str) -> None:
+        if place == self._place:
+            raise RuntimeError("the plugin fails")
+
+
+@pytest.mark.parametrize("kind", [kedro_session.KedroSession, KedroServiceSession])
+@pytest.mark.parametrize("place", ["before", "error", "after"])
+def test_a_run_that_a_plugin_ends_is_rolled_back_and_closed(delivered, monkeypatch, kind, place):
+    before = delivered.snapshot()
+    with monkeypatch.context() as patch:
+        if place == "error":
+            patch.setattr(*IN_A_NODE, _raise(LingokidsError("It is what it is.")))
+        session = kind.create(delivered.folder, env="test")
+        session._hook_manager.register(Plugin(place))
+        with pytest.raises(RuntimeError, match="the plugin fails"):
+            session.run()
+
+    assert not any(each.in_run for each in Warehouse._known.values())
+    assert delivered.is_free
+    assert delivered.snapshot() == before
+    failed = delivered.rows("SELECT count(*) FROM runs WHERE status = 'failed'")
+    assert failed == [(int(place == "error"),)]
+    delivered.run()
 
 
 @pytest.mark.parametrize(
@@ -154,6 +195,9 @@ def test_ids_of_runs_never_go_back():
     assert id_of_run("2019-01-01T00.00.00.000Z", last) == "2026-01-01T00.00.01.000Z"
     assert id_of_run("nightly", last) > last
     assert id_of_run("nightly", last) != "nightly"
+    no_day = "2026-13-45T00.00.00.000Z"
+    assert id_of_run(no_day, None) != no_day
+    assert id_of_run("2026-1-2T0.0.0.5Z", None) == "2026-01-02T00.00.00.500Z"
 
 
 def test_a_run_whose_clock_is_behind_is_the_newest_everywhere(delivered, monkeypatch):
@@ -238,6 +282,24 @@ def test_two_runs_of_one_process_take_turns(delivered, monkeypatch):
     assert delivered.rows("SELECT count(*) FROM stg_events") == [(2,)]
     assert delivered.rows("SELECT DISTINCT status FROM runs") == [("succeeded",)]
     delivered.run()
+
+
+def test_sessions_of_several_threads_read_their_own_configuration(delivered):
+    """Kedro's resolvers are those of the process: else one resolves by the places of another."""
+    expected = {"base": ROOT / "data" / "lingokids.duckdb", "test": delivered.database}
+
+    def databases(environment):
+        found = set()
+        for _ in range(20):
+            conf = str(delivered.folder / "conf")
+            loader = ConfigLoader(conf, environment, {}, **settings.CONFIG_LOADER_ARGS)
+            found.add(loader["catalog"]["stg_users"]["warehouse"]["database"])
+        return found
+
+    with ThreadPoolExecutor(2) as threads:
+        found = [*threads.map(databases, expected)]
+
+    assert found == [{str(database)} for database in expected.values()]
 
 
 def test_another_thread_sees_what_is_committed(delivered, monkeypatch):

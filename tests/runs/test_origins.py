@@ -11,6 +11,7 @@ from kedro.framework.session import KedroSession
 from builders import an_event_record
 from conftest import ROOT
 from lingokids.errors import LingokidsError
+from lingokids.runtime.preconditions import _place
 
 
 @pytest.fixture
@@ -111,6 +112,23 @@ def test_other_raw_places_of_an_environment_are_refused_or_taken_in_again(based)
     for arguments in (["--params", "rebuild=raw"], []):
         assert based.invoke("run", *arguments).exit_code == 0
     assert based.rows("SELECT count(*) FROM bronze_events") == [(1,)]
+
+
+def test_a_slash_at_the_end_is_no_other_place(tmp_path):
+    for place in ("s3://raw-events", str(tmp_path / "raw")):
+        assert _place(f"{place}/", tmp_path) == _place(place, tmp_path)
+
+
+def test_a_copy_of_other_raw_places_is_refused(based):
+    before = based.snapshot()
+    copy = (based.folder / "lingokids-gold.duckdb").read_bytes()
+    _overlay(based, "test", OTHER_EVENTS, OWN_WAREHOUSE)
+
+    for pipeline in ([], ["--pipeline", "ingestion"]):
+        refused = based.invoke("run", *pipeline)
+        assert "lingokids-gold.duckdb is of raw_events at raw/events" in refused.stderr
+    assert (based.folder / "lingokids-gold.duckdb").read_bytes() == copy
+    assert based.snapshot() == before
 
 
 def test_a_rebuild_from_another_place_that_lacks_objects_is_refused(based):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -179,8 +180,11 @@ def test_a_process_that_has_the_old_copy_open_reads_the_new_one(history):
 def test_a_process_that_has_the_copy_open_for_writing_is_told(history):
     copy = history.folder / "lingokids-gold.duckdb"
     copy.chmod(0o644)
-    with (
-        duckdb.connect(str(copy)),
-        pytest.raises(LingokidsError, match="is open in this process already: close that"),
-    ):
-        history.run("reporting")
+    with duckdb.connect(str(copy)):
+        with pytest.raises(LingokidsError, match="is open in this process already: close that"):
+            history.run("reporting")
+        refused = history.command("metrics", "-m", "active_users")
+
+    told = f"lingokids-gold.duckdb is in use by another process (PID {os.getpid()}"
+    assert told in refused.stderr
+    assert "Close it there, or open it read-only." in refused.stderr

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -104,17 +105,21 @@ def test_the_package_runs_beside_its_data_where_no_project_is(tmp_path):
     shutil.copy(ROOT / "conf" / "logging.yml", place / "conf")
     (place / "conf" / "local").mkdir()
     shutil.copytree(ROOT / "data" / "01_raw", place / "data" / "01_raw")
-    environment = os.environ | {"PYTHONPATH": str(installed), "KEDRO_DISABLE_TELEMETRY": "1"}
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    for name in ("KEDRO_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        environment.pop(name, None)
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, folder: Path = place) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "lingokids", *arguments]
         return subprocess.run(
-            command, cwd=place, env=environment, capture_output=True, text=True, check=False
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
         )
 
     first, again = run(), run("--pipeline", "marts")
     refused = run("--params", "windw.start=2021-01-05")
+    elsewhere = run(folder=wheel)
 
+    assert "usage data" not in first.stderr, "nothing is told to others about the data of children"
     assert (first.returncode, first.stdout) == (0, ""), first.stderr
     with duckdb.connect(str(place / "data/lingokids.duckdb"), read_only=True) as warehouse:
         assert warehouse.execute("SELECT count(*) FROM stg_events").fetchall() == [(7447,)]
@@ -124,6 +129,9 @@ def test_the_package_runs_beside_its_data_where_no_project_is(tmp_path):
         1,
         refused.stderr[refused.stderr.index("Error: There is no parameter windw.") :],
     )
+    assert elsewhere.returncode == 1
+    assert f"valid directory: {wheel}/conf/base" in elsewhere.stderr
+    assert "Traceback" not in elsewhere.stderr
 
 
 # --- where the log goes -----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +39,11 @@ class ConfigLoader(OmegaConfigLoader):
     """Kedro's; in parameters given with a run, by whatever way, ``${…}`` is refused.
 
     It would be filled in from the environment, secrets included, by whoever may ask for a run.
+    One thread resolves at a time, by its own values: Kedro's resolvers are those of the process, so
+    a server's requests would resolve each other's.
     """
+
+    _resolving = threading.RLock()
 
     def __init__(
         self,
@@ -53,7 +58,14 @@ class ConfigLoader(OmegaConfigLoader):
                     f"{name} has ${{…}}: parameters given with a run are taken as written; write "
                     "the value, or put the parameter into conf/local/parameters.yml."
                 )
-        super().__init__(conf_source, env, runtime_params, **options)
+        with self._resolving:
+            super().__init__(conf_source, env, runtime_params, **options)
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """See Kedro's."""
+        with self._resolving:
+            self._register_globals_resolver()
+            return super().__getitem__(key)
 
 
 def _values(name: str, given: Any) -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
-from kedro.runner import AbstractRunner
+from kedro.framework.session import KedroSession
+from kedro.framework.session.service_session import KedroServiceSession
 
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
@@ -78,21 +79,17 @@ class RunHooks(threading.local):
         warehouse = _only_warehouse(tables)
         if warehouse is None:
             return
-        try:
-            if is_checking or _writes_tables(catalog, pipeline):
-                preconditions.refuse_reporting_beside_others(pipeline)
-                warehouse.begin()
-                self._prepare(warehouse, run_params, pipeline, catalog, parameters)
-                self._inspection = Inspection(warehouse, self._all_tables, parameters.checks)
-                self._run = Run.begin(warehouse, run_params, is_checking=is_checking)
-            else:
-                preconditions.refuse_another_copy(warehouse.published, run_params["env"])
-                gold_alone = all(table.layer == "gold" for table in tables.values())
-                warehouse.begin_reading(gold_alone=gold_alone)
-                self._read = warehouse
-        except BaseException:  # Kedro calls no hook for an error in a hook
-            warehouse.close()
-            raise
+        if is_checking or _writes_tables(catalog, pipeline):
+            preconditions.refuse_reporting_beside_others(pipeline)
+            warehouse.begin()
+            self._prepare(warehouse, run_params, pipeline, catalog, parameters)
+            self._inspection = Inspection(warehouse, self._all_tables, parameters.checks)
+            self._run = Run.begin(warehouse, run_params, is_checking=is_checking)
+        else:
+            preconditions.refuse_another_copy(warehouse.published, run_params["env"])
+            gold_alone = all(table.layer == "gold" for table in tables.values())
+            warehouse.begin_reading(gold_alone=gold_alone)
+            self._read = warehouse
 
     def _prepare(
         self,
@@ -106,7 +103,6 @@ class RunHooks(threading.local):
         rebuild = parameters.rebuild
         taken_again = pipeline.inputs() if rebuild == "raw" else set()
         preconditions.refuse_another_origin(warehouse, run_params["env"], catalog, taken_again)
-        preconditions.refuse_another_copy(warehouse.published, run_params["env"])
         if rebuild == "raw":
             preconditions.refuse_to_lose_objects(catalog, pipeline)
         preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
@@ -186,24 +182,20 @@ class RunHooks(threading.local):
         """Check what was changed, commit, say what was done, and publish it."""
         if self._read is not None:
             _log_files(self._read, catalog, pipeline)
-            self._read.close()
         if self._run is None or self._inspection is None:
             return
         run, warehouse = self._run, self._run.warehouse
         try:
-            try:
-                self._complete(run, self._inspection, pipeline, catalog)
-            except Exception as error:  # Kedro calls no hook for an error in a hook
-                self._fail(run, error)
-                raise
-            self._write_page(run, "The run was kept.")
-            warehouse.publish(_names_of_gold(self._all_tables))
-            folder = folder_of(run_params["project_path"], run_params["env"])
-            keep_row_counts(folder, warehouse, self._all_tables)
-            _log_outcome(warehouse, run)
-            _publish_to_lakes(warehouse, anew=self._rebuild)
-        finally:
-            warehouse.close()
+            self._complete(run, self._inspection, pipeline, catalog)
+        except Exception as error:  # Kedro calls no hook for an error in a hook
+            self._fail(run, error)
+            raise
+        self._write_page(run, "The run was kept.")
+        warehouse.publish(_names_of_gold(self._all_tables))
+        folder = folder_of(run_params["project_path"], run_params["env"])
+        keep_row_counts(folder, warehouse, self._all_tables)
+        _log_outcome(warehouse, run)
+        _publish_to_lakes(warehouse, anew=self._rebuild)
 
     def _complete(
         self, run: Run, inspection: Inspection, pipeline: Pipeline, catalog: DataCatalog
@@ -218,12 +210,10 @@ class RunHooks(threading.local):
             _offer(pipelines["publication"], catalog)
         run.warehouse.commit()
 
-    @hook_impl
+    @hook_impl(tryfirst=True)  # of a plugin that fails there, Kedro tells no further hook
     def on_pipeline_error(self, error: Exception) -> None:
         """Roll back, and record why."""
-        if self._run is None:
-            _close_all()
-        else:
+        if self._run is not None:
             self._fail(self._run, error)
 
     def _inspect(self, run: Run, inspection: Inspection) -> None:
@@ -258,8 +248,6 @@ class RunHooks(threading.local):
             self._write_page(run, f"A rule is broken, and {outcome}.")
         except Exception as second:  # the first error is the one to be seen
             LOGGER.warning("The failure could not be recorded in runs: %s", second)
-        finally:
-            run.warehouse.close()
 
     def _write_page(self, run: Run, outcome: str) -> None:
         from lingokids.checks import evidence
@@ -369,29 +357,24 @@ def _log_outcome(warehouse: Warehouse, run: Run) -> None:
     )
 
 
-def _close_all() -> None:
-    from lingokids.storage.duckdb.warehouse import Warehouse
-
-    Warehouse.close_all()
-
-
 def _closing(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Have a run that ends by no ``Exception`` roll back: Kedro tells hooks of these alone.
+    """Have a run close the warehouse however it ends: Kedro tells hooks of few ends.
 
-    Ctrl-C in a notebook is such an end; the process, and what it holds open, lives on.
+    Not of Ctrl-C in a notebook, nor of a plugin that fails; the process, and what it holds open,
+    lives on.
     """
 
     @functools.wraps(run)
     def run_and_close(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        from lingokids.storage.duckdb.warehouse import Warehouse
+
         try:
             return run(*args, **kwargs)
-        except Exception:
-            raise
-        except BaseException:
-            _close_all()
-            raise
+        finally:
+            Warehouse.close_all()
 
     return run_and_close
 
 
-AbstractRunner.run = _closing(AbstractRunner.run)  # type: ignore[method-assign]
+for _kind in KedroSession, KedroServiceSession:
+    _kind.run = _closing(_kind.run)  # type: ignore[method-assign]

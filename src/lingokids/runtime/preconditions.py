@@ -134,7 +134,7 @@ reporting: "${{project:data/08_reporting_{name}}}"
 def refuse_another_origin(
     warehouse: Warehouse, env: str | None, catalog: DataCatalog, taken_again: set[str]
 ) -> None:
-    """Refuse a warehouse of another environment, or of other raw places; note a new one's.
+    """Refuse a warehouse or copy of another environment or other raw places; note a new one's.
 
     Args:
         warehouse: The warehouse, in a run.
@@ -142,23 +142,30 @@ def refuse_another_origin(
         catalog: Its entries name the raw places.
         taken_again: The entries whose objects are all taken in again, from wherever they are now.
     """
+    from lingokids.storage.duckdb.published_copy import origin_of_copy
+
     origin = {"environment": name_of(env)} | _raw_places(catalog, warehouse.database.parent)
-    known = warehouse.origin
-    for name in sorted((known.keys() & origin.keys()) - taken_again):
-        if known[name] != origin[name]:
-            raise _is_of_another(warehouse.name, name, known[name], origin)
-    if known | origin != known:
-        warehouse.origin = known | origin
+    copied = origin_of_copy(warehouse.published)
+    for thing, known in (warehouse.name, warehouse.origin), (warehouse.published.name, copied):
+        _refuse_what_differs(thing, known, origin, taken_again)
+    if warehouse.origin | origin != warehouse.origin:  # else a run with nothing new would write
+        warehouse.origin = warehouse.origin | origin
 
 
 def refuse_another_copy(published: Path, env: str | None) -> None:
-    """Refuse a published copy of another environment."""
-    from lingokids.storage.duckdb.published_copy import last_run_of
+    """Refuse to read a published copy of another environment."""
+    from lingokids.storage.duckdb.published_copy import origin_of_copy
 
-    _, of = last_run_of(published)
-    if of is not None and name_of(of) != name_of(env):
-        origin = {"environment": name_of(env)}
-        raise _is_of_another(published.name, "environment", of, origin)
+    origin = {"environment": name_of(env)}
+    _refuse_what_differs(published.name, origin_of_copy(published), origin, set())
+
+
+def _refuse_what_differs(
+    thing: str, known: dict[str, str], origin: dict[str, str], taken_again: set[str]
+) -> None:
+    for name in sorted((known.keys() & origin.keys()) - taken_again):
+        if known[name] != origin[name]:
+            raise _is_of_another(thing, name, known[name], origin)
 
 
 def _raw_places(catalog: DataCatalog, near: Path) -> dict[str, str]:
@@ -174,7 +181,7 @@ def _raw_places(catalog: DataCatalog, near: Path) -> dict[str, str]:
 def _place(path: str, near: Path) -> str:
     """A place, as it is from the warehouse's folder or the project, if it is below one of them."""
     if "://" in path:
-        return path
+        return path.rstrip("/")
     place = Path(path).absolute()
     for prefix, folder in (("", near.absolute()), ("project:", PROJECT)):
         if place.is_relative_to(folder):

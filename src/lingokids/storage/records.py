@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from kedro.io.core import VERSION_FORMAT, generate_timestamp
+from kedro.io.core import VERSION_FORMAT
 
 from lingokids import schema
 
@@ -56,12 +55,17 @@ def id_of_run(asked: str, last: str | None) -> str:
         asked: The id it was asked for by: with Kedro's, the instant.
         last: The greatest id there is.
     """
-    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{3}Z", asked) is None:
-        asked = generate_timestamp()
-    if last is None or asked > last:
-        return asked
-    after = datetime.strptime(last, VERSION_FORMAT) + timedelta(milliseconds=1)
-    return f"{after.strftime(VERSION_FORMAT)[:-4]}Z"
+    try:
+        instant = datetime.strptime(asked, VERSION_FORMAT)
+    except ValueError:
+        instant = datetime.now(UTC)
+    if last is not None and _id_at(instant) <= last:
+        instant = datetime.strptime(last, VERSION_FORMAT) + timedelta(milliseconds=1)
+    return _id_at(instant)
+
+
+def _id_at(instant: datetime) -> str:
+    return f"{instant.strftime(VERSION_FORMAT)[:-4]}Z"
 
 
 def instant_of(run_id: str) -> int:

@@ -8,6 +8,7 @@ opened for writing: its modification time tells, for it is set to the instant in
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ import duckdb
 
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.expressions import dtype_of, text
-from lingokids.storage.duckdb.sentences import cannot_open
+from lingokids.storage.duckdb.sentences import cannot_open, is_locked
 from lingokids.storage.duckdb.units import columns_of, deletion
 from lingokids.storage.records import instant_of
 
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 _COPY = '".lingokids-copy"'  # no file's name: the engine calls a database as its file
 _SUCCESSES = "SELECT run_id FROM main.runs WHERE status = 'succeeded' ORDER BY run_id DESC LIMIT 2"
+
+_LAST = "SELECT max(run_id) FROM main.runs"
+_ORIGIN = (
+    "SELECT comment FROM duckdb_tables() "
+    "WHERE database_name = current_database() AND table_name = 'runs'"
+)
 
 
 class PublishedCopy:
@@ -58,7 +65,10 @@ class PublishedCopy:
 
         It is not if the run was killed between its commit and its publication.
         """
-        return self._copied_run() == self.successes[0] if self.successes else True
+        if not self.successes:
+            return True
+        is_of_last = self._copied_run() == self.successes[0]
+        return is_of_last and origin_of_copy(self._file) == self._warehouse.origin
 
     def publish(self) -> None:
         """Bring the copy up to date, by what the run changed where that is enough.
@@ -99,7 +109,7 @@ class PublishedCopy:
 
     def _copied_run(self) -> str | None:
         """The last run the copy is of; None if there is no copy of ours, as we wrote it."""
-        run_id, _ = last_run_of(self._file)
+        run_id = next(iter(_ask(self._file, _LAST)), None)
         if run_id is None or self._wal.exists():
             return None
         return run_id if self._file.stat().st_mtime_ns == instant_of(run_id) else None
@@ -111,6 +121,8 @@ class PublishedCopy:
                 copy(name)
             self._copy_rows("runs")
             self._con.execute(f"DELETE FROM {_COPY}.main.runs WHERE status <> 'succeeded'")
+            origin = text(json.dumps(self._warehouse.origin))
+            self._con.execute(f"COMMENT ON TABLE {_COPY}.main.runs IS {origin}")
             self._con.execute(f"CHECKPOINT {_COPY}")
         finally:
             self._con.execute(f"DETACH {_COPY}")
@@ -165,9 +177,10 @@ def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(config={"temp_directory": str(spilled)})
     try:
         con.execute(f"ATTACH {text(str(published))} AS {_COPY} (READ_ONLY); USE {_COPY}")
-    except duckdb.BinderException as error:
-        raise LingokidsError(cannot_open(published, error, "")) from error
     except duckdb.Error as error:
+        if is_locked(error) or isinstance(error, duckdb.BinderException):
+            cure = "Close it there, or open it read-only."
+            raise LingokidsError(cannot_open(published, error, cure)) from error
         raise LingokidsError(
             f"{published.name} cannot be read ({str(error).splitlines()[0]}): uv run kedro run "
             "makes it again."
@@ -175,14 +188,19 @@ def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def last_run_of(published: Path) -> tuple[str, str] | tuple[None, None]:
-    """The last run that a copy is of, and its environment; none if it is no copy of ours."""
+def origin_of_copy(published: Path) -> dict[str, str]:
+    """The environment and raw places that a copy is of; nothing if it is no copy of ours."""
+    noted = next(iter(_ask(published, _ORIGIN)), None)
+    return dict(json.loads(noted or "{}"))
+
+
+def _ask(published: Path, question: str) -> tuple[str, ...]:
+    """The first row of an answer; nothing if it is no copy of ours."""
     try:
         with open_copy(published) as con:
-            last = "SELECT run_id, environment FROM main.runs ORDER BY run_id DESC LIMIT 1"
-            return con.execute(last).fetchone() or (None, None)
+            return con.execute(question).fetchone() or ()
     except (LingokidsError, duckdb.Error):
-        return None, None
+        return ()
 
 
 def missing_in_copy(published: Path, table_name: str) -> str:

@@ -124,7 +124,7 @@ class Warehouse(Engine, threading.local):
     @classmethod
     def close_all(cls) -> None:
         """End what is in hand in this thread, of whichever warehouse."""
-        for warehouse in cls._known.values():
+        for warehouse in [*cls._known.values()]:
             warehouse.close()
 
     @property
