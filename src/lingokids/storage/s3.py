@@ -80,7 +80,10 @@ class Client:
         client = credentials.get("client_kwargs") or {}
         endpoint = client.get("endpoint_url")
         keys = _keys(self.url, credentials)
-        self._keys, self._endpoint, self._ca_file = keys, endpoint, client.get("verify")
+        # a function, so that keys of the environment (AWS_…) are not mixed in, and no
+        # description of the client has them
+        self._keys = lambda: keys
+        self._endpoint, self._ca_file = endpoint, client.get("verify")
         self._region = client.get("region_name")
         self._server = Server(_shown(endpoint), asdict(self.options))
         if unsafe := why_unsafe(self._server.address, keys["secret_access_key"]):
@@ -92,9 +95,7 @@ class Client:
             self.store = S3Store(
                 bucket,
                 prefix=folder or None,
-                # a function, so that keys of the environment (AWS_…) are not mixed in, and no
-                # description of the client has them
-                credential_provider=lambda: keys,  # type: ignore[arg-type]
+                credential_provider=self._keys,  # type: ignore[arg-type]
                 client_options=_client_options(endpoint, client.get("verify"), self.options),
                 retry_config={
                     "max_retries": self.options.retries,
@@ -111,10 +112,11 @@ class Client:
     @property
     def table_options(self) -> dict[str, str]:
         """The client in words of ``deltalake``: all, for it looks for others in the environment."""
+        keys = self._keys()
         options = {
-            "aws_access_key_id": self._keys["access_key_id"],
-            "aws_secret_access_key": self._keys["secret_access_key"],
-            "aws_session_token": self._keys["token"] or "",
+            "aws_access_key_id": keys["access_key_id"],
+            "aws_secret_access_key": keys["secret_access_key"],
+            "aws_session_token": keys["token"] or "",
             "aws_region": self._region or "us-east-1",
             "aws_conditional_put": "etag",
             "aws_virtual_hosted_style_request": "false",
