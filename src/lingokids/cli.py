@@ -7,6 +7,7 @@ import gc
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,21 +106,31 @@ class CommandHooks:
     def before_command_run(
         self, project_metadata: ProjectMetadata | None, command_args: list[str]
     ) -> None:
-        """Before ``kedro viz``: have it show the runs of the environment that it is asked for.
+        """Before any: refuse an environment that there is not, where a plugin would fail.
+
+        Before ``kedro viz``: have it show the runs of the environment that it is asked for.
 
         Before ``kedro ipython``: leave Ctrl-C to the session, which Kedro would kill with it.
         """
         if command_args[:1] in (["ipython"], ["jupyter"]):
             signal.signal(signal.SIGINT, lambda *_: None)  # the session has the default again
-        is_viz = command_args[:1] == ["viz"] and not {"-h", "--help"} & set(command_args)
-        if project_metadata is None or not is_viz:
+        is_of_plugin = command_args[:1] in (["viz"], ["server"])
+        if project_metadata is None or not is_of_plugin or {"-h", "--help"} & {*command_args}:
             return
-        from lingokids.runtime import viz
+        from lingokids.runtime import preconditions, viz
         from lingokids.runtime.environment import name_of
 
         options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         options.add_argument("--env", "-e", default=os.environ.get("KEDRO_ENV"))
         environment = options.parse_known_args(command_args)[0].env
+        try:
+            conf = project_metadata.project_path / "conf"
+            preconditions.refuse_unknown_environment(conf, environment)
+        except LingokidsError as error:  # no command has begun that would show it
+            error.show()
+            sys.exit(error.exit_code)
+        if command_args[0] != "viz":
+            return
         viz.show(project_metadata.project_path, environment)
         click.echo(
             f"Rows, row counts and run status are those of environment {name_of(environment)}."

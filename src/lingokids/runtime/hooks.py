@@ -57,7 +57,9 @@ class RunHooks(threading.local):
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Keep credentials out of the log, and refuse a wrong environment or parameters."""
-        preconditions.refuse_unknown_environment(context.config_loader)
+        preconditions.refuse_unknown_environment(
+            Path(context.config_loader.conf_source), context.config_loader.env
+        )
         secrets.hide_in_logs(_credentials(context))
         Parameters.read(context.config_loader["parameters"])
 

@@ -14,7 +14,6 @@ from lingokids.runtime.environment import PROJECT, name_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from kedro.config import AbstractConfigLoader
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
@@ -108,15 +107,14 @@ def refuse_threads(are_used: bool) -> None:
         raise LingokidsError(ASYNC)
 
 
-def refuse_unknown_environment(loader: AbstractConfigLoader) -> None:
+def refuse_unknown_environment(conf: Path, env: str | None) -> None:
     """Refuse an ``--env`` that has no folder."""
-    conf = Path(loader.conf_source)
-    if loader.env is None or not conf.is_dir() or (conf / loader.env).is_dir():
+    if env is None or not conf.is_dir() or (conf / env).is_dir():
         return
     known = sorted(path.name for path in conf.iterdir() if path.is_dir())
     raise LingokidsError(
-        f"There is no environment {in_one_line(loader.env)}.{did_you_mean(loader.env, known)} "
-        f"There are: {', '.join(known)}."
+        f"There is no environment {in_one_line(env)}.{did_you_mean(env, known)} There are: "
+        f"{', '.join(known)}."
     )
 
 
