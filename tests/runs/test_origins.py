@@ -164,6 +164,8 @@ def test_a_moved_project_and_a_warehouse_without_memory_are_taken_as_they_are(
         ("run",),
         ("run", "--pipeline", "reporting"),
         ("metrics", "-m", "active_users"),
+        ("viz", "run", "--no-browser"),
+        ("server", "start"),
     ],
 )
 def test_an_environment_that_is_not_there_is_one_sentence(project, arguments):
