@@ -263,6 +263,23 @@ def _versions(project) -> list[tuple[bool, int]]:
     return project.rows("SELECT is_current, load_id FROM ingested_objects ORDER BY load_id")
 
 
+def test_a_name_that_does_not_say_when_it_landed_is_named_and_blocks_no_other(
+    by_content, monkeypatch, caplog
+):
+    monkeypatch.setenv("LINGOKIDS_TEST_ARRIVAL", "key")
+    by_content.deliver("events", "README.md", b"# Events\n")
+    by_content.deliver("events", "2021-02-30/07/a.jsonl", [an_event_record(1)])  # no such day
+    with pytest.raises(Exception, match=r"says when it landed: .*README\.md.* Move it, or set"):
+        by_content.run("ingestion")
+
+    by_content.deliver("events", "2021-02-01/07/a.jsonl", [an_event_record(1)])
+    by_content.run("ingestion")
+
+    assert by_content.rows("SELECT object_key FROM bronze_events") == [("2021-02-01/07/a.jsonl",)]
+    assert "Not read: " in caplog.text
+    assert "README.md" in caplog.text.rpartition("Not read: ")[2]
+
+
 def test_a_version_by_content_is_new_when_the_content_is_and_not_when_the_time_is(by_content):
     key, first = "2021-01-05/10/a", an_event_record(1)
     by_content.deliver("events", key, [first], "2021-02-01 00:00:00")

@@ -115,19 +115,41 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         """One row per object present: ``RAW_OBJECTS``.
 
         Raises:
-            LingokidsError: The folder or bucket is missing, or cannot be listed.
+            LingokidsError: The folder or bucket is missing, or cannot be listed; or no object
+                says when it landed.
         """
         columns = schema.RAW_OBJECTS.schema.to_pyarrow()
-        found = self._store().find(since)
+        found = self._arrivals(since)
         pages = []
         while page := list(itertools.islice(found, _PAGE_OBJECTS)):
-            rows = [(each.key, each.etag, each.size_bytes, self._landed_at(each)) for each in page]
+            rows = [(each.key, each.etag, each.size_bytes, landed_at) for each, landed_at in page]
             pages.append(
                 pa.record_batch(
                     [pa.array(column) for column in zip(*rows, strict=True)], columns.names
                 ).cast(columns)
             )
         return ibis.memtable(self._of_one_name(pa.Table.from_batches(pages, columns)))
+
+    def _arrivals(self, since: date | None) -> Iterator[tuple[StoredObject, datetime]]:
+        """The objects and when they landed; those that do not say it are named."""
+        timeless: list[str] = []
+        is_any_placed = False
+        for found in self._store().find(since):
+            if (landed_at := self._landed_at(found)) is None:
+                timeless.append(found.key)
+            else:
+                is_any_placed = True
+                yield found, landed_at
+        if not timeless:
+            return
+        why = (
+            f"{self.path}: no <YYYY-MM-DD>/<HH>/ in the name says when it landed: "
+            f"{in_one_line(', '.join(timeless), 300)}. Move it, or set arrival: modified in "
+            "globals.yml."
+        )
+        if since is None and not is_any_placed:
+            raise LingokidsError(why)
+        LOGGER.warning("Not read: %s", why)
 
     def _of_one_name(self, listed: pa.Table) -> pa.Table:
         """The objects whose key is theirs alone; others could not be told apart when read."""
@@ -206,22 +228,14 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         values = (column.to_pylist() for column in columns.to_pyarrow().columns)
         return [RawObject(*row) for row in zip(*values, strict=True)]
 
-    def _landed_at(self, found: StoredObject) -> datetime:
-        by_key = self._arrival == "key"
-        landed_at = self._arrival_in_key(found.key) if by_key else found.modified_at
-        return landed_at.astimezone(UTC).replace(tzinfo=None)
-
-    def _arrival_in_key(self, key: str) -> datetime:
-        found = _ARRIVAL_IN_KEY.search(key)
-        try:
-            if found is not None:
-                return datetime.fromisoformat(f"{found[1]}T{found[2]}:00:00+00:00")
-            raise ValueError
-        except ValueError:
-            raise LingokidsError(
-                f"{self.path}/{key} has no <YYYY-MM-DD>/<HH>/ in its name to say when it landed: "
-                "move it, or set arrival: modified in the catalog."
-            ) from None
+    def _landed_at(self, found: StoredObject) -> datetime | None:
+        """When an object landed, in UTC; None if its key ought to say it and does not."""
+        if self._arrival == "modified":
+            return found.modified_at.astimezone(UTC).replace(tzinfo=None)
+        in_key = _ARRIVAL_IN_KEY.search(found.key)
+        with contextlib.suppress(ValueError):  # a day that there is not
+            return in_key and datetime.fromisoformat(f"{in_key[1]}T{in_key[2]}:00:00")
+        return None
 
     def _batches(self, due: list[RawObject], if_gone: str) -> Generator[list[line_cutting.Piece]]:
         """Gather the lines of objects until a batch is full."""
