@@ -233,6 +233,61 @@ def test_files_that_vanished_are_written_anew_by_the_next_run(published, caplog)
     assert_published(published)
 
 
+@pytest.fixture
+def grown(project_after):
+    """A project that has published three days, one a run."""
+
+    def grow(project) -> None:
+        for day in (5, 6, 7):
+            deliver_a_day(project, day)
+            project.run()
+
+    return project_after("three-runs", grow)
+
+
+def _logs(project) -> list[Path]:
+    return sorted((project.folder / "02_bronze/bronze_events/_delta_log").glob("0*.json"))
+
+
+def _promise_a_version(project) -> None:
+    """As a pointer that is newer than a table, which came back from a copy."""
+    lake = project.folder / "02_bronze"
+    pointer = the_pointer(lake)
+    pointer["tables"]["bronze_events"]["version"] = 99
+    (lake / "publication.json").write_text(json.dumps(pointer))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda project: shutil.rmtree(project.folder / "02_bronze" / "bronze_events"),
+        lambda project: _logs(project)[-1].unlink(),
+        lambda project: _logs(project)[-1].write_bytes(b""),  # as after a power cut
+        _promise_a_version,
+    ],
+    ids=["a table", "the newest of its log", "what its log said", "a version"],
+)
+def test_what_is_lost_of_a_table_of_many_versions_is_written_anew(grown, harm):
+    harm(grown)
+
+    grown.run()
+
+    assert_published(grown)
+
+
+def test_a_table_whose_log_is_damaged_is_named_and_what_to_do(grown):
+    log = _logs(grown)[0]
+    log.write_bytes(log.read_bytes()[:-20])
+
+    sentence = r"the log of \S+/bronze_events cannot be read \(.*remove this folder and run again"
+    with pytest.raises(LingokidsError, match=sentence):
+        grown.run()
+
+    shutil.rmtree(log.parents[1])
+    grown.run()
+    assert_published(grown)
+
+
 def test_what_another_wrote_into_a_table_is_undone(published):
     """As by a publisher that came too late, or one that was killed before its pointer."""
     from deltalake import DeltaTable

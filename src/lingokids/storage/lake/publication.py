@@ -180,9 +180,10 @@ class Publication:
         name, found = dataset.table, self._found.get(dataset.table)
         if found is None or found.is_as_noted(noted):
             return found and noted.version
+        with self._lake.storage.refusing("written", name):
+            table = self._lake.table(name)
         try:
             with self._lake.storage.refusing("written", name):
-                table = self._lake.table(name)
                 if table.version() != noted.version:
                     table.restore(noted.version, commit_properties=_on_top())
                     table = self._lake.table(name)
@@ -191,6 +192,13 @@ class Publication:
             LOGGER.warning("%s: %s: it is written anew.", self._lake.place, error.message)
             return None
         gone = [file for file, (size, _) in files.items() if found.files.get(file) != size]
+        rows = sum(of_one for _, of_one in files.values())
+        if not gone and rows != sum(block.rows for block in noted.sums.values()):
+            LOGGER.warning(
+                "%s: the log of %s has lost some of its rows: it is written anew.",
+                *(self._lake.place, name),
+            )
+            return None
         if gone:
             LOGGER.warning(
                 "%s: %s files of the publication are gone, such as %s/%s: %s is written anew.",
@@ -264,12 +272,13 @@ class Publication:
                 writer_properties=_properties(dataset.unit),
                 commit_properties=_on_top(),
             )
-        noted = self._noted.get(dataset.table)
+        noted, found = (of.get(dataset.table) for of in (self._noted, self._found))
+        is_there = noted and found and noted.version <= found.version
         how: dict[str, Any] = {
             "retention_hours": self._lake.grace_hours,
             "enforce_retention_duration": False,
             "full": True,  # else files of killed runs stay
-            "keep_versions": [noted.version] if noted else None,
+            "keep_versions": [noted.version] if is_there else None,
         }
         if table.vacuum(dry_run=True, **how):
             table.vacuum(dry_run=False, commit_properties=_on_top(), **how)

@@ -29,6 +29,9 @@ TOO_LATE = (
 )
 
 
+_LARGEST_BYTES = 64 << 20
+
+
 class Stored(NamedTuple):
     """The content of a file, and which version of it this is."""
 
@@ -55,7 +58,7 @@ class Storage:
         return LocalStore(self._place, mkdir=True)
 
     def read(self, name: str) -> Stored | None:
-        """A file; None: there is no such file."""
+        """A file, as if it were empty if it is huge; None: there is no such file."""
         import obstore
 
         with self.refusing("read", name):
@@ -65,7 +68,8 @@ class Storage:
                 if "NoSuchBucket" in str(error):
                     raise
                 return None
-            return Stored(bytes(found.bytes()), found.meta["e_tag"] or "")
+            is_sane = found.meta["size"] <= _LARGEST_BYTES
+            return Stored(bytes(found.bytes()) if is_sane else b"", found.meta["e_tag"] or "")
 
     def replace(self, name: str, content: bytes, version: str | None) -> bool:
         """Write a file, or replace it, in one step.
