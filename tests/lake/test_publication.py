@@ -218,6 +218,23 @@ def test_small_files_are_put_together_and_old_ones_go_after_the_grace(published,
     assert len(the_rows(lake, "bronze_events", of_old)) == 2, "who follows the pointer before"
 
 
+def test_what_a_link_leads_to_is_not_removed(published, tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    os.utime(precious, (0, 0))
+    link = published.folder / "02_bronze" / "bronze_events" / "link"
+    link.symlink_to(tmp_path)
+    deliver_a_day(published, 6)
+
+    with pytest.raises(LingokidsError, match=r"precious.txt lies outside .*: remove the link"):
+        published.run()
+
+    assert precious.exists()
+    link.unlink()
+    published.run()
+    assert_published(published)
+
+
 def test_files_that_vanished_are_written_anew_by_the_next_run(published, caplog):
     for lake, table in (("02_bronze", "ingested_objects"), ("03_gold", GOLD[0])):
         (file,) = the_files(published.folder / lake, table)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
+#: The manifest of the version before, which published plain Parquet files.
+MANIFEST = "manifest.json"
 _COMMIT = re.compile(r"_delta_log/(\d{20})\.json")
 #: Units are numbers: days since this one, and loads since the second, for the first one, which
 #: is often by far the largest, has a checksum of its own.
@@ -102,6 +104,11 @@ class Lake:
         return (
             (Pointer.parse(stored.content, self.place), stored.version) if stored else (None,) * 2
         )
+
+    @property
+    def is_older(self) -> bool:
+        """Whether plain Parquet files of the version before lie there."""
+        return self.storage.read(MANIFEST) is not None
 
     def find(self) -> dict[str, Found]:
         """What a listing shows of each table."""
@@ -228,7 +235,12 @@ class DeltaDataset(AbstractDataset["ir.Table", "ir.Table"]):
         """
         pointer, _ = self.lake.pointer()
         if pointer is None or self.table not in pointer.tables:
-            raise LingokidsError(f"{self.lake.place} has no publication of {self.table}.")
+            is_older = pointer is None and self.lake.is_older
+            raise LingokidsError(
+                f"{self.lake.place} has no publication of {self.table}"
+                + f": its {MANIFEST} is of the version before, which can restore it" * is_older
+                + "."
+            )
         noted = pointer.tables[self.table]
         if noted.columns != self.columns:
             raise LingokidsError(

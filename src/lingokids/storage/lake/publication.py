@@ -19,7 +19,14 @@ from ibis import _
 
 from lingokids import schema
 from lingokids.errors import LingokidsError, in_one_line
-from lingokids.storage.lake.delta import EPOCH, SECOND_LOAD, active_files, as_sums, hashing
+from lingokids.storage.lake.delta import (
+    EPOCH,
+    MANIFEST,
+    SECOND_LOAD,
+    active_files,
+    as_sums,
+    hashing,
+)
 from lingokids.storage.lake.pointer import POINTER, Pointer, PublishedTable
 from lingokids.storage.lake.storage import TOO_LATE
 from lingokids.storage.records import kept_table
@@ -36,8 +43,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-#: The manifest of the version before, which published plain Parquet files.
-_MANIFEST = "manifest.json"
 # So many files that are not full are put together.
 _UNFULL_FILES = 10
 # More spans of units than this are no predicate any more: the table is written whole.
@@ -94,10 +99,10 @@ class Publication:
         """Write what is owed, then replace the pointer; or do nothing."""
         if self._newer == [] and (self._before is None or self._is_as_noted()):
             return
-        is_older = self._before is None and self._lake.storage.read(_MANIFEST) is not None
+        is_older = self._before is None and self._lake.is_older
         if is_older and not anew:
             raise LingokidsError(
-                f"{_MANIFEST} there is of the version before: if this warehouse is whole, uv run "
+                f"{MANIFEST} there is of the version before: if this warehouse is whole, uv run "
                 "kedro run --pipeline publication --params rebuild=bronze publishes it as Delta "
                 "tables in their place"
             )
@@ -108,7 +113,7 @@ class Publication:
         tables = {offer.dataset.table: self._bring_up_to_date(offer) for offer in self._offers}
         self._replace_pointer(tables)
         if is_older:
-            self._lake.storage.remove(_MANIFEST)
+            self._lake.storage.remove(MANIFEST)
 
     def _is_as_noted(self) -> bool:
         names = {offer.dataset.table for offer in self._offers}
@@ -280,7 +285,9 @@ class Publication:
             "full": True,  # else files of killed runs stay
             "keep_versions": [noted.version] if is_there else None,
         }
-        if table.vacuum(dry_run=True, **how):
+        if old := table.vacuum(dry_run=True, **how):
+            # or what a link leads to would be removed, too
+            self._lake.storage.paths(f"{dataset.table}/{name}" for name in old)
             table.vacuum(dry_run=False, commit_properties=_on_top(), **how)
 
     def _replace_pointer(self, tables: dict[str, PublishedTable]) -> None:

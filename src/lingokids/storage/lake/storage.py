@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from lingokids.storage.s3 import Client
 
@@ -125,10 +125,21 @@ class Storage:
             files: Their names and sizes. One that is missing has no copy.
             into: A folder for the copies.
         """
+        return self.paths(files)
+
+    def paths(self, names: Iterable[str]) -> list[Path]:
+        """Where files lie, if they are local.
+
+        Raises:
+            LingokidsError: A link leads one out of the folder.
+        """
         root = Path(self._place).resolve()
-        paths = [(root / name).resolve() for name in files]
+        paths = [(root / name).resolve() for name in names]
         if astray := [path for path in paths if not path.is_relative_to(root)]:
-            raise LingokidsError(f"{astray[0]} lies outside {root}: it is not read.")
+            raise LingokidsError(
+                f"{astray[0]} lies outside {root}, and a link there leads to it, which is not "
+                "followed: remove the link"
+            )
         return paths
 
     @contextlib.contextmanager
@@ -174,6 +185,10 @@ class Bucket(Storage):
 
     def _replacing(self, name: str, version: str) -> Any:
         return {"e_tag": version}
+
+    def paths(self, names: Iterable[str]) -> list[Path]:
+        """See ``Storage``: here are no links."""
+        return []
 
     def fetch(self, files: dict[str, int], into: Path) -> list[Path]:
         """Download by many requests at a time."""
