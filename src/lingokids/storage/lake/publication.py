@@ -198,18 +198,14 @@ class Publication:
             return None
         gone = [file for file, (size, _) in files.items() if found.files.get(file) != size]
         rows = sum(of_one for _, of_one in files.values())
-        if not gone and rows != sum(block.rows for block in noted.sums.values()):
-            LOGGER.warning(
-                "%s: the log of %s has lost some of its rows: it is written anew.",
-                *(self._lake.place, name),
-            )
-            return None
         if gone:
-            LOGGER.warning(
-                "%s: %s files of the publication are gone, such as %s/%s: %s is written anew.",
-                *(self._lake.place, len(gone), name, gone[0], name),
-            )
-        return None if gone else table.version()
+            lost = f"{len(gone)} files of the publication are gone, such as {name}/{gone[0]}"
+        elif rows != sum(block.rows for block in noted.sums.values()):
+            lost = f"the log of {name} has lost rows of the publication"
+        else:
+            return table.version()
+        LOGGER.warning("%s: %s: %s is written anew.", self._lake.place, lost, name)
+        return None
 
     def _units_since(self, dataset: DeltaDataset) -> set[int] | None:
         """The units that runs wrote after the one of the pointer; None: any may differ."""
@@ -277,13 +273,14 @@ class Publication:
                 writer_properties=_properties(dataset.unit),
                 commit_properties=_on_top(),
             )
-        noted, found = (of.get(dataset.table) for of in (self._noted, self._found))
+        noted = self._noted.get(dataset.table)
+        found = self._found.get(dataset.table)
         is_there = noted and found and noted.version <= found.version
         how: dict[str, Any] = {
             "retention_hours": self._lake.grace_hours,
             "enforce_retention_duration": False,
             "full": True,  # else files of killed runs stay
-            "keep_versions": [noted.version] if is_there else None,
+            "keep_versions": [noted.version] if noted and is_there else None,
         }
         if old := table.vacuum(dry_run=True, **how):
             # or what a link leads to would be removed, too
