@@ -174,6 +174,12 @@ def test_a_pointer_that_cannot_be_read_is_named(tmp_path, content):
         Lake(str(tmp_path)).pointer()
 
 
+@pytest.mark.parametrize("name", ["a[1]", "a%20b", "a|b", "a\\b"])
+def test_a_folder_that_the_library_mistakes_is_refused(tmp_path, name):
+    with pytest.raises(LingokidsError, match="Delta tables cannot lie below a folder with"):
+        Lake(str(tmp_path / name)).table("bronze_users")
+
+
 def test_a_huge_pointer_is_not_read(tmp_path):
     with (tmp_path / "publication.json").open("wb") as pointer:
         pointer.truncate(8 << 30)

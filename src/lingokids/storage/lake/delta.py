@@ -41,6 +41,7 @@ LOGGER = logging.getLogger(__name__)
 
 #: The manifest of the version before, which published plain Parquet files.
 MANIFEST = "manifest.json"
+_UNSPEAKABLE = re.compile(r"[][\\^|%\x00-\x1f]")
 _COMMIT = re.compile(r"_delta_log/(\d{20})\.json")
 #: Units are numbers: days since this one, and loads since the second, for the first one, which
 #: is often by far the largest, has a checksum of its own.
@@ -143,7 +144,16 @@ class Lake:
             ) from error
 
     def uri(self, name: str) -> str:
-        """Where a table lies."""
+        """Where a table lies.
+
+        Raises:
+            LingokidsError: The library takes the folder for another, or panics.
+        """
+        if "://" not in self.place and (found := _UNSPEAKABLE.search(self.place)):
+            raise LingokidsError(
+                f"Delta tables cannot lie below a folder with {found[0]!r} in its name: name "
+                "another place under lake in globals.yml, or move the project"
+            )
         return f"{self.place}/{name}"
 
 

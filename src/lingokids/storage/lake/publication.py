@@ -163,7 +163,10 @@ class Publication:
         version = self._undo(dataset, noted) if is_same and noted else None
         if version is None or noted is None:
             return self._write(offer, None, None, self._sums(dataset, offer.data))
-        due, size = self._units_since(dataset), dataset.units_a_sum
+        # None: any may differ
+        is_known = self._newer is not None and dataset.unit is not None
+        due = self._written_since[dataset.table] if is_known else None
+        size = dataset.units_a_sum
         then = noted.sums
         looked_at = None
         if due is not None:
@@ -207,14 +210,9 @@ class Publication:
         LOGGER.warning("%s: %s: %s is written anew.", self._lake.place, lost, name)
         return None
 
-    def _units_since(self, dataset: DeltaDataset) -> set[int] | None:
-        """The units that runs wrote after the one of the pointer; None: any may differ."""
-        if self._newer is None or dataset.unit is None:
-            return None
-        return self._written_since[dataset.table]
-
     @cached_property
     def _written_since(self) -> dict[str, set[int]]:
+        """By table the units that runs wrote after the one of the pointer."""
         units = kept_table(self._warehouse, schema.RUN_UNITS).load()
         written: defaultdict[str, set[int]] = defaultdict(set)
         for table, load, day in self._warehouse.rows(
