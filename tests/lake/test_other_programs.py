@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +14,7 @@ import yaml
 from kedro.io import DataCatalog
 
 from conftest import ROOT
-from lingokids.storage.lake.readers import READERS
+from lingokids.storage.lake.readers import READERS, lines
 from published import GOLD, deliver_a_day, publish_a_day, versions
 
 README = (ROOT / "src/lingokids/storage/lake/README.md").read_text()
@@ -65,12 +67,46 @@ def test_what_is_printed_reads_a_bucket(minio_project, reader):
     assert _read(minio_project, done.stdout) == ["1", "1"]
 
 
-@pytest.mark.slow
-def test_the_program_for_spark_is_python_and_takes_the_version(begun_project):
-    program = _program(begun_project, "spark")
+def test_the_name_of_a_folder_is_no_program(tmp_path):
+    lake = tmp_path / 'a"; raise SystemExit("ü") #'
+    lake.mkdir()
+    pointer = {"tables": {"x": {"version": 3}}}
+    (lake / "publication.json").write_text(json.dumps(pointer))
 
-    compile(program, "spark", "exec")
-    assert '.option("versionAsOf", version)' in program
+    program, _, _ = lines("pandas", str(lake), "x").partition("rows = ")
+
+    found: dict[str, object] = {}
+    exec(program, found)
+    assert (found["lake"], found["version"]) == (str(lake), 3)
+
+
+@pytest.mark.slow
+@pytest.mark.minio
+def test_spark_reads_the_publication_of_a_folder_and_of_a_bucket(minio_project, tmp_path):
+    """In one test: of two at a time, each would fetch the jars into one cache."""
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java 17: apt-get install openjdk-17-jre-headless")
+    deliver_a_day(minio_project, 5, landed_at="now")
+    minio_project.run()
+    minio_project.server.filesystem.get("gold/", f"{tmp_path}/copy/", recursive=True)
+    minio_project.run(os_names={"iOS": "Apple"})
+    in_bucket = minio_project.command("lake", "--for", "spark", "--env", "minio").stdout
+
+    for program in lines("spark", f"{tmp_path}/copy", GOLD[0]), in_bucket:
+        shown = "print(*[(row.os_name, row.activities_played) for row in rows.collect()])"
+        spark = ["uv", "run", "--no-sync", "--quiet", "--with", "pyspark==4.0.0", "python", "-c"]
+        done = subprocess.run(
+            [*spark, f"{program}\n{shown}"],
+            cwd=ROOT,
+            env=minio_project.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if re.search("Failed to fetch|unresolved dependency|download failed", done.stderr):
+            pytest.skip("Spark and its jars are fetched from PyPI and Maven, which do not answer")
+        os_name = "Apple" if program == in_bucket else "iOS"
+        assert done.stdout.strip() == f"('{os_name}', 1)", done.stderr
 
 
 @pytest.mark.slow

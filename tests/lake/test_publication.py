@@ -218,6 +218,23 @@ def test_small_files_are_put_together_and_old_ones_go_after_the_grace(published,
     assert len(the_rows(lake, "bronze_events", of_old)) == 2, "who follows the pointer before"
 
 
+def test_what_a_link_leads_to_is_not_removed(published, tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    os.utime(precious, (0, 0))
+    link = published.folder / "02_bronze" / "bronze_events" / "link"
+    link.symlink_to(tmp_path)
+    deliver_a_day(published, 6)
+
+    with pytest.raises(LingokidsError, match=r"precious.txt lies outside .*: remove the link"):
+        published.run()
+
+    assert precious.exists()
+    link.unlink()
+    published.run()
+    assert_published(published)
+
+
 def test_files_that_vanished_are_written_anew_by_the_next_run(published, caplog):
     for lake, table in (("02_bronze", "ingested_objects"), ("03_gold", GOLD[0])):
         (file,) = the_files(published.folder / lake, table)
@@ -231,6 +248,61 @@ def test_files_that_vanished_are_written_anew_by_the_next_run(published, caplog)
     _send_again(published)
     published.run()
     assert_published(published)
+
+
+@pytest.fixture
+def grown(project_after):
+    """A project that has published three days, one a run."""
+
+    def grow(project) -> None:
+        for day in (5, 6, 7):
+            deliver_a_day(project, day)
+            project.run()
+
+    return project_after("three-runs", grow)
+
+
+def _logs(project) -> list[Path]:
+    return sorted((project.folder / "02_bronze/bronze_events/_delta_log").glob("0*.json"))
+
+
+def _promise_a_version(project) -> None:
+    """As a pointer that is newer than a table, which came back from a copy."""
+    lake = project.folder / "02_bronze"
+    pointer = the_pointer(lake)
+    pointer["tables"]["bronze_events"]["version"] = 99
+    (lake / "publication.json").write_text(json.dumps(pointer))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda project: shutil.rmtree(project.folder / "02_bronze" / "bronze_events"),
+        lambda project: _logs(project)[-1].unlink(),
+        lambda project: _logs(project)[-1].write_bytes(b""),  # as after a power cut
+        _promise_a_version,
+    ],
+    ids=["a table", "the newest of its log", "what its log said", "a version"],
+)
+def test_what_is_lost_of_a_table_of_many_versions_is_written_anew(grown, harm):
+    harm(grown)
+
+    grown.run()
+
+    assert_published(grown)
+
+
+def test_a_table_whose_log_is_damaged_is_named_and_what_to_do(grown):
+    log = _logs(grown)[0]
+    log.write_bytes(log.read_bytes()[:-20])
+
+    sentence = r"the log of \S+/bronze_events cannot be read \(.*remove this folder and run again"
+    with pytest.raises(LingokidsError, match=sentence):
+        grown.run()
+
+    shutil.rmtree(log.parents[1])
+    grown.run()
+    assert_published(grown)
 
 
 def test_what_another_wrote_into_a_table_is_undone(published):

@@ -139,6 +139,14 @@ def test_a_lake_without_a_publication_is_not_restored_from(project):
         project.run("restore")
 
 
+def test_a_lake_of_the_version_before_says_who_can_restore_it(project):
+    (project.folder / "02_bronze").mkdir()
+    (project.folder / "02_bronze" / "manifest.json").write_text('{"format": 1}')
+
+    with pytest.raises(DatasetError, match="is of the version before, which can restore it"):
+        project.run("restore")
+
+
 def _of(lake: Path, table: str) -> Path:
     return Path(the_files(lake, table)[0])
 

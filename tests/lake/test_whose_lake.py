@@ -160,10 +160,29 @@ _WHOLE = {
         json.dumps(_WHOLE | {"tables": []}),
         json.dumps(_WHOLE | {"tables": {"bronze_users": {"version": "1; DROP", "columns": 1}}}),
         json.dumps(_WHOLE | {"tables": {"bronze_users": {"version": -1, "columns": 1}}}),
+        json.dumps(_WHOLE | {"tables": {"bronze_users": {"version": 1 << 63, "columns": 1}}}),
+        json.dumps(
+            _WHOLE
+            | {"tables": {"bronze_users": {"version": 1, "columns": 1, "sums": {10**9: [1, 1]}}}}
+        ),
     ],
 )
 def test_a_pointer_that_cannot_be_read_is_named(tmp_path, content):
     (tmp_path / "publication.json").write_text(content, encoding="latin-1")
+
+    with pytest.raises(LingokidsError, match=r"/publication.json is not one that this version"):
+        Lake(str(tmp_path)).pointer()
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a%20b", "a|b", "a\\b"])
+def test_a_folder_that_the_library_mistakes_is_refused(tmp_path, name):
+    with pytest.raises(LingokidsError, match="Delta tables cannot lie below a folder with"):
+        Lake(str(tmp_path / name)).table("bronze_users")
+
+
+def test_a_huge_pointer_is_not_read(tmp_path):
+    with (tmp_path / "publication.json").open("wb") as pointer:
+        pointer.truncate(8 << 30)
 
     with pytest.raises(LingokidsError, match=r"/publication.json is not one that this version"):
         Lake(str(tmp_path)).pointer()

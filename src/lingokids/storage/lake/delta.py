@@ -7,6 +7,7 @@ So nothing that fails here can undo a run, and a run that is rolled back leaves 
 from __future__ import annotations
 
 import logging
+import re
 import zlib
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +20,7 @@ import ibis
 from kedro.io import AbstractDataset
 
 from lingokids import schema
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, in_one_line
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.lake.pointer import POINTER, Pointer, Sum
 from lingokids.storage.lake.storage import Bucket, Storage, temporary_folder
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-_LOG = "_delta_log"
+#: The manifest of the version before, which published plain Parquet files.
+MANIFEST = "manifest.json"
+_UNSPEAKABLE = re.compile(r"[][\\^|%\x00-\x1f]")
+_COMMIT = re.compile(r"_delta_log/(\d{20})\.json")
 #: Units are numbers: days since this one, and loads since the second, for the first one, which
 #: is often by far the largest, has a checksum of its own.
 EPOCH, SECOND_LOAD = date(1970, 1, 1), 2
@@ -51,7 +55,7 @@ class Found(NamedTuple):
 
     Attributes:
         version: The newest one of its log.
-        files: The files in its folder and their bytes.
+        files: The files in its folder, those of its log among them, and their bytes.
     """
 
     version: int
@@ -102,28 +106,54 @@ class Lake:
             (Pointer.parse(stored.content, self.place), stored.version) if stored else (None,) * 2
         )
 
+    @property
+    def is_older(self) -> bool:
+        """Whether plain Parquet files of the version before lie there."""
+        return self.storage.read(MANIFEST) is not None
+
     def find(self) -> dict[str, Found]:
         """What a listing shows of each table."""
         found: dict[str, Found] = {}
         for path, size in self.storage.sizes().items():
             table, _, name = path.partition("/")
             version, files = found.get(table, Found(-1, {}))
-            folder, _, stem = name.removesuffix(".json").rpartition("/")
-            if folder == _LOG and stem.isdecimal():
-                version = max(version, int(stem))
-            elif name.endswith(".parquet") and folder != _LOG:
-                files[name] = size
+            files[name] = size
+            if commit := _COMMIT.fullmatch(name):
+                version = max(version, int(commit[1]))
             found[table] = Found(version, files)
         return {table: of_one for table, of_one in found.items() if of_one.version >= 0}
 
     def table(self, name: str, version: int | None = None) -> DeltaTable:
-        """A table, as of a version or the newest."""
-        from deltalake import DeltaTable
+        """A table, as of a version or the newest.
 
-        return DeltaTable(self.uri(name), version=version, storage_options=self.storage.options)
+        Raises:
+            LingokidsError: Its log is damaged.
+        """
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        uri, options = self.uri(name), self.storage.options
+        try:
+            return DeltaTable(uri, version=version, storage_options=options)
+        except DeltaError as error:  # an OSError where the place cannot be reached
+            reason = in_one_line(str(error).splitlines()[0])
+            raise LingokidsError(
+                f"the log of {uri} cannot be read ({reason}): use another copy of the lake; or, if "
+                "the warehouse is there and whole, remove this folder and run again, which writes "
+                "it anew"
+            ) from error
 
     def uri(self, name: str) -> str:
-        """Where a table lies."""
+        """Where a table lies.
+
+        Raises:
+            LingokidsError: The library takes the folder for another, or panics.
+        """
+        if "://" not in self.place and (found := _UNSPEAKABLE.search(self.place)):
+            raise LingokidsError(
+                f"Delta tables cannot lie below a folder with {found[0]!r} in its name: name "
+                "another place under lake in globals.yml, or move the project"
+            )
         return f"{self.place}/{name}"
 
 
@@ -215,7 +245,12 @@ class DeltaDataset(AbstractDataset["ir.Table", "ir.Table"]):
         """
         pointer, _ = self.lake.pointer()
         if pointer is None or self.table not in pointer.tables:
-            raise LingokidsError(f"{self.lake.place} has no publication of {self.table}.")
+            is_older = pointer is None and self.lake.is_older
+            raise LingokidsError(
+                f"{self.lake.place} has no publication of {self.table}"
+                + f": its {MANIFEST} is of the version before, which can restore it" * is_older
+                + "."
+            )
         noted = pointer.tables[self.table]
         if noted.columns != self.columns:
             raise LingokidsError(

@@ -6,15 +6,16 @@ numbers, an instant, names of tables that are known, and texts that are only com
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, field_validator
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
 
 POINTER = "publication.json"
-_LARGEST_BYTES = 64 << 20
+#: Days since 1970 as the calendar has them, or blocks of loads, which are fewer.
+_Block = Annotated[int, Field(ge=-719_162, le=2_932_896)]
 
 
 class Sum(NamedTuple):
@@ -30,18 +31,18 @@ class PublishedTable(BaseModel):
     Attributes:
         version: Of its Delta log.
         columns: A checksum of its columns and their types.
-        files: Files in its folder, those that a newer version replaced among them.
+        files: Files in its folder, those of its log and replaced ones among them.
         bytes: Their bytes.
         sums: By block of units, of its rows.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    version: NonNegativeInt
+    version: Annotated[int, Field(ge=0, lt=1 << 63)]
     columns: int
     files: NonNegativeInt = 0
     bytes: NonNegativeInt = 0
-    sums: dict[int, Sum] = {}
+    sums: dict[_Block, Sum] = {}
 
 
 class Pointer(BaseModel):
@@ -80,8 +81,6 @@ class Pointer(BaseModel):
             LingokidsError: It is none, or of a format that this version does not know.
         """
         try:
-            if len(content) > _LARGEST_BYTES:
-                raise ValueError
             return cls.model_validate_json(content)
         except ValueError as error:
             raise LingokidsError(

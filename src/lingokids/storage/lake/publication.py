@@ -19,7 +19,14 @@ from ibis import _
 
 from lingokids import schema
 from lingokids.errors import LingokidsError, in_one_line
-from lingokids.storage.lake.delta import EPOCH, SECOND_LOAD, active_files, as_sums, hashing
+from lingokids.storage.lake.delta import (
+    EPOCH,
+    MANIFEST,
+    SECOND_LOAD,
+    active_files,
+    as_sums,
+    hashing,
+)
 from lingokids.storage.lake.pointer import POINTER, Pointer, PublishedTable
 from lingokids.storage.lake.storage import TOO_LATE
 from lingokids.storage.records import kept_table
@@ -36,8 +43,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-#: The manifest of the version before, which published plain Parquet files.
-_MANIFEST = "manifest.json"
 # So many files that are not full are put together.
 _UNFULL_FILES = 10
 # More spans of units than this are no predicate any more: the table is written whole.
@@ -94,10 +99,10 @@ class Publication:
         """Write what is owed, then replace the pointer; or do nothing."""
         if self._newer == [] and (self._before is None or self._is_as_noted()):
             return
-        is_older = self._before is None and self._lake.storage.read(_MANIFEST) is not None
+        is_older = self._before is None and self._lake.is_older
         if is_older and not anew:
             raise LingokidsError(
-                f"{_MANIFEST} there is of the version before: if this warehouse is whole, uv run "
+                f"{MANIFEST} there is of the version before: if this warehouse is whole, uv run "
                 "kedro run --pipeline publication --params rebuild=bronze publishes it as Delta "
                 "tables in their place"
             )
@@ -108,7 +113,7 @@ class Publication:
         tables = {offer.dataset.table: self._bring_up_to_date(offer) for offer in self._offers}
         self._replace_pointer(tables)
         if is_older:
-            self._lake.storage.remove(_MANIFEST)
+            self._lake.storage.remove(MANIFEST)
 
     def _is_as_noted(self) -> bool:
         names = {offer.dataset.table for offer in self._offers}
@@ -158,7 +163,10 @@ class Publication:
         version = self._undo(dataset, noted) if is_same and noted else None
         if version is None or noted is None:
             return self._write(offer, None, None, self._sums(dataset, offer.data))
-        due, size = self._units_since(dataset), dataset.units_a_sum
+        # None: any may differ
+        is_known = self._newer is not None and dataset.unit is not None
+        due = self._written_since[dataset.table] if is_known else None
+        size = dataset.units_a_sum
         then = noted.sums
         looked_at = None
         if due is not None:
@@ -180,9 +188,10 @@ class Publication:
         name, found = dataset.table, self._found.get(dataset.table)
         if found is None or found.is_as_noted(noted):
             return found and noted.version
+        with self._lake.storage.refusing("written", name):
+            table = self._lake.table(name)
         try:
             with self._lake.storage.refusing("written", name):
-                table = self._lake.table(name)
                 if table.version() != noted.version:
                     table.restore(noted.version, commit_properties=_on_top())
                     table = self._lake.table(name)
@@ -191,21 +200,19 @@ class Publication:
             LOGGER.warning("%s: %s: it is written anew.", self._lake.place, error.message)
             return None
         gone = [file for file, (size, _) in files.items() if found.files.get(file) != size]
+        rows = sum(of_one for _, of_one in files.values())
         if gone:
-            LOGGER.warning(
-                "%s: %s files of the publication are gone, such as %s/%s: %s is written anew.",
-                *(self._lake.place, len(gone), name, gone[0], name),
-            )
-        return None if gone else table.version()
-
-    def _units_since(self, dataset: DeltaDataset) -> set[int] | None:
-        """The units that runs wrote after the one of the pointer; None: any may differ."""
-        if self._newer is None or dataset.unit is None:
-            return None
-        return self._written_since[dataset.table]
+            lost = f"{len(gone)} files of the publication are gone, such as {name}/{gone[0]}"
+        elif rows != sum(block.rows for block in noted.sums.values()):
+            lost = f"the log of {name} has lost rows of the publication"
+        else:
+            return table.version()
+        LOGGER.warning("%s: %s: %s is written anew.", self._lake.place, lost, name)
+        return None
 
     @cached_property
     def _written_since(self) -> dict[str, set[int]]:
+        """By table the units that runs wrote after the one of the pointer."""
         units = kept_table(self._warehouse, schema.RUN_UNITS).load()
         written: defaultdict[str, set[int]] = defaultdict(set)
         for table, load, day in self._warehouse.rows(
@@ -265,13 +272,17 @@ class Publication:
                 commit_properties=_on_top(),
             )
         noted = self._noted.get(dataset.table)
+        found = self._found.get(dataset.table)
+        is_there = noted and found and noted.version <= found.version
         how: dict[str, Any] = {
             "retention_hours": self._lake.grace_hours,
             "enforce_retention_duration": False,
             "full": True,  # else files of killed runs stay
-            "keep_versions": [noted.version] if noted else None,
+            "keep_versions": [noted.version] if noted and is_there else None,
         }
-        if table.vacuum(dry_run=True, **how):
+        if old := table.vacuum(dry_run=True, **how):
+            # or what a link leads to would be removed, too
+            self._lake.storage.paths(f"{dataset.table}/{name}" for name in old)
             table.vacuum(dry_run=False, commit_properties=_on_top(), **how)
 
     def _replace_pointer(self, tables: dict[str, PublishedTable]) -> None:

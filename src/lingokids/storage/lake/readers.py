@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from lingokids.errors import LingokidsError, did_you_mean
 
 _LOCAL = """
@@ -10,7 +12,7 @@ from pathlib import Path
 
 {imports}
 
-lake, table, options = "{lake}", "{table}", None
+lake, table, options = {lake}, "{table}", None
 pointer = json.loads(Path(lake, "publication.json").read_text())
 version = pointer["tables"][table]["version"]
 {read}
@@ -22,7 +24,7 @@ import os
 {imports}
 import s3fs
 
-lake, table = "{lake}", "{table}"
+lake, table = {lake}, "{table}"
 key, secret, server = (
     os.environ[f"MINIO_{{name}}"] for name in ("ACCESS_KEY", "SECRET_KEY", "ENDPOINT")
 )
@@ -67,6 +69,15 @@ READERS = {
 rows = spark.read.format("delta").option("versionAsOf", version).load(f"{lake}/{table}")""",
     ),
 }
+_DELTA, _HADOOP = "io.delta:delta-spark_2.13:4.0.0", "org.apache.hadoop:hadoop-aws:3.4.1"
+_OF_A_SERVER = """
+    .config("spark.hadoop.fs.s3.impl", "org.apache.hadoop.fs.s3a.S3AFileSystem")
+    .config("spark.hadoop.fs.s3a.access.key", key)
+    .config("spark.hadoop.fs.s3a.secret.key", secret)
+    .config("spark.hadoop.fs.s3a.endpoint", server)
+    .config("spark.hadoop.fs.s3a.endpoint.region", "us-east-1")
+    .config("spark.hadoop.fs.s3a.path.style.access", "true")
+    .getOrCreate()"""
 
 
 def lines(reader: str, lake: str, table: str) -> str:
@@ -82,4 +93,8 @@ def lines(reader: str, lake: str, table: str) -> str:
         )
     imports, read = READERS[reader]
     where = _BUCKET if "://" in lake else _LOCAL
-    return where.strip().format(imports=imports, lake=lake, table=table, read=read) + "\n"
+    if where == _BUCKET:  # Spark takes no storage_options
+        read = read.replace(_DELTA, f"{_DELTA},{_HADOOP}")
+        read = read.replace("\n    .getOrCreate()", _OF_A_SERVER)
+    quoted = json.dumps(lake, ensure_ascii=False)
+    return where.strip().format(imports=imports, lake=quoted, table=table, read=read) + "\n"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from lingokids.storage.s3 import Client
 
@@ -27,6 +27,9 @@ TOO_LATE = (
     "another run has published there meanwhile: let one warehouse publish to one place (lake, in "
     "globals.yml)"
 )
+
+
+_LARGEST_BYTES = 64 << 20
 
 
 class Stored(NamedTuple):
@@ -55,7 +58,7 @@ class Storage:
         return LocalStore(self._place, mkdir=True)
 
     def read(self, name: str) -> Stored | None:
-        """A file; None: there is no such file."""
+        """A file, as if it were empty if it is huge; None: there is no such file."""
         import obstore
 
         with self.refusing("read", name):
@@ -65,7 +68,8 @@ class Storage:
                 if "NoSuchBucket" in str(error):
                     raise
                 return None
-            return Stored(bytes(found.bytes()), found.meta["e_tag"] or "")
+            is_sane = found.meta["size"] <= _LARGEST_BYTES
+            return Stored(bytes(found.bytes()) if is_sane else b"", found.meta["e_tag"] or "")
 
     def replace(self, name: str, content: bytes, version: str | None) -> bool:
         """Write a file, or replace it, in one step.
@@ -121,10 +125,21 @@ class Storage:
             files: Their names and sizes. One that is missing has no copy.
             into: A folder for the copies.
         """
+        return self.paths(files)
+
+    def paths(self, names: Iterable[str]) -> list[Path]:
+        """Where files lie, if they are local.
+
+        Raises:
+            LingokidsError: A link leads one out of the folder.
+        """
         root = Path(self._place).resolve()
-        paths = [(root / name).resolve() for name in files]
+        paths = [(root / name).resolve() for name in names]
         if astray := [path for path in paths if not path.is_relative_to(root)]:
-            raise LingokidsError(f"{astray[0]} lies outside {root}: it is not read.")
+            raise LingokidsError(
+                f"{astray[0]} lies outside {root}, and a link there leads to it, which is not "
+                "followed: remove the link"
+            )
         return paths
 
     @contextlib.contextmanager
@@ -170,6 +185,10 @@ class Bucket(Storage):
 
     def _replacing(self, name: str, version: str) -> Any:
         return {"e_tag": version}
+
+    def paths(self, names: Iterable[str]) -> list[Path]:
+        """See ``Storage``: here are no links."""
+        return []
 
     def fetch(self, files: dict[str, int], into: Path) -> list[Path]:
         """Download by many requests at a time."""
