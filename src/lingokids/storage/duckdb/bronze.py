@@ -63,6 +63,7 @@ class StoredBronze(StoredTable, StoredLines):
 
     def clear(self) -> None:
         """Forget every line and object of the dataset, to take them in again."""
+        self.ensure()
         self.note_loads(self.table_name, f"SELECT DISTINCT load_id FROM {self.name}")
         super().clear()
         for table in self.ledger, self.quarantine, self.rescued:
