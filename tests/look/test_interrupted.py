@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,7 @@ def test_a_stopped_run_is_rolled_back_and_keeps_no_one_out(begun_project, kernel
 
     cell = kernel.start("session.run()")
     kernel.read(cell, until="the node runs")
+    time.sleep(2)  # until it is busy
     kernel.manager.interrupt_kernel()
     assert "nterrupt" in kernel.read(cell)
 
