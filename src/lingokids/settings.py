@@ -1,5 +1,6 @@
 """Project settings: hooks, plugins, configuration patterns and resolvers."""
 
+import os
 from typing import Any
 
 from lingokids.runtime import configuration, environment
@@ -7,6 +8,9 @@ from lingokids.runtime.hooks import RunHooks
 from lingokids.runtime.viz import RunStatus
 
 configuration.configure_log()
+
+# What is written here is made of children's data: for its owner alone, unless it is opened up.
+os.umask(0o077)
 
 
 def _in_project(path: str) -> str:

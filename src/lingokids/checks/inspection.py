@@ -341,14 +341,8 @@ class Inspection:
         except UnreadableError:  # the tables with the source are broken too
             query = failed.limit(MOST_EXAMPLES)
             found = self._warehouse.rows(query)
-        examples = []
-        for values_of_row in found:
-            row = dict(zip(query.columns, values_of_row, strict=True))
-            key = {name: row[name] for name in contract.grain if name in row}
-            source = (row.get("object_key"), row.get("line_number"))
-            values = {name: value for name, value in row.items() if value is not None}
-            examples.append(Example(key or values, values, *source))
-        return examples
+        rows = (dict(zip(query.columns, row, strict=True)) for row in found)
+        return [Example.of(rule, contract.grain, row) for row in rows]
 
 
 def _at_fault(result: Result) -> str:

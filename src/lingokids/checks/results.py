@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lingokids.errors import in_one_line
-from lingokids.schema import ERROR, Rule
+from lingokids.schema import COLUMNS, ERROR, NONE, Rule, masked
 
 MOST_EXAMPLES = 1_000
 #: Failing rows described in a message, if the rule has words for them.
 MOST_TOLD = 5
+_WORD = re.compile(r"\w+")
 HELD, WARNED, FAILED, SKIPPED = "held", "warned", "failed", "skipped"
 
 
@@ -24,10 +27,34 @@ class Example:
     object_key: str | None = None
     line_number: int | None = None
 
+    @classmethod
+    def of(cls, rule: Rule, grain: Sequence[str], row: Mapping[str, Any]) -> Example:
+        """A failing row without what names a person.
+
+        Identifiers and free text are masked; of quasi-identifiers those are kept that are in the
+        grain or that the rule is about.
+        """
+        about = {*grain, *_WORD.findall(rule.meaning)}
+        values = {
+            name: value
+            for name, value in masked(row).items()
+            if value is not None
+            and (name in about or name not in COLUMNS or COLUMNS[name].classification == NONE)
+        }
+        key = {name: values.get(name) for name in grain if name in row}
+        return cls(key or values, values, row.get("object_key"), row.get("line_number"))
+
     @property
     def key_text(self) -> str:
         """The key as JSON."""
         return json.dumps(self.key, default=str, ensure_ascii=False)
+
+    @property
+    def place(self) -> str:
+        """Where to find it: its line, else its key."""
+        if self.object_key is None or self.line_number is None:
+            return in_one_line(self.key_text, 300)
+        return in_one_line(f"line {self.line_number} of {self.object_key}", 300)
 
     @property
     def values_text(self) -> str:
@@ -72,9 +99,7 @@ class Result:
         rule = f"{self.table_name}: rule {self.rule.name} ({self.rule.meaning})"
         if self.obstacle:
             return f"{rule} cannot be checked: {self.obstacle}"
-        such_as = (
-            f", such as {in_one_line(self.examples[0].key_text, 300)}" if self.examples else ""
-        )
+        such_as = f", such as {self.examples[0].place}" if self.examples else ""
         told = [self.rule.in_words(example.values) for example in self.examples[:MOST_TOLD]]
         if any(told):
             more = self.rows_failed - len(told)

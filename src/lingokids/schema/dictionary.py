@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lingokids.schema.columns import COLUMNS
+from lingokids.schema.columns import COLUMNS, NONE
 from lingokids.schema.contract import Contract
 from lingokids.schema.rules import NoOtherColumns, NotNull, Rule, SchemaKept
 
@@ -14,6 +14,11 @@ _HEAD = """\
 Generated from the contracts in this folder by `uv run kedro contracts dictionary`: edit those, then
 regenerate this page. `uv run kedro contracts export` writes them as Open Data Contract Standard,
 one file a table.
+
+A *restricted* table is for those who may see families' data: its rows are of people, or its groups
+may be small. Nothing in a *shareable* one is of a person. *Personal* says what a column has of one:
+an `identifier` or `free text` (anything that was delivered) is in no check report, log or preview;
+a `quasi-identifier` tells who it is only together with others.
 
 A column is defined once for the whole warehouse: tables and their comments, this page, exports and
 checks follow from it. A type marked `!` is NOT NULL: the engine enforces it on every write.
@@ -40,14 +45,16 @@ def dictionary(tables: Iterable[Contract]) -> str:
 def _section(contract: Contract) -> str:
     grain = ", ".join(f"`{name}`" for name in contract.grain)
     about = [f"## {contract.table_name}\n", f"{contract.meaning}\n"]
-    about += [f"Grain: {grain}. Owner: {contract.promise.owner}.\n"]
+    audience = "Shareable" if contract.promise.is_shareable else "Restricted"
+    about += [f"Grain: {grain}. Owner: {contract.promise.owner}. {audience}.\n"]
     columns = markdown_table(
-        ("Column", "Type", "Unit", "Meaning"),
+        ("Column", "Type", "Unit", "Personal", "Meaning"),
         [
             (
                 f"`{name}`",
                 f"{dtype}{' !' if name in contract.never_null else ''}",
                 COLUMNS[name].unit,
+                _personal(name),
                 COLUMNS[name].meaning,
             )
             for name, dtype in contract.nullable_schema.items()
@@ -57,6 +64,11 @@ def _section(contract: Contract) -> str:
     if not rules:
         return "\n".join([*about, columns])
     return "\n".join([*about, columns, _rules(contract, rules)])
+
+
+def _personal(name: str) -> str:
+    said = COLUMNS[name].classification
+    return "" if said == NONE else said
 
 
 def _rules(contract: Contract, rules: Sequence[Rule]) -> str:

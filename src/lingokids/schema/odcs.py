@@ -21,7 +21,7 @@ from open_data_contract_standard.model import (
     Team,
 )
 
-from lingokids.schema.columns import COLUMNS
+from lingokids.schema.columns import COLUMNS, NONE
 from lingokids.schema.contract import Contract
 from lingokids.schema.rules import (
     ERROR,
@@ -116,6 +116,7 @@ def _property(contract: Contract, name: str, dtype: dt.DataType) -> SchemaProper
         logicalType=_logical_type(dtype),
         physicalType=DuckDBType.to_string(dtype),
         description=column.comment,
+        classification=None if column.classification == NONE else column.classification,
         required=not dtype.nullable,
         items=items,
         primaryKey=in_grain or None,

@@ -40,25 +40,29 @@ class Promise:
         rules: Its rules besides those of its columns and its grain.
         each_run: Checked in every run that changes it; else on demand only.
         is_stored: Kept in the warehouse; else temporary, or a file.
+        is_shareable: Nothing in it is of a person or of few; else it is restricted: for those who
+            may see families' data.
     """
 
     owner: str = DATA_ENGINEERING
     rules: tuple[Rule, ...] = ()
     each_run: bool = True
     is_stored: bool = True
+    is_shareable: bool = False
 
 
 _ENRICHED = "intermediate_activity_events_enriched"
+_OF_RUNS = Promise(each_run=False, is_shareable=True)
 _ON_DEMAND = Promise(each_run=False)
 _NOT_STORED = Promise(each_run=False, is_stored=False)
 _OBJECT_KNOWN = ForeignKey(("object_key", "etag"), "ingested_objects", "object_known")
 _LINES = Promise(rules=(_OBJECT_KNOWN,), each_run=False)
 
 
-def _records(key: str, table: str, title: str) -> Promise:
+def _records(key: str, table: str, title: str, *, is_shareable: bool = False) -> Promise:
     """A bronze table whose keys are all in a silver table."""
     staged = ForeignKey((key,), table, title, is_of_next=True, each_run=False)
-    return Promise(rules=(_OBJECT_KNOWN, staged), each_run=False)
+    return Promise(rules=(_OBJECT_KNOWN, staged), each_run=False, is_shareable=is_shareable)
 
 
 def _kept(dataset: str) -> AddsUp:
@@ -137,11 +141,14 @@ PROMISES: dict[str, Promise] = {
     # bronze: ingestion has validated each line, and takes in each object once
     "bronze_events": _LINES,
     "bronze_users": _records("user_id", "stg_users", "user_staged"),
-    "bronze_activities": _records("activity_id", "stg_activities", "activity_staged"),
+    "bronze_activities": _records(
+        "activity_id", "stg_activities", "activity_staged", is_shareable=True
+    ),
     "quarantined_lines": _LINES,
     "rescued_values": _LINES,
     "unknown_keys": Promise(rules=(KeysKnown(),)),
     "ingested_objects": Promise(
+        is_shareable=True,
         rules=(
             RowCondition(
                 "lines_accounted_for",
@@ -161,7 +168,7 @@ PROMISES: dict[str, Promise] = {
             MostlyUsable("lines_of_load_usable", ("dataset",), "unusable_warn", severity=WARN),
             MostlyUsable("load_usable", ("dataset",), "unusable_error"),
             Fresh("landed_at", by="dataset", hours={"events": 36, "users": 36}, each_run=False),
-        )
+        ),
     ),
     # silver
     # not in each run: the enriched events have the same rows and rules
@@ -189,6 +196,7 @@ PROMISES: dict[str, Promise] = {
             ),
         )
     ),
+    "stg_activities": Promise(is_shareable=True),
     _ENRICHED: Promise(
         owner=PRODUCT,
         rules=(
@@ -259,12 +267,12 @@ PROMISES: dict[str, Promise] = {
     ),
     "q3_subscription_impact": Promise(owner=PRODUCT, each_run=False),
     # run history
-    "table_state": _ON_DEMAND,
+    "table_state": _OF_RUNS,
     "gone": _ON_DEMAND,
-    "runs": _ON_DEMAND,
-    "run_steps": _ON_DEMAND,
+    "runs": _OF_RUNS,
+    "run_steps": _OF_RUNS,
     "run_units": _ON_DEMAND,
-    "check_results": _ON_DEMAND,
+    "check_results": _OF_RUNS,
     "check_failures": _ON_DEMAND,
     # temporary tables, and files
     "raw_objects": _NOT_STORED,

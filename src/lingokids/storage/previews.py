@@ -1,10 +1,14 @@
-"""What kedro-viz shows of a dataset: its first rows, or why there are none."""
+"""What kedro-viz shows of a dataset: its first rows, or why there are none.
+
+Identifiers and free text are masked.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NewType
 
 from lingokids.errors import LingokidsError
+from lingokids.schema.columns import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +25,7 @@ def preview_of(first_rows: Callable[[], pa.Table]) -> TablePreview:
         rows = first_rows()
     except LingokidsError as error:
         return TablePreview({"index": [0], "columns": ["notice"], "data": [[error.message]]})
-    cells = [[_as_json(value) for value in row.values()] for row in rows.to_pylist()]
+    cells = [[_as_json(value) for value in masked(row).values()] for row in rows.to_pylist()]
     return TablePreview(
         {"index": list(range(len(cells))), "columns": rows.column_names, "data": cells}
     )

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lingokids.errors import LingokidsError
-from lingokids.schema import GONE
+from lingokids.schema import GONE, masked
 from lingokids.storage.duckdb.slices import slices_of
 from lingokids.storage.duckdb.state import set_state
 from lingokids.storage.duckdb.units import FIRST_UNCOMMITTED_ROW, columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.units import DueUnits
@@ -57,9 +57,9 @@ class Replacement:
         if other is not None:
             raise LingokidsError(
                 f"{self._table.table_name}: the node makes rows of a unit ({unit}) that no changed "
-                f"row of its inputs has, such as {', '.join(map(str, other))}. Work the unit out "
-                "in a table before, or leave unit out of its catalog entry: it is then made as a "
-                "whole."
+                f"row of its inputs has, such as {_shown(self._due.step.unit, other)}. Work the "
+                "unit out in a table before, or leave unit out of its catalog entry: it is then "
+                "made as a whole."
             )
 
     def _refuse_repeated_keys(self) -> None:
@@ -74,8 +74,8 @@ class Replacement:
         if repeated is not None:
             raise LingokidsError(
                 f"{self._table.table_name}: the node makes several rows of one key ({grain}), such "
-                f"as {', '.join(map(str, repeated))}. Change the node, or the grain in schema/ if "
-                "the promise changed."
+                f"as {_shown(self._table.contract.grain, repeated)}. Change the node, or the grain "
+                "in schema/ if the promise changed."
             )
 
     def _replace_by_slices(self, relation: str, units_a_slice: int) -> tuple[int, int]:
@@ -168,3 +168,8 @@ def _equal(names: Iterable[str]) -> str:
     """Whether the old row and the new one have the same values, as SQL."""
     same = " AND ".join(f'old."{name}" IS NOT DISTINCT FROM new."{name}"' for name in names)
     return f"({same})" if same else "true"
+
+
+def _shown(columns: Sequence[str], values: Sequence[object]) -> str:
+    """Values for a message: those of identifiers are masked."""
+    return ", ".join(map(str, masked(dict(zip(columns, values, strict=True))).values()))

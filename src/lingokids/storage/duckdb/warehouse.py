@@ -292,6 +292,7 @@ class Warehouse(Engine, threading.local):
         self._take_turn()
         self.database.parent.mkdir(parents=True, exist_ok=True)
         connection = self._connect_for_writing()
+        self.database.chmod(0o600)  # a version before made it readable to all
         # what a killed run spilled: nobody else has the file open
         shutil.rmtree(self.database.with_name(f"{self.database.name}.tmp"), ignore_errors=True)
         self._writer = Backend.from_connection(connection)
