@@ -68,13 +68,13 @@ def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
     for table in tables:
         if not (faults := table.stored.faults):
             continue
-        is_lacking = all(fault.startswith("lacks ") for fault in faults)
-        can_be_filled = table.table_name.startswith("bronze_") and is_lacking
-        layer = "bronze" if can_be_filled or table.layer != "bronze" else "raw"
+        can_be_mended = all(fault.startswith(("lacks ", "keeps ")) for fault in faults)
+        is_mended = table.table_name.startswith("bronze_") and can_be_mended
+        layer = "bronze" if is_mended or table.layer != "bronze" else "raw"
         raise LingokidsError(
             f"{table.table_name} was made by another version: it {', '.join(faults)}. Nothing was "
             f"changed; uv run kedro run --params rebuild={layer} rebuilds it"
-            + (", with what was delivered for it before." if can_be_filled else ".")
+            + (", with what was delivered for it before." if is_mended else ".")
         )
 
 

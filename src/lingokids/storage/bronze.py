@@ -27,11 +27,22 @@ class BronzeDataset(TableDataset):
 
     Args:
         dataset: The raw dataset: events, users or activities.
+        not_kept: Columns whose values are not kept.
+        credentials: ``key``, with which ids among them become pseudonyms; None: they are dropped.
         table: As of ``TableDataset``.
     """
 
-    def __init__(self, *, dataset: str, **table: Any) -> None:
+    def __init__(
+        self,
+        *,
+        dataset: str,
+        not_kept: list[str] | None = None,
+        credentials: dict[str, str | None] | None = None,
+        **table: Any,
+    ) -> None:
         super().__init__(**table)
+        self.not_kept = [] if not_kept is None else not_kept
+        self.key = (credentials or {}).get("key")
         self.dataset = dataset
         self.has_versions = True
 

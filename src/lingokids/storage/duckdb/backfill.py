@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 
-def fill_new_fields(tables: Iterable[StoredBronze], instants: Instants) -> None:
+def bring_up_to_date(tables: Iterable[StoredBronze], instants: Instants) -> None:
     """Add the columns of new fields to bronze, with the values delivered before.
+
+    What is not kept of persons is taken out.
 
     Raises:
         LingokidsError: A new field is required, a field is gone, or a past value has not the type
@@ -44,6 +46,7 @@ def fill_new_fields(tables: Iterable[StoredBronze], instants: Instants) -> None:
         if new := tuple(field for field in fields if field.column not in stored):
             _refuse_what_the_past_lacks(bronze, new, stored)
             _Backfill(bronze, new).make(instants)
+        bronze.minimise()
 
 
 def _refuse_what_the_past_lacks(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import ibis
 
 from lingokids import schema
+from lingokids.storage.duckdb.minimising import Minimisation
 from lingokids.storage.duckdb.replay import Replay
-from lingokids.storage.duckdb.state import set_state
+from lingokids.storage.duckdb.state import set_state, state_of
 from lingokids.storage.duckdb.stored import StoredTable
 from lingokids.storage.engine import StoredLines
 from lingokids.storage.records import kept_table
@@ -32,6 +33,7 @@ class StoredBronze(StoredTable, StoredLines):
     def __init__(self, warehouse: Warehouse, table: BronzeDataset) -> None:
         super().__init__(warehouse, table)
         self.dataset = table.dataset
+        self._minimisation = Minimisation(schema.FIELDS[table.dataset], table.not_kept, table.key)
 
     # each keeps its compiled query from batch to batch
 
@@ -53,6 +55,14 @@ class StoredBronze(StoredTable, StoredLines):
     def _beside(self, contract: Contract) -> StoredTable:
         return kept_table(self.warehouse, contract)
 
+    @property
+    def faults(self) -> list[str]:
+        """See ``engine.Stored``; also that it keeps of persons what other settings say."""
+        state = state_of(self.warehouse, self.table_name) if self.warehouse.in_run else None
+        if state is None or state.rules == self._minimisation.rules:
+            return super().faults
+        return [*super().faults, "keeps of persons what other settings say (privacy.not_kept)"]
+
     def ensure(self) -> None:
         """Make bronze, empty, where it is not there: its tables belong together."""
         super().ensure()
@@ -64,6 +74,7 @@ class StoredBronze(StoredTable, StoredLines):
     def clear(self) -> None:
         """Forget every line and object of the dataset, to take them in again."""
         self.ensure()
+        self.note_state()
         self.note_loads(self.table_name, f"SELECT DISTINCT load_id FROM {self.name}")
         super().clear()
         for table in self.ledger, self.quarantine, self.rescued:
@@ -96,8 +107,34 @@ class StoredBronze(StoredTable, StoredLines):
             started = time.perf_counter()
             self.note_load(table, table.append(rows), started)
         self._enter(filing.counts(delivery, dataset))
-        # bronze is made by no rules; its number is the one that the next run counts on from
-        set_state(self.warehouse, self.table_name, None)
+        self.note_state()
+
+    def note_state(self, last_load: int = 0) -> None:
+        """Note what is not kept, and the number that the next run counts on from."""
+        number = max(last_load, self.warehouse.number)
+        set_state(self.warehouse, self.table_name, self._minimisation.rules, number)
+
+    def insert_from(self, rows: str) -> int:
+        """Add the rows of a relation, without what is not kept."""
+        self._minimisation.give_key(self.warehouse.writer.con)
+        return super().insert_from(self._minimisation.of(rows))
+
+    def minimise(self) -> None:
+        """Take what is not kept out of the rows that are there."""
+        state = state_of(self.warehouse, self.table_name)
+        if state is None:
+            return
+        started = time.perf_counter()
+        self._minimisation.give_key(self.warehouse.writer.con)
+        if changes := self._minimisation.changes(state.rules):
+            assignments, needed = changes
+            number = f"version = {self.warehouse.number}"
+            updated = self.note_loads(
+                self.table_name,
+                f"UPDATE {self.name} SET {assignments}, {number} WHERE {needed} RETURNING load_id",
+            )
+            self.note(updated, updated, time.perf_counter() - started)
+        self.note_state(state.version)
 
     def _earlier(self, objects: ir.Table) -> ir.Table:
         """The quarantined lines of those of the objects that a batch of this load began."""
@@ -146,7 +183,7 @@ class StoredBronze(StoredTable, StoredLines):
         inserted = self.append(rows)
         self.note(0, inserted, time.perf_counter() - started)
         last_load = self.run(f"SELECT coalesce(max(load_id), 0) FROM {self.name}")
-        set_state(self.warehouse, self.table_name, None, max(last_load, self.warehouse.number))
+        self.note_state(last_load)
 
     def _count_unknown_keys(self) -> None:
         """Make the view of unknown keys: they are counted when someone asks."""

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from lingokids import schema
-from lingokids.storage.duckdb.state import set_state
 
 if TYPE_CHECKING:
     from lingokids.schema import Delivery
@@ -41,7 +40,7 @@ class Replay:
         self._bronze.note_load(self._bronze, usable, started)
         if usable:
             self._rescue()
-            set_state(self._bronze.warehouse, self._bronze.table_name, None)
+            self._bronze.note_state()
         if self._requarantine(self._compile(delivery.objects)):
             self._recount()
 

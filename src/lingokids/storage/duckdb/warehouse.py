@@ -183,12 +183,12 @@ class Warehouse(Engine, threading.local):
 
     def prepare_rebuild(self, bronze: list[BronzeDataset], instants: Instants) -> None:
         """See ``engine.Engine``."""
-        from lingokids.storage.duckdb.backfill import fill_new_fields
+        from lingokids.storage.duckdb.backfill import bring_up_to_date
         from lingokids.storage.duckdb.upgrade import upgrade
 
         tables = [self.stored_lines(table) for table in bronze]
         upgrade(tables)
-        fill_new_fields(tables, instants)
+        bring_up_to_date(tables, instants)
 
     @property
     def origin(self) -> dict[str, str]:
@@ -292,7 +292,7 @@ class Warehouse(Engine, threading.local):
         self._take_turn()
         self.database.parent.mkdir(parents=True, exist_ok=True)
         connection = self._connect_for_writing()
-        self.database.chmod(0o600)  # a version before made it readable to all
+        self.database.chmod(0o600)
         # what a killed run spilled: nobody else has the file open
         shutil.rmtree(self.database.with_name(f"{self.database.name}.tmp"), ignore_errors=True)
         self._writer = Backend.from_connection(connection)
