@@ -10,6 +10,7 @@ import functools
 import itertools
 import logging
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class RunHooks(threading.local):
         self._steps: dict[str, Step] = {}
         self._window = Window()
         self._rebuild = False
+        self._texts_days: int | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -110,6 +112,7 @@ class RunHooks(threading.local):
         preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
         self._steps = steps_of(pipelines["__default__"], self._all_tables)
         self._window, self._rebuild = parameters.window, bool(rebuild)
+        self._texts_days = parameters.retention.texts_days
         tables = _tables(catalog, pipeline.datasets())
         if rebuild:
             written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
@@ -203,7 +206,7 @@ class RunHooks(threading.local):
         self, run: Run, inspection: Inspection, pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Check what the run did, record it and commit."""
-        run.end_step()
+        self._expire_texts(run)
         self._inspect(run, inspection)
         if run.warehouse.has_changed:
             run.warehouse.prune_marks(self._steps.values())
@@ -211,6 +214,14 @@ class RunHooks(threading.local):
         if _makes_what_is_published(pipeline):
             _offer(pipelines["publication"], catalog)
         run.warehouse.commit()
+
+    def _expire_texts(self, run: Run) -> None:
+        """Empty delivered text that is older than it may be: the last step of a run."""
+        if not run.is_checking and self._texts_days is not None:
+            run.begin_step("expire_texts")
+            for bronze in _bronze(self._all_tables):
+                bronze.stored.expire_texts(run.started_at - timedelta(days=self._texts_days))
+        run.end_step()
 
     @hook_impl(tryfirst=True)  # of a plugin that fails there, Kedro tells no further hook
     def on_pipeline_error(self, error: Exception) -> None:

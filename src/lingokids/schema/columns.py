@@ -93,7 +93,9 @@ COLUMNS: dict[str, Column] = {
     ),
     "line_number": Column("int32", "line number in the object, from 1", rules=RANKED),
     "line_text": Column(
-        "string", "the line as delivered; 1,024 characters of it if over 1 MiB", personal=FREE_TEXT
+        "string",
+        "the line as delivered, 1,024 characters of it if over 1 MiB; empty once it has expired",
+        personal=FREE_TEXT,
     ),
     "reason": Column("string", "the first validation rule that the line breaks", personal=NONE),
     "lines_alike": Column(
@@ -121,7 +123,9 @@ COLUMNS: dict[str, Column] = {
         personal=NONE,
     ),
     "rescued": Column(
-        "string", "keys without a field and their values, as JSON", personal=FREE_TEXT
+        "string",
+        "keys without a field and their values, as JSON; {} once they have expired",
+        personal=FREE_TEXT,
     ),
     "unknown_key": Column("string", "path of the key in the line, joined by dots", personal=NONE),
     "json_type": Column(

@@ -298,6 +298,12 @@ def _refuse_unknown(name: str, value: str, known: Collection[str]) -> None:
         )
 
 
+class Retention(Group):
+    """For how long what is no longer needed is kept."""
+
+    texts_days: Annotated[int | None, _whole("days", 0, 36_500)]
+
+
 class Parameters(Group):
     """All parameters, in the order of ``conf/base/parameters.yml``."""
 
@@ -321,6 +327,7 @@ class Parameters(Group):
     reporting: Reporting
     subscription_impact: SubscriptionImpact
     checks: Checks
+    retention: Retention
 
     @model_validator(mode="after")
     def _refuse_to_leave_objects_out(self) -> Self:

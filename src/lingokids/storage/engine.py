@@ -13,6 +13,7 @@ from lingokids.errors import LingokidsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
 
     import ibis
@@ -134,6 +135,13 @@ class StoredLines(Stored, Protocol):
 
     def restore(self, rows: ir.Table) -> None:
         """Put rows back as they were, with their loads."""
+
+    def expire_texts(self, before: datetime) -> None:
+        """Empty the text of its unusable lines, and the values of unknown keys, of old loads.
+
+        Args:
+            before: A load is as old as the run that took it in; a restored one, as its restore.
+        """
 
 
 class Engine(Protocol):

@@ -18,6 +18,8 @@ from lingokids.storage.records import kept_table
 from lingokids.validation import drift, filing
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import ibis.expr.types as ir
 
     from lingokids.schema import Contract, Delivery
@@ -135,6 +137,25 @@ class StoredBronze(StoredTable, StoredLines):
             )
             self.note(updated, updated, time.perf_counter() - started)
         self.note_state(state.version)
+
+    def expire_texts(self, before: datetime) -> None:
+        """See ``engine.StoredLines``; loads are numbered in the order of runs."""
+        if not {schema.RUNS.table_name, schema.RUN_UNITS.table_name} <= self.warehouse.tables:
+            return
+        past = (
+            f"SELECT max(load_id) FROM {schema.RUN_UNITS.table_name} "
+            f"JOIN {schema.RUNS.table_name} USING (run_id) WHERE started_at < '{before}'"
+        )
+        texts = (self.quarantine, "line_text", "''"), (self.rescued, "rescued", "'{}'")
+        for table, column, nothing in texts:
+            started = time.perf_counter()
+            emptied = self.note_loads(
+                table.table_name,
+                f"UPDATE {table.name} SET {column} = {nothing} WHERE dataset = '{self.dataset}' "
+                f"AND load_id <= ({past}) AND {column} <> {nothing} RETURNING load_id",
+            )
+            if emptied:
+                table.note(emptied, emptied, time.perf_counter() - started)
 
     def _earlier(self, objects: ir.Table) -> ir.Table:
         """The quarantined lines of those of the objects that a batch of this load began."""

@@ -85,7 +85,8 @@ class Replay:
             SELECT {line} FROM {quarantine.table_name}
             SEMI JOIN ({objects_read}) USING (object_key, load_id)
             ANTI JOIN {_LINES} USING ({line})
-            WHERE dataset = '{self._bronze.dataset}' AND lines_alike = 1 AND reason IN ({partial})
+            WHERE dataset = '{self._bronze.dataset}' AND lines_alike = 1
+                AND (reason IN ({partial}) OR line_text = '')
         """)
         same_line = " AND ".join(f"old.{name} = new.{name}" for name in schema.LINE)
         deleted = self._run(

@@ -187,15 +187,15 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         lines = kept_table(self._warehouse, schema.QUARANTINED_LINES).load()
         # a row that counts others stays: what they say is taken in with those that are kept
         lines = lines.filter((lines.dataset == self.dataset) & (lines.lines_alike == 1))
-        past = lines.select(*schema.LINE, past_reason=lines.reason)
-        is_whole = lines.reason.notin(schema.TEXT_IS_NOT_WHOLE)
+        is_whole = lines.reason.notin(schema.TEXT_IS_NOT_WHOLE) & (lines.line_text != "")
+        past = lines.select(*schema.LINE, past_reason=lines.reason, is_open=~is_whole)
         by_text = self._warehouse.validate_texts(self.dataset, lines.filter(is_whole), validate)
         ledger = kept_table(self._warehouse, schema.INGESTED_OBJECTS).load()
         objects = ledger.filter(ledger.dataset == self.dataset).semi_join(
             lines.filter(~is_whole), ["object_key", "load_id"]
         )
         none_read = objects.select("object_key", "load_id").limit(0)
-        yield Delivery(by_text.inner_join(past, schema.LINE), none_read)
+        yield Delivery(by_text.inner_join(past.drop("is_open"), schema.LINE), none_read)
         if due := self._in_order(objects):
             for read in self._read(due, validate, _IF_GONE):
                 yield Delivery(_still_open(read.lines, past, objects), read.objects)
@@ -283,8 +283,8 @@ def _still_open(lines: ir.Table, past: ir.Table, objects: ir.Table) -> ir.Table:
         .drop(*(f"{column}_right" for column in schema.LINE))
         .inner_join(ends, ["object_key", "load_id"])
     )
-    is_open = known.past_reason.isin(schema.TEXT_IS_NOT_WHOLE)
-    return known.filter(is_open | (known.line_number > known.lines_before)).drop("lines_before")
+    due = known.filter(known.is_open | (known.line_number > known.lines_before))
+    return due.drop("lines_before", "is_open")
 
 
 def _ahead(batches: Generator[Any]) -> Iterator[Any]:

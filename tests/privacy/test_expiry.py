@@ -1,0 +1,80 @@
+"""Delivered text expires some days after it was taken in, and is then only counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from builders import an_event_record, an_id
+from published import the_rows
+
+NOTE = "a note of a parent"
+TEXTS = (
+    "SELECT line_text FROM quarantined_lines UNION ALL SELECT rescued FROM rescued_values "
+    "ORDER BY ALL"
+)
+COUNTS = (
+    "SELECT (SELECT sum(lines_alike) FROM quarantined_lines), "
+    "(SELECT quarantined FROM ingested_objects), (SELECT lines_with_key FROM unknown_keys)"
+)
+
+
+@pytest.fixture
+def noted(project):
+    """A usable line with an unknown key, an unusable one, and one that a replay takes in."""
+    late = an_event_record(4, note=NOTE, occurred_at="2021-02-05 10:00:00.000")
+    wrong = an_event_record(3, child_id=NOTE)
+    project.deliver("events", "a", [an_event_record(1, note=NOTE), wrong, late])
+    project.run()
+    return project
+
+
+def test_it_is_kept_for_thirty_days(noted):
+    before = noted.rows(TEXTS)
+    assert NOTE in str(before)
+
+    noted.run()
+    noted.run(retention={"texts_days": None})
+
+    assert noted.rows(TEXTS) == before
+
+
+def test_then_it_is_only_counted_also_in_the_lake(noted):
+    counts = noted.rows(COUNTS)
+
+    noted.run(retention={"texts_days": 0})
+
+    assert noted.rows(TEXTS) == [("",), ("",), ("{}",)]
+    assert noted.rows(COUNTS) == counts == [(2, 2, 1)]
+    for table in "quarantined_lines", "rescued_values":
+        assert NOTE not in str(the_rows(noted.folder / "02_bronze", table))
+    noted.run(retention={"texts_days": 0})  # nothing is left to be written
+    assert noted.rows("SELECT count(*) FROM runs") == [(2,)]
+
+
+def test_a_text_of_the_run_itself_does_not_expire(project):
+    project.deliver("events", "a", [an_event_record(1, note=NOTE)])
+
+    project.run(retention={"texts_days": 0})
+
+    assert NOTE in str(project.rows(TEXTS))
+
+
+def test_a_replay_takes_such_a_line_from_its_object(noted):
+    noted.run(retention={"texts_days": 0})
+
+    noted.run("replay", instants={"days_ahead": 30})
+
+    events = "SELECT event_id::VARCHAR, line_number FROM bronze_events ORDER BY line_number"
+    assert noted.rows(events) == [(an_id(1), 1), (an_id(4), 3)]
+    assert noted.rows("SELECT line_text, line_number FROM quarantined_lines") == [("", 2)]
+    (counted,) = noted.rows("SELECT lines, kept, quarantined FROM ingested_objects")
+    assert counted == (3, 2, 1)
+
+
+def test_without_the_object_it_stays_unusable(noted):
+    noted.run(retention={"texts_days": 0})
+    (noted.folder / "raw" / "events" / "a").unlink()
+
+    noted.run("replay", instants={"days_ahead": 30})
+
+    assert noted.rows("SELECT count(*) FROM quarantined_lines") == [(2,)]
