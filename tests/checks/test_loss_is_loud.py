@@ -107,6 +107,7 @@ def test_a_load_whose_other_half_is_unusable_changes_nothing(project):
     assert project.rows("SELECT count(*) FROM quarantined_lines") == [(52,)]
 
 
+@pytest.mark.slow
 def test_a_bad_object_that_was_sent_again_is_held_against_no_later_run(project):
     project.deliver("events", "a", b"{\n" * 200)
     project.run("ingestion", checks={"severities": {"ingested_objects.load_usable": "warn"}})
@@ -119,6 +120,7 @@ def test_a_bad_object_that_was_sent_again_is_held_against_no_later_run(project):
     assert project.rows(WARNINGS) == []
 
 
+@pytest.mark.slow
 def test_what_was_let_in_does_not_end_a_replay(project):
     project.deliver("events", "a", b"{\n" * 200)
     project.deliver("events", "b", _events(1, occurred_at="2021-02-04 00:00:00.001"))
@@ -129,6 +131,7 @@ def test_what_was_let_in_does_not_end_a_replay(project):
     assert project.rows("SELECT count(*) FROM bronze_events") == [(1,)]
 
 
+@pytest.mark.slow
 def test_a_key_that_is_acknowledged_is_warned_of_only_when_it_changes(project, caplog):
     known = {"known_keys": {"events.arm": "text"}}
 

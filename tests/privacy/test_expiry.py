@@ -51,6 +51,7 @@ def test_then_it_is_only_counted_also_in_the_lake(noted):
     assert noted.rows("SELECT count(*) FROM runs") == [(2,)]
 
 
+@pytest.mark.slow
 def test_a_text_of_the_run_itself_does_not_expire(project):
     project.deliver("events", "a", [an_event_record(1, note=NOTE)])
 
@@ -71,6 +72,7 @@ def test_a_replay_takes_such_a_line_from_its_object(noted):
     assert counted == (3, 2, 1)
 
 
+@pytest.mark.slow
 def test_without_the_object_it_stays_unusable(noted):
     noted.run(retention={"texts_days": 0})
     (noted.folder / "raw" / "events" / "a").unlink()

@@ -122,6 +122,7 @@ def test_other_settings_are_refused_until_a_rebuild(
     ]
 
 
+@pytest.mark.slow
 def test_what_comes_back_by_a_replay_or_from_the_lake_is_the_same(project, settings):
     settings(key=KEY)
     deliver(project)
@@ -141,6 +142,7 @@ def test_what_comes_back_by_a_replay_or_from_the_lake_is_the_same(project, setti
     assert project.rows(child) == [(3,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("not_kept", "key", "sentence"),
     [

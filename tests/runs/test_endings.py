@@ -26,6 +26,8 @@ from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.records import id_of_run
 from published import the_rows
 
+pytestmark = pytest.mark.slow
+
 IN_A_NODE = (enrichment, "subscription_status")
 IN_A_SAVE = (StoredTable, "replace_due")
 BETWEEN_NODES = (runner.AbstractRunner, "_release_datasets")

@@ -293,6 +293,7 @@ def test_a_version_by_content_is_new_when_the_content_is_and_not_when_the_time_i
     assert _versions(by_content) == [(False, 1), (True, 2)]
 
 
+@pytest.mark.slow
 def test_an_object_sent_again_with_lines_in_another_order_counts_as_a_whole(by_content):
     """Both versions landed at once, by their key: line numbers must not mix them."""
     played = {**an_event_record()["data"], "duration": 1.0}
@@ -316,6 +317,7 @@ def test_an_object_sent_again_with_lines_in_another_order_counts_as_a_whole(by_c
 # -- many lines of little
 
 
+@pytest.mark.slow
 def test_of_lines_alike_a_thousand_are_kept_and_all_are_counted(project):
     content = b"{}\n" * 500_000 + b"\n" * 300_000 + b"x\n" * 1_001 + _lines(an_event_record())
     project.deliver("events", "a", content + b"{}\n" * 700_000)

@@ -13,6 +13,8 @@ from conftest import ROOT
 from lingokids.errors import LingokidsError
 from lingokids.runtime.preconditions import _place
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def based(begun_project):

@@ -49,6 +49,7 @@ def _slow(*selections):
     return pytest.param(selections, marks=pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "selections",
     [
