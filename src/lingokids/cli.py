@@ -260,6 +260,30 @@ def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
             click.echo(note, err=True)
 
 
+@cli.command(name="lineage")
+@click.argument("column")
+@click.option("--up", is_flag=True, help="Only what it comes from.")
+@click.option("--down", is_flag=True, help="Only what a change of it touches.")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def show_lineage(metadata: ProjectMetadata, /, column: str, **asked: bool) -> None:
+    """Show where a column comes from, and what a change of it touches.
+
+    COLUMN is table.column, or a metric, a chart or the dashboard:
+
+        kedro lineage activity_engagement_metrics.completion_rate --up
+    """
+    from lingokids.lineage import command
+    from lingokids.runtime import configuration
+
+    if asked["is_json"]:
+        configuration.refuse_a_log_on_standard_output()
+    graph = command.of_project(metadata.project_path)
+    directions = tuple(filter(asked.get, command.DIRECTIONS)) or command.DIRECTIONS
+    show = command.as_json if asked["is_json"] else command.as_text
+    click.echo(show(graph, command.find(graph, column), directions))
+
+
 @cli.group(name="contracts")
 def contracts_group() -> None:
     """The contracts of the tables."""

@@ -175,11 +175,14 @@ def hide_side_by_side(groups: pa.Table, smallest_group: int) -> Suppression:
         groups: ``measure_side_by_side``, executed.
         smallest_group: Groups of fewer users are hidden.
     """
+    import pyarrow as pa
+
     # sorted, because the outcome depends on the order, and several threads return them in any order
     groups = groups.sort_by([(name, "ascending") for name in _COLUMNS])
     found = [_group(row) for row in groups.select([*_COLUMNS, *_NEEDED]).to_pylist()]
     _hide_until_stable(_breakdowns(found), smallest_group)
-    shown = groups.filter([not group.is_hidden for group in found]).drop_columns("is_hidden")
+    is_shown = pa.array([not group.is_hidden for group in found], pa.bool_())
+    shown = groups.filter(is_shown).drop_columns("is_hidden")
     return Suppression(shown, _count_hidden(found))
 
 

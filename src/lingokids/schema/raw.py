@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lingokids.schema.columns import COLUMNS
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import date
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
 
 
@@ -96,6 +97,27 @@ TEXT_IS_NOT_WHOLE = (NOT_UTF8, TOO_LONG, LONG_ARRAY, DAMAGED_GZIP, *NOT_READ.val
 
 
 FIELDS = {"events": EVENT_FIELDS, "users": USER_FIELDS, "activities": ACTIVITY_FIELDS}
+
+
+def record_shape(fields: tuple[Field, ...]) -> dict[str, Any]:
+    """The shape of a record with every value as text, for the engine's ``json_transform``."""
+    shape: dict[str, Any] = {}
+    for field in fields:
+        *parents, leaf = field.path.split(".")
+        level = shape
+        for parent in parents:
+            level = level.setdefault(parent, {})
+        level[leaf] = "VARCHAR"
+    return shape
+
+
+def record_type(shape: dict[str, Any] | str) -> dt.DataType:
+    """The Ibis type of a record of this shape."""
+    import ibis.expr.datatypes as dt
+
+    if isinstance(shape, str):
+        return dt.string
+    return dt.Struct({key: record_type(value) for key, value in shape.items()})
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 
 from lingokids import schema
+
+
+def usable_lines(bronze: Mapping[str, ir.Table]) -> ir.Table:
+    """Count the usable lines of each load.
+
+    Grain: one row per dataset and load.
+
+    Args:
+        bronze: The bronze tables, by dataset.
+    """
+    return ibis.union(
+        *(
+            lines.group_by("load_id")
+            .aggregate(usable_lines=_.count())
+            .mutate(dataset=ibis.literal(dataset))
+            for dataset, lines in bronze.items()
+        )
+    )
 
 
 def count_unknown_keys(rescued_values: ir.Table, usable: ir.Table) -> ir.Table:
@@ -16,7 +36,7 @@ def count_unknown_keys(rescued_values: ir.Table, usable: ir.Table) -> ir.Table:
 
     Args:
         rescued_values: Lines with such keys.
-        usable: dataset, load_id, usable_lines: the usable lines of each load.
+        usable: ``usable_lines``.
 
     Returns:
         ``UNKNOWN_KEYS``. The first line is the first in order of arrival.

@@ -6,8 +6,6 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import ibis
-
 from lingokids import schema
 from lingokids.storage.duckdb.minimising import Minimisation
 from lingokids.storage.duckdb.replay import Replay
@@ -209,15 +207,13 @@ class StoredBronze(StoredTable, StoredLines):
     def _count_unknown_keys(self) -> None:
         """Make the view of unknown keys: they are counted when someone asks."""
         view = self._beside(schema.UNKNOWN_KEYS)
-        usable = ibis.union(*(self._usable_lines(dataset) for dataset in schema.FIELDS))
+        usable = drift.usable_lines({name: self._lines_of(name) for name in schema.FIELDS})
         query = view.compile(drift.count_unknown_keys(self.rescued.load(), usable))
         self.warehouse.writer.con.execute(f"CREATE VIEW {view.table_name} AS {query}")
         view.comment_on("VIEW")
 
-    def _usable_lines(self, dataset: str) -> ir.Table:
-        """How many lines of a dataset each load brought into bronze."""
+    def _lines_of(self, dataset: str) -> ir.Table:
         bronze = self._beside(schema.CONTRACTS[f"bronze_{dataset}"])
         bronze.kept.has_versions = True  # kept_table cannot tell before the table is made
         bronze.ensure()
-        by_load = bronze.load().group_by("load_id").aggregate(usable_lines=ibis._.count())
-        return by_load.mutate(dataset=ibis.literal(dataset))
+        return bronze.load()

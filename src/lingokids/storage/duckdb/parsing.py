@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import ibis
-import ibis.expr.datatypes as dt
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -210,7 +209,7 @@ def _records_sql(
     look_at_odd: LookAtOdd,
 ) -> str:
     """Each line with its ``known`` columns, problem, record and unknown keys."""
-    shape = _text_leaves(fields)
+    shape = schema.record_shape(fields)
     parsed = f"""
         SELECT {", ".join(known)}, line_text,
             nullif(problem, 'blank') AS problem,
@@ -273,23 +272,5 @@ def _record_schema(fields: tuple[Field, ...], known: tuple[str, ...]) -> ibis.Sc
         {name: _OBJECT_COLUMNS.get(name) or schema.COLUMNS[name].type for name in known}
         | {"line_text": "string", "problem": "string", "is_blank": "boolean"}
         | {name: schema.COLUMNS[name].type for name in schema.LEFT_OVER}
-        | {"record": _type_of(_text_leaves(fields))}
+        | {"record": schema.record_type(schema.record_shape(fields))}
     )
-
-
-def _type_of(shape: dict[str, Any] | str) -> dt.DataType:
-    if isinstance(shape, str):
-        return dt.string
-    return dt.Struct({key: _type_of(value) for key, value in shape.items()})
-
-
-def _text_leaves(fields: tuple[Field, ...]) -> dict[str, Any]:
-    """The shape of a record with every value as text, for ``json_transform``."""
-    shape: dict[str, Any] = {}
-    for field in fields:
-        *parents, leaf = field.path.split(".")
-        level = shape
-        for parent in parents:
-            level = level.setdefault(parent, {})
-        level[leaf] = "VARCHAR"
-    return shape
