@@ -154,16 +154,14 @@ def _of_value(node: ops.Node, results: dict[ops.Node, Any], args: dict[str, Any]
             return _made(_all(args), "computed") | _influence(_all(args), "unnest")
         case ops.RowID():
             raise UnknownOperationError(type(node).__name__)
-    return _of_one_row(node, results, args)
+    return _of_one_row(node, args)
 
 
-def _of_one_row(node: ops.Node, results: dict[ops.Node, Any], args: dict[str, Any]) -> Edges:
+def _of_one_row(node: ops.Node, args: dict[str, Any]) -> Edges:
     """A function of the values of its row, a UDF too."""
     match node:
         case ops.Cast() if node.arg.dtype.copy(nullable=True) == node.to.copy(nullable=True):
             return _all(args)
-        case ops.StructField(arg=ops.StructColumn() as made):
-            return _all(results[made.values[made.names.index(node.field)]])
         case ops.StructField():
             return frozenset(
                 edge._replace(column=f"{edge.column}.{node.field}")

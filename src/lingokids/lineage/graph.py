@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: The table that metrics are columns of.
 METRICS = "metrics"
-#: What of a raw line is no field of it: all of its text, and keys that no field reads.
+#: Columns of a raw source besides its fields: all of a line's text, and keys that no field reads.
 LINE, OTHER_KEYS = "(line)", "(other keys)"
 
 TRACED, DECLARED, ASSUMED = "traced", "declared", "assumed"

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from lingokids.schema import Delivery
     from lingokids.schema.parameters import Parameters
 
+_OBJECT = "(object)"
 _LAYERS = {
     "ObjectsDataset": "raw",
     "CsvDataset": "raw",
@@ -267,7 +268,7 @@ class _NoLines:
         )
         of_objects = (*schema.RAW_OBJECTS.columns, "load_id")
         self._objects = ibis.table(
-            {name: schema.COLUMNS[name].type for name in of_objects}, name=LINE
+            {name: schema.COLUMNS[name].type for name in of_objects}, name=_OBJECT
         )
 
     def new(
@@ -280,7 +281,7 @@ class _NoLines:
 def _raw_column(source: str, edge: Edge) -> Column | None:
     """The column of a raw source that stands behind one of ``_NoLines``."""
     name = edge.column
-    if edge.table != LINE:
+    if edge.table not in {LINE, _OBJECT}:
         return Column(edge.table, name)
     if name == "load_id":  # the number of the run
         return None

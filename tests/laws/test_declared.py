@@ -1,0 +1,107 @@
+"""Python that reads rows, as charts do: what is declared of it is what it reads.
+
+The values of each column of its input are shuffled: a figure changes for those that it is said to
+read, and for no other.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from made_up import MadeUp
+
+from lingokids import schema
+from lingokids.lineage import declared
+from lingokids.pipelines.reporting import charts, nodes
+from lingokids.schema.parameters import Reporting
+
+CHARTS = [name for name in declared.READS if name.startswith("draw_")]
+KEYS = [f"{part}_{place}" for part in ("name", "value") for place in (1, 2, 3)]
+
+
+@pytest.fixture(scope="module")
+def made() -> MadeUp:
+    return MadeUp(random.Random(1))
+
+
+@pytest.fixture(scope="module")
+def answers(made: MadeUp) -> dict[str, pa.Table]:
+    """What charts are drawn from, of made-up rows."""
+    contracts = {
+        "user_activity_daily": schema.USER_ACTIVITY_DAILY,
+        "shown_completion_rate": schema.Q1_COMPLETION_RATE,
+        "shown_price_tier_engagement": schema.Q2_PRICE_TIER_ENGAGEMENT,
+        "shown_subscription_impact": schema.Q3_SUBSCRIPTION_IMPACT,
+    }
+    for name, contract in contracts.items():
+        made.named(name, contract.nullable_schema, made.rows(contract, 60))
+    asked = {name: ibis.table(of.nullable_schema, name=name) for name, of in contracts.items()}
+    days = asked["user_activity_daily"]
+    reporting = Reporting(weeks=13, dimensions=["country_code", "os_name"])
+    asked["measured_groups"] = nodes.measure_groups(days, reporting, 1)
+    asked["activity_names"] = days.select(
+        "activity_id", activity_name=days.activity_id + "!"
+    ).distinct()
+    found = {name: made.asking(each)() for name, each in asked.items()}
+    measured = found["measured_groups"]
+    place = measured.column_names.index("is_hidden")
+    small = pc.less(measured["active_users"], 3)
+    found["measured_groups"] = measured.set_column(place, "is_hidden", small)
+    return found | {"shown_groups": measured.drop_columns("is_hidden")}
+
+
+def _shuffled(made: MadeUp, rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """The rows with the values of one column in another order, or all the same, for each."""
+    for place, name in enumerate(rows.column_names):
+        values = rows[name].to_pylist()
+        some = next((value for value in values if value is not None), None)
+        for others in (made.rng.sample(values, len(values)), [some] * len(values)):
+            column = pa.array(others, rows.schema.field(name).type)
+            yield name, rows.set_column(place, name, column)
+
+
+def _drawn(function: Any, given: dict[str, pa.Table]) -> str:
+    """The figure; what cannot be drawn of shuffled rows was read as well."""
+    try:
+        return function(**given).to_json()
+    except (AttributeError, KeyError, TypeError) as error:
+        return repr(error)
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_reads_what_is_declared(name, made, answers):
+    function = getattr(charts, name)
+    given = {each: answers[each] for each in inspect.signature(function).parameters}
+    before = _drawn(function, given)
+    changed = {each: set() for each in given}
+
+    for each, rows in given.items():
+        for column, others in _shuffled(made, rows):
+            if _drawn(function, given | {each: others}) != before:
+                changed[each].add(column)
+
+    every = {each: tuple(rows.column_names) for each, rows in given.items()}
+    assert changed == {each: {*of} for each, of in (every | declared.READS[name]).items()}
+
+
+def test_which_groups_are_hidden_follows_from_what_is_declared(made, answers):
+    measured = answers["measured_groups"]
+    read = declared.READS["hide_groups"]["measured_groups"]
+    before = nodes.hide_groups(measured, 3)
+
+    for column, rows in _shuffled(made, measured):
+        if column not in read:
+            after = nodes.hide_groups(rows, 3)
+            assert after.shown.select(KEYS) == before.shown.select(KEYS)
+            assert after.hidden == before.hidden
+
+
+def test_every_chart_is_declared():
+    assert {name for name in vars(charts) if name.startswith("draw_")} == {*CHARTS}
