@@ -142,6 +142,14 @@ def _in_python(stg_users):
     return stg_users.to_pandas()
 
 
+def _of_spain(stg_users):
+    return stg_users.filter(stg_users.country_code == "es").select(id="user_id")
+
+
+def _counted(of_spain):
+    return of_spain.aggregate(users=of_spain.id.nunique())
+
+
 def _with_sql(stg_users):
     return ibis.duckdb.connect().sql("SELECT 'es' AS country_code")
 
@@ -151,10 +159,20 @@ def test_python_of_ones_own_may_read_every_column(config):
 
     graph = _traced(config, {"mine": Pipeline([node])})
 
-    assert graph.tables["my_file"].layer == "file"
     found = graph.up(command.find(graph, "my_file")).values
     assert {link.source.column for link in found} == {*schema.STG_USERS.columns}
     assert {link.origin for link in found} == {ASSUMED}
+
+
+def test_a_table_handed_on_in_memory_is_followed(config):
+    nodes = [
+        Node(_of_spain, "stg_users", "of_spain", name="of_spain"),
+        Node(_counted, "of_spain", "counted", name="counted"),
+    ]
+
+    graph = _traced(config, {"mine": Pipeline(nodes)})
+
+    assert above(graph, "counted.users") == {"of_spain.id", "stg_users.user_id"}
 
 
 def test_a_node_with_an_operation_that_is_not_known_is_named(config):

@@ -40,15 +40,16 @@ METRICS_OF = {"measured_groups": query.SHOWN}
 #: Pipelines that bring back what was there: followed, their nodes would lead in circles.
 RESTORING = frozenset({"replay", "restore"})
 
-_GONE = "Rows that the node no longer gives, or that an erasure names, are deleted."
+_GONE = "Rows that the node no longer gives are deleted."
 #: By layer, what besides nodes changes its tables.
 OUTSIDE = {
     "raw": "Which key of the JSON is which field is declared in schema/raw.py.",
-    "bronze": "A replay moves lines here from quarantined_lines; a restore copies them from the "
-    "lake; a new field is filled from rescued_values; a later version of an object ends "
-    "is_current; load_id is the number of a run.",
+    "bronze": "What privacy.not_kept names is dropped, or made a pseudonym; text expires; a replay "
+    "moves lines here from quarantined_lines; a restore copies them from the lake; a new field is "
+    "filled from rescued_values; a later version of an object ends is_current; load_id is the "
+    "number of a run.",
     "silver": _GONE,
     "gold": _GONE,
-    "published": "Files of rows that were replaced or erased are removed.",
+    "published": "Files of rows that were replaced are removed.",
     "run": "Runs write it about themselves: no column of another table is in it.",
 }

@@ -69,7 +69,7 @@ class Table:
 
     Attributes:
         name: Its entry in the catalog; ``METRICS``: all metrics.
-        layer: raw, bronze, silver, gold, published, answer, metric, file, or run.
+        layer: raw, bronze, silver, gold, published, answer, metric, file, memory, or run.
         columns: Its columns; none: it is no table.
         note: What changes it that no expression says.
     """

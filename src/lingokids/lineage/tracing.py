@@ -87,8 +87,8 @@ class _Tracing:
         self._parameters = parameters
         self.tables: dict[str, Table] = {}
         self.links: dict[Link, None] = {}
-        #: Answers, without rows.
-        self._answers: dict[str, pa.Table] = {}
+        #: Without rows, what has no contract: answers, and what nodes hand on in memory.
+        self._made: dict[str, ir.Table] = {}
 
     # --- the catalog ---
 
@@ -100,7 +100,9 @@ class _Tracing:
         entry = self._entries.get(name, {})
         if self.type_of(name) in {"TableDataset", "BronzeDataset"}:
             return str(entry["metadata"]["kedro-viz"]["layer"])
-        return _LAYERS.get(self.type_of(name), "run" if name in schema.STORED else "file")
+        if name not in self._entries:
+            return "run" if name in schema.STORED else "memory"
+        return _LAYERS.get(self.type_of(name), "file")
 
     def _contract_of(self, name: str) -> schema.Contract | None:
         return schema.CONTRACTS.get(self._entries.get(name, {}).get("table", name))
@@ -110,8 +112,8 @@ class _Tracing:
             fields = schema.FIELDS[self._entries[name]["dataset"]]
             keys = (field.path for field in fields)
             return (*keys, OTHER_KEYS, LINE, *schema.RAW_OBJECTS.columns)
-        if name in self._answers:
-            return tuple(self._answers[name].column_names)
+        if name in self._made:
+            return self._made[name].columns
         contract = self._contract_of(name)
         return contract.columns if contract else ()
 
@@ -119,8 +121,10 @@ class _Tracing:
         """What a node is given for an input; None: it is not known."""
         if name.startswith("params:"):
             return reduce(getattr, name.removeprefix("params:").split("."), self._parameters)
-        if self.type_of(name) == "AnswerDataset":
-            return self._answers.get(name)
+        if name in self._made:
+            made = self._made[name]
+            is_answer = self.type_of(name) == "AnswerDataset"
+            return made.schema().to_pyarrow().empty_table() if is_answer else made
         contract = self._contract_of(name)
         return ibis.table(contract.nullable_schema, name=name) if contract else None
 
@@ -164,14 +168,15 @@ class _Tracing:
         read = [name for name in node.inputs if not name.startswith("params:")]
         for name in node.outputs:
             value = made.get(name)
+            if isinstance(value, ir.Table | pa.Table) and self._contract_of(name) is None:
+                is_lazy = isinstance(value, ir.Table)
+                columns = value.schema() if is_lazy else ibis.Schema.from_pyarrow(value.schema)
+                self._made[name] = ibis.table(columns, name=name)
             if isinstance(value, ir.Table):
-                self._answers[name] = value.schema().to_pyarrow().empty_table()
                 self._trace(node.name, name, value)
                 rows = [each for each in read if isinstance(given[each], pa.Table)]
                 self._declare(node, rows, name, columns=())
             else:
-                if isinstance(value, pa.Table):
-                    self._answers[name] = value
                 self._declare(node, read, name, columns=self._columns_of(name))
 
     def _declare(
@@ -185,7 +190,7 @@ class _Tracing:
             output: What it makes.
             columns: Those of its columns that Python makes.
         """
-        function = node.func.__name__
+        function = node.name.rpartition(".")[2]  # it bears the function's
         origin = DECLARED if function in declared.READS else ASSUMED
         is_table = bool(self.add(output).columns)
         for name in inputs:
