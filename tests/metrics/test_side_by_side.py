@@ -60,6 +60,10 @@ def settled(groups, is_hidden=lambda users: users < FEWEST):
     return shown, found.hidden.to_pylist()
 
 
+def test_of_no_groups_none_is_shown_and_none_hidden():
+    assert settled({}) == (set(), [])
+
+
 def lines_of(groups):
     """Every group with its parts in every other split that divides it."""
     for whole, split in itertools.product(groups, SPLITS):
