@@ -86,8 +86,8 @@ class MadeUp:
         if dtype.is_timestamp():
             return FIRST_DAY + timedelta(hours=rng.randrange(96))
         if dtype.is_decimal():
-            digits = min(7, dtype.precision)
-            return decimal.Decimal(rng.randrange(10**digits)).scaleb(-dtype.scale)
+            most = min(9_000_000, 10**dtype.precision)
+            return decimal.Decimal(rng.randrange(most)).scaleb(-dtype.scale)
         if dtype.is_boolean():
             return rng.random() < 0.5
         if dtype.is_integer():
