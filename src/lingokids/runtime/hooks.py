@@ -10,7 +10,6 @@ import functools
 import itertools
 import logging
 import threading
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +21,9 @@ from kedro.framework.session.service_session import KedroServiceSession
 
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
-from lingokids.runtime import preconditions, secrets
+from lingokids.runtime import preconditions, retention, secrets
 from lingokids.runtime.viz import folder_of, keep_row_counts
-from lingokids.schema.parameters import Parameters, Window
+from lingokids.schema.parameters import Parameters, Retention, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +53,7 @@ class RunHooks(threading.local):
         self._steps: dict[str, Step] = {}
         self._window = Window()
         self._rebuild = False
-        self._texts_days: int | None = None
+        self._retention: Retention | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -89,6 +88,14 @@ class RunHooks(threading.local):
             self._prepare(warehouse, run_params, pipeline, catalog, parameters)
             self._inspection = Inspection(warehouse, self._all_tables, parameters.checks)
             self._run = Run.begin(warehouse, run_params, is_checking=is_checking)
+            if not is_checking:
+                self._run.begin_step("forget_lines")
+                retention.forget_lines(
+                    parameters.retention,
+                    self._run.started_at,
+                    preconditions.sources_of(catalog, pipeline),
+                    _bronze(self._all_tables),
+                )
         else:
             preconditions.refuse_another_copy(warehouse.published, run_params["env"])
             gold_alone = all(table.layer == "gold" for table in tables.values())
@@ -112,7 +119,7 @@ class RunHooks(threading.local):
         preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
         self._steps = steps_of(pipelines["__default__"], self._all_tables)
         self._window, self._rebuild = parameters.window, bool(rebuild)
-        self._texts_days = parameters.retention.texts_days
+        self._retention = parameters.retention
         tables = _tables(catalog, pipeline.datasets())
         if rebuild:
             written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
@@ -206,7 +213,11 @@ class RunHooks(threading.local):
         self, run: Run, inspection: Inspection, pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Check what the run did, record it and commit."""
-        self._expire_texts(run)
+        if not run.is_checking and self._retention is not None:
+            run.begin_step("expire_texts")
+            bronze = _bronze(self._all_tables)
+            retention.expire_texts(self._retention, run.started_at, bronze)
+        run.end_step()
         self._inspect(run, inspection)
         if run.warehouse.has_changed:
             run.warehouse.prune_marks(self._steps.values())
@@ -214,14 +225,6 @@ class RunHooks(threading.local):
         if _makes_what_is_published(pipeline):
             _offer(pipelines["publication"], catalog)
         run.warehouse.commit()
-
-    def _expire_texts(self, run: Run) -> None:
-        """Empty delivered text that is older than it may be: the last step of a run."""
-        if not run.is_checking and self._texts_days is not None:
-            run.begin_step("expire_texts")
-            for bronze in _bronze(self._all_tables):
-                bronze.stored.expire_texts(run.started_at - timedelta(days=self._texts_days))
-        run.end_step()
 
     @hook_impl(tryfirst=True)  # of a plugin that fails there, Kedro tells no further hook
     def on_pipeline_error(self, error: Exception) -> None:

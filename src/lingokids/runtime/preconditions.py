@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kedro.pipeline.node import Node
 
     from lingokids.schema.parameters import Parameters
+    from lingokids.storage import ObjectsDataset
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.tables import TableDataset
 
@@ -29,14 +30,17 @@ ASYNC = (
 )
 
 
-def refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
-    """Refuse rebuild=raw where raw objects expired or were overwritten since."""
+def sources_of(catalog: DataCatalog, pipeline: Pipeline) -> list[ObjectsDataset]:
+    """The raw objects that a run takes in."""
     from lingokids.storage import ObjectsDataset
 
-    for name in sorted(pipeline.inputs()):
-        source = catalog.get(name)
-        if not isinstance(source, ObjectsDataset):
-            continue
+    found = (catalog.get(name) for name in sorted(pipeline.inputs()))
+    return [source for source in found if isinstance(source, ObjectsDataset)]
+
+
+def refuse_to_lose_objects(catalog: DataCatalog, pipeline: Pipeline) -> None:
+    """Refuse rebuild=raw where raw objects expired or were overwritten since."""
+    for source in sources_of(catalog, pipeline):
         if lost := source.lost():
             raise LingokidsError(
                 f"rebuild=raw would lose {len(lost):,} objects of {source.dataset} that bronze has "

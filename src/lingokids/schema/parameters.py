@@ -298,10 +298,19 @@ def _refuse_unknown(name: str, value: str, known: Collection[str]) -> None:
         )
 
 
+class LinesDays(Group):
+    """For how many days lines of each raw dataset are kept, from when their object landed."""
+
+    events: Annotated[int | None, _whole("days", 1, 36_500)]
+    users: Annotated[int | None, _whole("days", 1, 36_500)]
+    activities: Annotated[int | None, _whole("days", 1, 36_500)]
+
+
 class Retention(Group):
     """For how long what is no longer needed is kept."""
 
     texts_days: Annotated[int | None, _whole("days", 0, 36_500)]
+    lines_days: LinesDays
 
 
 class Parameters(Group):

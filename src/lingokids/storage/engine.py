@@ -136,6 +136,9 @@ class StoredLines(Stored, Protocol):
     def restore(self, rows: ir.Table) -> None:
         """Put rows back as they were, with their loads."""
 
+    def forget(self, before: datetime) -> None:
+        """Delete all that is of objects that landed before, as if they had not been delivered."""
+
     def expire_texts(self, before: datetime) -> None:
         """Empty the text of its unusable lines, and the values of unknown keys, of old loads.
 

@@ -155,6 +155,27 @@ class StoredBronze(StoredTable, StoredLines):
             if emptied:
                 table.note(emptied, emptied, time.perf_counter() - started)
 
+    def forget(self, before: datetime) -> None:
+        """See ``engine.StoredLines``; readers learn of it by marks, as no row is left to tell."""
+        if self.table_name not in self.warehouse.tables:
+            return
+        started = time.perf_counter()
+        (key,) = schema.CONTRACTS[f"stg_{self.dataset}"].grain
+        self.run(
+            f"INSERT INTO {schema.GONE.table_name} SELECT DISTINCT '{self.table_name}', "
+            f'to_json(struct_pack("{key}" := "{key}")), {self.warehouse.number} '
+            f"FROM {self.name} WHERE landed_at < '{before}'"
+        )
+        for table in self, self.ledger, self.quarantine, self.rescued:
+            of_dataset = "" if table is self else f"dataset = '{self.dataset}' AND"
+            deleted = self.note_loads(
+                table.table_name,
+                f"DELETE FROM {table.name} WHERE {of_dataset} landed_at < '{before}' "
+                "RETURNING load_id",
+            )
+            if deleted:
+                table.note(deleted, 0, time.perf_counter() - started)
+
     def _earlier(self, objects: ir.Table) -> ir.Table:
         """The quarantined lines of those of the objects that a batch of this load began."""
         begun, unusable = (

@@ -101,12 +101,13 @@ def forget_rules(warehouse: Warehouse, table_names: Iterable[str]) -> None:
 def prune_marks(warehouse: Warehouse, steps: Iterable[Step]) -> None:
     """Forget marks that every reader reflects; one without state reads all units."""
     con, steps = warehouse.writer.con, list(steps)
-    for step in steps:
-        readers = readers_of(step.table_name, steps)
+    read = {link.table_name for step in steps for link in step.links}
+    for table_name in sorted({step.table_name for step in steps} | read):
+        readers = readers_of(table_name, steps)
         states = [state for name in readers if (state := state_of(warehouse, name))]
         least = min((state.version for state in states), default=None)
         bound = "" if least is None else f"AND version <= {least}"
-        con.execute(f"DELETE FROM {_GONE} WHERE table_name = ? {bound}", [step.table_name])
+        con.execute(f"DELETE FROM {_GONE} WHERE table_name = ? {bound}", [table_name])
 
 
 def last_load(warehouse: Warehouse) -> int | None:

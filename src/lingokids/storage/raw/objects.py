@@ -95,6 +95,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self.metadata = metadata
         self.path = path.rstrip("/")
         self.dataset = dataset
+        #: When the oldest objects landed that are taken in; None: all are.
+        self.since: datetime | None = None
         self._warehouse = Warehouse.at(**warehouse)
         self._arrival = arrival
         self._batch_bytes = batch_mebibytes << 20
@@ -137,8 +139,9 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         for found in self._store().find(since):
             if (landed_at := self._landed_at(found)) is None:
                 timeless.append(found.key)
-            else:
-                is_any_placed = True
+                continue
+            is_any_placed = True
+            if landed_at >= (self.since or landed_at):
                 yield found, landed_at
         if not timeless:
             return
