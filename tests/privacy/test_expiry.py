@@ -80,3 +80,17 @@ def test_without_the_object_it_stays_unusable(noted):
     noted.run("replay", instants={"days_ahead": 30})
 
     assert noted.rows("SELECT count(*) FROM quarantined_lines") == [(2,)]
+
+
+def test_check_reports_are_removed_with_age(noted):
+    pages = noted.folder / "08_reporting" / "checks"
+    old = pages / "2021-01-01T00.00.00.000Z.html"
+    old.write_text("old")
+    (kept,) = {*pages.iterdir()} - {old}
+
+    noted.run()
+    assert old.exists()
+    noted.run(retention={"pages_days": 30})
+
+    assert kept.exists()
+    assert not old.exists()

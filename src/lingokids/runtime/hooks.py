@@ -214,9 +214,9 @@ class RunHooks(threading.local):
     ) -> None:
         """Check what the run did, record it and commit."""
         if not run.is_checking and self._retention is not None:
-            run.begin_step("expire_texts")
-            bronze = _bronze(self._all_tables)
-            retention.expire_texts(self._retention, run.started_at, bronze)
+            run.begin_step("expire")
+            bronze, reports = _bronze(self._all_tables), run.warehouse.reports
+            retention.expire(self._retention, run.started_at, bronze, reports)
         run.end_step()
         self._inspect(run, inspection)
         if run.warehouse.has_changed:

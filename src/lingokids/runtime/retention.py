@@ -1,4 +1,4 @@
-"""What a run lets go, because it is older than it may be: lines, and the text of some."""
+"""What a run lets go, because it is older than it may be: lines, the text of some, pages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from lingokids.schema.parameters import Retention
     from lingokids.storage import BronzeDataset, ObjectsDataset
@@ -35,9 +36,22 @@ def forget_lines(
             table.stored.forget(oldest[table.dataset])
 
 
-def expire_texts(retention: Retention, now: datetime, tables: Iterable[BronzeDataset]) -> None:
-    """Empty delivered text of loads that are older."""
-    if retention.texts_days is None:
-        return
-    for table in tables:
-        table.stored.expire_texts(now - timedelta(days=retention.texts_days))
+def expire(
+    retention: Retention, now: datetime, tables: Iterable[BronzeDataset], reports: Path | None
+) -> None:
+    """Empty delivered text of loads that are older, and remove older check reports."""
+    if retention.texts_days is not None:
+        for table in tables:
+            table.stored.expire_texts(now - timedelta(days=retention.texts_days))
+    if retention.pages_days is not None and reports is not None:
+        _remove_pages(reports, now - timedelta(days=retention.pages_days))
+
+
+def _remove_pages(reports: Path, before: datetime) -> None:
+    """Remove the reports of runs that began before: they are named after them."""
+    from lingokids.checks.evidence import page_of
+
+    oldest = page_of(reports, f"{before:%Y-%m-%dT%H.%M.%S}")
+    for page in oldest.parent.glob("*.html"):
+        if page.name < oldest.name:
+            page.unlink(missing_ok=True)
