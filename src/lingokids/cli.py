@@ -229,15 +229,18 @@ def init_lake(metadata: ProjectMetadata, /, without_sample: bool, wait: float) -
 @click.option("--top", type=int, help="Keep so many rows per period, by the first metric.")
 @click.option("--per", multiple=True, help="A dimension of --by within whose values --top applies.")
 @click.option("--format", "-f", "format_name", type=_FORMAT, default="table")
+@click.option("--restricted", is_flag=True, help="Any question and span, small groups included.")
 @click.option("--glossary", is_flag=True, help="Print the glossary and exit.")
 @env_option
 @click.pass_obj
 def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
-    """Query metrics by dimension and period, from the published copy.
+    """Query metrics by dimension and period.
 
     Name metrics, dimensions to group by, and filters:
 
         kedro metrics --metric completion_rate --by country_code --grain week --where os_name=iOS
+
+    The answer may be shared: it is of closed weeks, without small groups.
     """
     if asked["glossary"]:
         from lingokids.metrics.glossary import glossary
@@ -251,9 +254,13 @@ def ask_metrics(metadata: ProjectMetadata, /, **asked: Any) -> None:
     if asked["format_name"] != "table":
         configuration.refuse_a_log_on_standard_output()
     question = command.parse_question(asked)
-    copy, smallest_group = command.find_copy(metadata.project_path, asked["env"])
-    refuse_another_copy(copy, asked["env"] or os.environ.get("KEDRO_ENV"))
-    answer = command.ask(copy, smallest_group, question)
+    places = command.find_places(metadata.project_path, asked["env"])
+    refuse_another_copy(places.copy, asked["env"] or os.environ.get("KEDRO_ENV"))
+    if asked["restricted"]:
+        answer = command.ask(places.copy, question)
+        click.echo("Restricted: small groups are not hidden; do not pass this on.", err=True)
+    else:
+        answer = command.ask_shared(places, question)
     click.echo(command.FORMATS[asked["format_name"]](answer))
     if asked["format_name"] != "table":  # standard output is for a program
         for note in answer.notes:

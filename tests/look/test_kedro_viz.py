@@ -190,6 +190,9 @@ def test_the_run_command_of_every_box_works_and_makes_its_table(delivered, viz, 
 def test_a_chart_and_the_rows_it_is_drawn_from_are_shown(delivered, viz):
     notice = viz.dataset("shown_groups", "reporting")["preview"]
     assert "shown_groups.parquet is not there yet" in notice["data"][0][0]
+    later = an_event_record(99, occurred_at="2021-01-18 10:00:00")
+    delivered.deliver("events", "2021-01-18/10/z", [later])
+    _run(delivered)
 
     _run(delivered, "--pipeline", "reporting", "--params", "smallest_group=1")
 

@@ -7,24 +7,20 @@ import io
 import json
 import subprocess
 import sys
+from datetime import date
 from decimal import Decimal
 
 import duckdb
-import ibis
 import pyarrow as pa
 import pytest
 
 from builders import a_user_record, an_event_record, an_id
 from conftest import ROOT
-from lingokids import query, schema
+from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.metrics import DIMENSIONS, METRICS, SUBJECTS
 from lingokids.metrics.glossary import glossary
 from lingokids.query import Question, command
-from lingokids.query.answer import cells_of, user_counts_of
-from lingokids.query.small_groups import has_small
-
-SLOW = pytest.mark.slow
 
 
 def parse(**asked):
@@ -90,36 +86,46 @@ def test_a_title_may_have_a_comma():
 
 
 def _play(project):
+    """Eight users in the first week, of whom seven completed; one day of the next closes it."""
     users = [a_user_record(900 + n, country_code="fr" if n > 6 else "es") for n in range(1, 9)]
     project.deliver("users", "u", users)
     exits = [
         an_event_record(
-            n,
+            n + 10 * later,
             user_id=an_id(900 + n),
+            occurred_at=f"2021-01-{'11' if later else '05'} 10:00:00",
             data={"activity_id": "fish", "duration": 0.1, "completed": n != 1},
         )
         for n in range(1, 9)
+        for later in (0, 1)
     ]
     project.deliver("events", "e", exits)
     project.run()
+    project.run("reporting")
 
 
 @pytest.fixture
 def played(project_after):
-    """Six users in Spain, of whom five completed; two in France."""
+    """Six users in Spain, two in France."""
     return project_after("played", _play)
 
 
-def ask(project, smallest_group=5, **asked):
-    copy = project.folder / "lingokids-gold.duckdb"
-    return command.ask(copy, smallest_group, parse(**asked))
+def places_of(project):
+    return command.Places(project.folder / "lingokids-gold.duckdb", project.folder / "09_shared")
+
+
+def ask(project, **asked):
+    return command.ask_shared(places_of(project), parse(**{"grain": "week"} | asked))
+
+
+def ask_restricted(project, **asked):
+    return command.ask(places_of(project).copy, parse(**asked))
 
 
 def test_an_answer_is_printed_as_table_csv_and_json(played):
     answer = ask(
         played,
         metric=("total_time_spent", "completion_rate"),
-        grain="week",
         where=("os_name=iOS",),
     )
 
@@ -177,7 +183,7 @@ def test_a_title_is_a_text_in_every_format_and_a_number_a_number():
 
 @pytest.mark.parametrize("written", command.FORMATS)
 def test_small_groups_are_in_no_format(played, written):
-    answer = ask(played, by=("country_code",), smallest_group=3)
+    answer = ask(played, by=("country_code",))
 
     printed = command.FORMATS[written](answer)
 
@@ -185,7 +191,7 @@ def test_small_groups_are_in_no_format(played, written):
     assert "fr" not in printed.replace("from", "")
     assert answer.rows.num_rows == 0
     assert answer.hidden == 2
-    assert "2 of 2 groups, with fewer than 3 users" in answer.notes[0]
+    assert "Hidden: 2 groups by country_code, of too few users" in answer.notes[0]
 
 
 def test_a_filter_hides_what_a_split_hides(played):
@@ -193,77 +199,106 @@ def test_a_filter_hides_what_a_split_hides(played):
         assert ask(played, where=(f"country_code={country}",)).rows.num_rows == 0
 
 
-BY_COUNTRY = {"metric": ("active_users", "completion_rate"), "by": ("country_code",)}
-TWO_SYSTEMS = {"where": ("os_name=iOS", "os_name=Android")}
-THREE_VALUES = {"where": ("country_code=us", "country_code=es", "os_name=iOS"), "grain": "day"}
-CONVERTED = {"metric": ("trial_conversion_rate",), "by": ("main_os_name",)}
-
-
 @pytest.mark.parametrize(
-    ("asked", "smallest_group", "is_any_small"),
+    ("asked", "cure"),
     [
-        (BY_COUNTRY | {"grain": "week"}, 5, True),
-        (TWO_SYSTEMS, 5, False),
-        # too few are in a country that is not named, which hides the smallest of the others
-        ({"where": ("country_code=pl", "country_code=us")}, 5, True),
-        ({"metric": ("sessions", "new_users"), "grain": "week"}, 5, False),
-        *(
-            pytest.param(*case, marks=SLOW)
-            for case in [
-                (BY_COUNTRY, 2, False),
-                (BY_COUNTRY, 60, True),
-                (TWO_SYSTEMS, 60, True),
-                (THREE_VALUES, 2, True),
-                (THREE_VALUES, 5, True),
-                ({"metric": ("new_users",), "by": ("country_code", "os_name")}, 5, True),
-                (CONVERTED, 2, False),
-                (CONVERTED, 60, True),
-            ]
-        ),
+        ({"grain": None}, "of whole weeks that have closed: add --grain week"),
+        ({"grain": "month"}, "add --grain week"),
+        ({"grain": "day", "by": ("os_name",)}, "add --grain week"),
+        ({"since": "2021-01-06"}, "since is 2021-01-06, within a week, and what is shared is"),
+        ({"until": "2021-01-10"}, "write a Monday, such as 2021-01-04,"),
+        ({"where": ("os_name=iOS", "os_name=Android")}, "add --by os_name,"),
+        ({"by": ("os_version",)}, "name one or two of activity_id, activity_type, app_version"),
+        ({"by": ("os_name", "app_version", "activity_type")}, "name one or two of"),
+        ({"metric": ("stickiness",)}, "stickiness is not among what is shared: ask for"),
     ],
 )
-def test_an_answer_in_two_steps_is_that_of_one_query(
-    sample_project, asked, smallest_group, is_any_small
-):
-    copy, question = sample_project.folder / "lingokids-gold.duckdb", parse(**asked)
-    table = ibis.duckdb.connect(copy, read_only=True).table(question.subject.table_name)
-    judged = has_small(cells_of(table, question), smallest_group, user_counts_of(question))
-    assert judged.to_pyarrow().as_py() == is_any_small
+def test_what_is_not_shared_is_refused_in_a_sentence_with_its_cure(played, asked, cure):
+    with pytest.raises(LingokidsError) as refused:
+        ask(played, **asked)
 
-    asked_for = command.ask(copy, smallest_group, question)
+    assert cure in str(refused.value)
+    assert str(refused.value).endswith(
+        "or add --restricted: any question and span, small groups included."
+    )
+    ask_restricted(played, **asked)
 
-    at_once = query.answer(table, question, smallest_group=smallest_group).to_pyarrow()
-    assert asked_for.rows.to_pylist() == at_once.to_pylist()
-    worked_out = query.compute_groups(table, question, smallest_group).to_pyarrow().to_pylist()
-    assert asked_for.hidden == sum(group["is_hidden"] for group in worked_out)
+
+def test_days_of_closed_weeks_are_shared_unsplit(played):
+    (row,) = ask(played, metric=("active_users",), grain="day").rows.to_pylist()
+
+    assert row == {"day": date(2021, 1, 5), "active_users": 8}
+
+
+def test_titles_come_beside_ids_and_the_greatest_first(played):
+    answer = ask(played, by=("activity_id", "activity_name"), top=1)
+
+    (row,) = answer.rows.to_pylist()
+    assert row == {
+        "week": date(2021, 1, 4),
+        "activity_id": "fish",
+        "activity_name": None,
+        "activities_played": 8,
+    }
+
+
+def test_a_late_event_is_in_the_restricted_answer_alone(played):
+    before = ask(played, metric=("active_users", "activities_played"))
+    late = an_event_record(99, user_id=an_id(999), occurred_at="2021-01-06 10:00:00")
+    played.deliver("events", "late", [late])
+    played.run()
+    played.run("reporting")
+
+    assert ask(played, metric=("active_users", "activities_played")) == before
+    exact = ask_restricted(played, metric=("active_users",), grain="week").rows.to_pylist()
+    assert [row["active_users"] for row in exact] == [9, 8]
+
+
+def test_a_restricted_answer_has_small_groups(played):
+    answer = ask_restricted(played, metric=("active_users",), by=("country_code",))
+
+    assert answer.rows.to_pydict() == {"country_code": ["es", "fr"], "active_users": [6, 2]}
 
 
 def test_a_value_that_does_not_occur_is_noted(played):
-    answer = ask(played, where=("os_name=ios",))
+    where = ("os_name=ios",)
+    for answer in (ask(played, where=where), ask_restricted(played, where=where)):
+        assert answer.rows.num_rows == 0
+        assert answer.notes[-1].endswith("users with os_name=ios. Did you mean iOS?")
 
-    assert answer.rows.num_rows == 0
-    assert answer.notes[-1].endswith("too few, users with os_name=ios. Did you mean iOS?")
+
+def test_weeks_that_have_not_closed_are_noted(played):
+    (note,) = ask(played, since="2021-01-11").notes
+
+    assert note.startswith("Nothing to show of closed weeks with enough users (the last one is")
 
 
 def test_days_without_activity_are_noted(played):
-    (note,) = ask(played, since="2022-01-01").notes
+    (note,) = ask_restricted(played, since="2022-01-01").notes
 
-    assert note.startswith("Nothing to show: no, or too few, users match")
+    assert note == "Nothing to show: no users match these conditions on these days."
+
+
+def test_what_another_environment_shares_is_refused(played, tmp_path):
+    other = command.Places(tmp_path / "other-gold.duckdb", places_of(played).shared)
+
+    with pytest.raises(LingokidsError, match=r"is made from \.\./lingokids-gold.duckdb, and this"):
+        command.ask_shared(other, parse(grain="week"))
 
 
 def test_a_copy_that_is_not_there_or_not_ours_is_said_to_be_so(tmp_path):
     copy = tmp_path / "gold.duckdb"
     with pytest.raises(LingokidsError, match=r"gold.duckdb is not there yet: uv run kedro run"):
-        command.ask(copy, 5, parse())
+        command.ask(copy, parse())
     copy.write_bytes(b"nonsense" * 1000)
     with pytest.raises(LingokidsError, match=r"gold.duckdb cannot be read"):
-        command.ask(copy, 5, parse())
+        command.ask(copy, parse())
     copy.unlink()
     duckdb.connect(str(copy)).close()
     with pytest.raises(LingokidsError, match=r"has no user_activity_daily yet"):
-        command.ask(copy, 5, parse())
+        command.ask(copy, parse())
     with pytest.raises(LingokidsError, match=r"has no user_journeys yet"):
-        command.ask(copy, 5, parse(metric=("trial_rate",)))
+        command.ask(copy, parse(metric=("trial_rate",)))
 
 
 @pytest.mark.slow
@@ -275,7 +310,8 @@ def test_the_command_answers_while_a_run_holds_the_warehouse(played):
     try:
         holder.stdout.readline()
         asked = played.command(
-            *("metrics", "-m", "active_users", "--by", "os_name", "--env", "test", "-f", "csv")
+            *("metrics", "-m", "active_users", "--by", "os_name", "--env", "test", "-f", "csv"),
+            "--restricted",
         )
     finally:
         holder.communicate(b"\n")
@@ -289,7 +325,8 @@ def test_the_command_answers_while_a_run_holds_the_warehouse(played):
     [
         (["-m", "completion"], "Error: There is no metric completion. Did you mean"),
         (["-m", "active_users", "--env", "tset"], "no environment tset. Did you mean test?"),
-        (["-m", "active_users"], "is not there yet: uv run kedro run"),
+        (["-m", "active_users"], "parquet is not there yet: uv run kedro run --pipeline reporting"),
+        (["-m", "active_users", "--restricted"], "duckdb is not there yet: uv run kedro run"),
     ],
 )
 def test_the_command_refuses_in_a_sentence_with_exit_code_1(project, arguments, sentence):
@@ -328,13 +365,12 @@ def test_every_dimension_of_a_subject_is_defined():
 
 
 def test_a_dimension_that_is_a_number_is_filtered_by_its_text(played):
-    answer = ask(
+    answer = ask_restricted(
         played,
         metric=("cohort_users",),
         by=("weeks_after_registration",),
         where=("weeks_after_registration=0",),
-        smallest_group=1,
     )
 
     assert answer.rows.to_pylist() == []
-    assert "too few, users with weeks_after_registration=0" in answer.notes[-1]
+    assert "no users with weeks_after_registration=0" in answer.notes[-1]

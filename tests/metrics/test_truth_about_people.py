@@ -38,10 +38,10 @@ def ask(copies, request):
         copies.append(ibis.duckdb.connect(folder / "lingokids-gold.duckdb", read_only=True))
     (copy,) = copies
 
-    def ask(*metrics, smallest_group=1, **asked):
+    def ask(*metrics, **asked):
         question = Question(metrics, **asked)
         table = copy.table(question.subject.table_name)
-        answered = answer(table, question, smallest_group=smallest_group)
+        answered = answer(table, question)
         return [tuple(row.values()) for row in answered.to_pyarrow().to_pylist()]
 
     return ask
@@ -181,64 +181,6 @@ def test_what_a_subscription_changes_is_what_the_raw_lines_say(ask, people):
         )
 
         assert rows == expected, (period, names)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("grain", [None, "week"])
-def test_no_head_count_of_fewer_users_is_shown(ask, grain):
-    questions = [
-        (("new_users",), ("country_code",)),
-        (("returning_users",), ("country_code",)),
-        (("registered_users", "trials_started", "trials_converted"), ("country_code",)),
-        (("cohort_users", "retained_users"), ("weeks_after_registration", "country_code")),
-        (("subscribers",), ("country_code", "main_os_name")),
-    ]
-    for metrics, by in questions:
-        shown = ask(*metrics, by=by, grain=grain, smallest_group=5)
-        everything = ask(*metrics, by=by, grain=grain)
-
-        assert set(shown) <= set(everything)
-        for row in shown:
-            counts = row[len(by) + bool(grain) :]
-            assert all(count == 0 or count >= 5 for count in counts), (metrics, row)
-
-
-@pytest.mark.parametrize("grain", [pytest.param("day", marks=SLOW), "week"])
-@pytest.mark.parametrize("by", ["country_code", "os_name", "subscription_status"])
-def test_a_question_for_more_metrics_shows_no_group_that_one_for_fewer_hides(ask, by, grain):
-    alone = ask("activities_played", by=(by,), grain=grain, smallest_group=5)
-
-    with_new = ask("activities_played", "new_users", by=(by,), grain=grain, smallest_group=5)
-
-    assert {row[:2] for row in with_new} <= {row[:2] for row in alone}
-    assert with_new
-
-
-@pytest.mark.parametrize(
-    ("count", "grain"),
-    [
-        *(("new_users", "day"), ("trials_started", "week")),
-        *(
-            pytest.param(*asked, marks=SLOW)
-            for asked in (("returning_users", "day"), ("subscriptions_started", "week"))
-        ),
-    ],
-)
-def test_a_total_less_what_is_shown_is_no_small_head_count(ask, count, grain):
-    # a user has one country, so countries add up
-    shown = ask(count, by=("country_code",), grain=grain, smallest_group=5)
-
-    for period, total in ask(count, grain=grain, smallest_group=5):
-        rest = total - sum(number for of_period, _, number in shown if of_period == period)
-        assert rest == 0 or rest >= 5, period
-
-
-def test_a_rate_of_few_users_is_not_shown(ask):
-    rates = ask("trial_conversion_rate", by=("country_code",), smallest_group=5)
-    counts = ask("trials_started", "trials_converted", by=("country_code",), smallest_group=5)
-
-    assert {country for country, _ in rates} == {country for country, *_ in counts}
-    assert len(rates) > 2
 
 
 def _key(person, day, period, names):

@@ -33,8 +33,8 @@ def ask(sample_project):
     copy = ibis.duckdb.connect(sample_project.folder / "lingokids-gold.duckdb", read_only=True)
     days = copy.table("user_activity_daily")
 
-    def ask(*metrics, smallest_group=1, **question):
-        answered = answer(days, Question(metrics, **question), smallest_group=smallest_group)
+    def ask(*metrics, **question):
+        answered = answer(days, Question(metrics, **question))
         return [tuple(row.values()) for row in answered.to_pyarrow().to_pylist()]
 
     return ask
@@ -114,44 +114,6 @@ def test_only_days_of_the_span_and_values_that_are_named_count(ask, plays):
     assert ask("active_users", where={"country_code": ("es", "it")}) == [
         (len({play.user_id for play in either}),)
     ]
-
-
-@pytest.mark.parametrize("period", [pytest.param(None, marks=pytest.mark.slow), "week"])
-def test_no_group_of_fewer_users_is_shown(ask, plays, period):
-    for names in SPLITS[:-1:2]:
-        groups = group(plays, period, names)
-
-        shown = ask("activities_played", by=names, grain=period, smallest_group=5)
-
-        for *key, played in shown:
-            assert len(groups[tuple(key)].users) >= 5
-            assert groups[tuple(key)].played == played
-
-
-def test_a_list_of_values_gives_none_away_that_is_hidden_alone(ask, plays):
-    shown = {key for key, _ in ask("active_users", by=("country_code",), smallest_group=5)}
-    countries = {key for (key,) in group(plays, None, ("country_code",))}
-    some, hidden = sorted(shown)[:2], sorted(countries - shown)
-    assert len(hidden) > 1
-
-    def asked(*values):
-        return ask("active_users", where={"country_code": values}, smallest_group=5)
-
-    assert asked(*some)
-    for value in hidden:
-        assert asked(value) == []
-        assert asked(value, value) == []
-        assert asked(value, "nowhere") == []
-        assert asked(value, *some) == []
-
-
-def test_a_title_beside_the_id_hides_no_less_than_the_id_alone(ask):
-    by_id = ask("active_users", by=("activity_id",), grain="day", smallest_group=5)
-    with_title = ask(
-        "active_users", by=("activity_id", "activity_name"), grain="day", smallest_group=5
-    )
-
-    assert [(day, activity) for day, activity, _, _ in with_title] == [row[:2] for row in by_id]
 
 
 def test_the_days_of_a_week_add_up_to_it(ask):

@@ -26,6 +26,7 @@ from lingokids.schema.parameters import Reporting
 
 FEWEST = 3
 REPORTING = Reporting(weeks=2, dimensions=["country_code", "os_name"])
+NOTHING = pa.table({})
 EVIL = "</script><b onclick=alert(1)>&"
 
 
@@ -51,53 +52,54 @@ def a_play(user=1, **values):
 def measured(*plays):
     backend = ibis.duckdb.connect()
     backend.create_table("days", table_of(schema.USER_ACTIVITY_DAILY, *plays))
+    backend.create_table("journeys", schema=schema.USER_JOURNEYS.nullable_schema)
     return backend.con.execute(_query()).to_arrow_table()
 
 
 @cache  # seconds, for so many splits
 def _query():
     days = ibis.table(schema.USER_ACTIVITY_DAILY.schema, name="days")
-    return ibis.to_sql(measure_groups(days, REPORTING, FEWEST), dialect="duckdb")
+    journeys = ibis.table(schema.USER_JOURNEYS.schema, name="journeys")
+    return ibis.to_sql(measure_groups(days, journeys, NOTHING, REPORTING), dialect="duckdb")
 
 
 def shown_of(*plays):
-    answers = hide_groups(measured(*plays), FEWEST)
+    answers = hide_groups(measured(*plays), NOTHING, NOTHING, FEWEST, 0.85)
     days = table_of(schema.USER_ACTIVITY_DAILY, *plays)
     return answers, ibis.duckdb.connect().to_pyarrow(name_activities(days, answers.shown))
 
 
-@pytest.mark.slow
-def test_only_the_last_weeks_are_shown():
-    plays = [
-        a_play(user, date=day)
-        for user in range(4)
-        for day in ("2021-01-03", "2021-01-04", "2021-01-17")
-    ]
+def weeks_of(*plays):
+    return {str(row["week"]) for row in measured(*plays).to_pylist()}
 
-    weeks = {row["value_1"] for row in measured(*plays).to_pylist() if row["name_1"] == "week"}
 
-    assert weeks == {"2021-01-04", "2021-01-11"}
+def in_the_next_week(users=5):
+    """So many users after whom a week is closed."""
+    return [a_play(user, date="2021-01-18") for user in range(users)]
 
 
 @pytest.mark.slow
-def test_a_tablet_whose_clock_is_ahead_does_not_move_the_weeks_that_are_shown():
-    plays = [a_play(user) for user in range(100)]
+def test_only_the_last_closed_weeks_are_measured():
+    days = ("2021-01-03", "2021-01-04", "2021-01-17", "2021-01-18")
+    plays = [a_play(user, date=day) for user in range(4) for day in days]
 
-    rows = measured(*plays, a_play(100, date="2023-01-05")).to_pylist()
+    assert weeks_of(*plays) == {"2021-01-04", "2021-01-11"}
 
-    assert {row["value_1"] for row in rows if row["name_1"] == "week"} == {"2021-01-04"}
+
+@pytest.mark.slow
+def test_a_week_is_not_closed_by_a_tablet_whose_clock_is_ahead_nor_by_its_own_sunday():
+    plays = [a_play(user, date="2021-01-10") for user in range(100)]
+
+    assert weeks_of(*plays, a_play(100, date="2023-01-05")) == set()
+    assert weeks_of(*plays, *in_the_next_week()) == {"2021-01-04"}
 
 
 def test_every_filter_and_split_of_the_page_is_an_answer():
-    found = measured(a_play()).to_pylist()
+    found = measured(a_play(), *in_the_next_week()).to_pylist()
 
-    splits = {tuple(filter(None, (row[f"name_{n}"] for n in (1, 2, 3)))) for row in found}
-    assert splits == {
-        (),
-        *((name,) for name in ("country_code", "os_name", "week", "day", "activity_id")),
-        *(("country_code", "os_name"), ("country_code", "week"), ("os_name", "week")),
-        *(("country_code", "day"), ("day", "os_name"), ("country_code", "os_name", "week")),
-        *(("activity_id", "country_code"), ("activity_id", "os_name")),
+    assert {(row["name_1"], row["name_2"]) for row in found} == {
+        *((name, None) for name in (None, "country_code", "os_name", "day", "activity_id")),
+        *(("country_code", "os_name"), ("activity_id", "country_code"), ("activity_id", "os_name")),
     }
 
 
@@ -116,6 +118,8 @@ def test_a_theme_that_too_few_users_played_is_left_out_with_the_next_smallest(ro
             "user_id": str(user),
             "activity_id": theme,
             "event_type": "activity_exit",
+            "completed": True,
+            "duration_seconds": "1",
         }
         for theme, users in played
         for user in range(users)
@@ -130,6 +134,7 @@ def test_a_theme_that_too_few_users_played_is_left_out_with_the_next_smallest(ro
             table_of(schema.EXERCISE_EVENTS, *events),
             table_of(schema.EXERCISE_ACTIVITIES, *activities),
             FEWEST,
+            0.85,
         )
     )
 
@@ -137,12 +142,35 @@ def test_a_theme_that_too_few_users_played_is_left_out_with_the_next_smallest(ro
     assert list(found[0]) == list(schema.Q1_COMPLETION_RATE.columns)
 
 
-def test_price_tiers_and_platforms_are_left_out_by_their_users(rows):
-    tiers = table_of(
-        schema.Q2_PRICE_TIER_ENGAGEMENT,
-        {"price_tier": "basic", "users": 3},
-        {"price_tier": "plus", "users": 4},
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [("1", ["basic", "plus"]), ("99", [])], ids=["even", "mostly one's"]
+)
+def test_price_tiers_are_left_out_by_their_users(rows, seconds, shown):
+    tiers = [("basic", 3), ("plus", 4)]
+    answers = [{"price_tier": tier, "users": users} for tier, users in tiers]
+    events = [
+        {"event_id": f"{tier}-{user}", "user_id": str(user), "activity_id": tier}
+        | {"event_type": "activity_exit", "completed": True}
+        | {"duration_seconds": seconds if (tier, user) == ("plus", 0) else "1"}
+        for tier, users in tiers
+        for user in range(users)
+    ]
+    activities = [{"activity_id": tier, "price_tier": tier} for tier, _ in tiers]
+
+    found = rows(
+        show_price_tier_engagement(
+            table_of(schema.Q2_PRICE_TIER_ENGAGEMENT, *answers),
+            table_of(schema.EXERCISE_EVENTS, *events),
+            table_of(schema.EXERCISE_ACTIVITIES, *activities),
+            FEWEST,
+            0.85,
+        )
     )
+
+    assert [row["price_tier"] for row in found] == shown
+
+
+def test_platforms_are_left_out_by_their_subscribers(rows):
     platforms = table_of(
         schema.Q3_SUBSCRIPTION_IMPACT,
         {"platform": "web", "subscribers": 2},
@@ -150,8 +178,6 @@ def test_price_tiers_and_platforms_are_left_out_by_their_users(rows):
         {"platform": "ios", "subscribers": 5},
     )
 
-    shown = rows(show_price_tier_engagement(tiers, FEWEST))
-    assert [row["price_tier"] for row in shown] == ["basic", "plus"]
     assert [row["platform"] for row in rows(show_subscription_impact(platforms, FEWEST))] == ["ios"]
 
 
@@ -161,12 +187,12 @@ def test_the_weekly_rates_are_drawn_and_a_hidden_one_is_a_gap():
         ("es", "2021-01-11", 8, 0.75),
         ("fr", "2021-01-11", 6, 1.0),
     ]
-    keys = {"name_1": "country_code", "name_2": "week", "name_3": None, "value_3": None}
+    keys = {"subject": "activity", "name_1": "country_code", "name_2": None, "value_2": None}
     shown = pa.Table.from_pylist(
         [
             keys
             | dict.fromkeys(METRICS, 0)
-            | {"value_1": country, "value_2": week, "active_users": users, "completion_rate": rate}
+            | {"value_1": country, "week": week, "active_users": users, "completion_rate": rate}
             for country, week, users, rate in groups
         ]
     )
@@ -182,6 +208,7 @@ def test_the_weekly_rates_are_drawn_and_a_hidden_one_is_a_gap():
 @pytest.mark.slow
 def test_values_are_escaped_in_labels_and_cannot_end_the_script():
     plays = [a_play(user, activity_name=EVIL, country_code=EVIL) for user in range(4)]
+    plays += in_the_next_week()
     found, names = shown_of(*plays)
     figure = charts.draw_most_played_by_count(found.shown, names)
 
@@ -190,6 +217,7 @@ def test_values_are_escaped_in_labels_and_cannot_end_the_script():
         *(found.shown, found.hidden, names),
         *(charts.draw_weekly_completion(found.shown), figure, figure, figure),
         FEWEST,
+        0.85,
     )
     assert EVIL not in page
     (embedded,) = [
@@ -208,7 +236,7 @@ def test_an_answer_of_no_row_says_so(rows):
 
 
 def test_nothing_to_show_is_drawn_as_nothing():
-    found, names = shown_of(a_play())
+    found, names = shown_of(a_play(), *in_the_next_week())
 
     assert found.shown.num_rows == 0
     for draw in (charts.draw_weekly_completion, charts.draw_weekly_users):

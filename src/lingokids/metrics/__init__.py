@@ -11,6 +11,7 @@ from lingokids.metrics.subjects import (
     NO_COLLECTION,
     SUBJECTS,
     UNKNOWN,
+    Subject,
     last_shared_day,
     weeks_between,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "SUBJECTS",
     "UNKNOWN",
     "USER_MEASURES",
+    "Subject",
     "last_shared_day",
     "percentage",
     "weeks_between",

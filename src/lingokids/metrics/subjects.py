@@ -28,6 +28,8 @@ class Subject:
         day: Which day assigns a row to a period.
         dimensions: The columns to group and filter by.
         rows: From the table to the rows to count: ``user_id``, the dimensions, ``date``.
+        settles_weeks: How many weeks after its own a week's numbers are shared: those of a cohort
+            grow for a while, and are shared once.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Subject:
     day: str
     dimensions: tuple[str, ...]
     rows: Callable[[ir.Table], ir.Table]
+    settles_weeks: int = 0
 
 
 #: Users whose days of activity may lie beyond the observed ones.
@@ -125,6 +128,7 @@ REGISTRATION = Subject(
     day="UTC day of registration",
     dimensions=_PEOPLE,
     rows=_registered,
+    settles_weeks=4,
 )
 
 RETENTION = Subject(
@@ -136,6 +140,7 @@ RETENTION = Subject(
     day="UTC day of registration: `--grain week` gives weekly cohorts",
     dimensions=("weeks_after_registration", *_PEOPLE),
     rows=_observed_weeks,
+    settles_weeks=4,
 )
 
 SUBSCRIPTION = Subject(
@@ -146,6 +151,7 @@ SUBSCRIPTION = Subject(
     day="UTC day of subscription",
     dimensions=_PEOPLE,
     rows=_subscribed,
+    settles_weeks=1,
 )
 
 SUBJECTS = (ACTIVITY, REGISTRATION, RETENTION, SUBSCRIPTION)

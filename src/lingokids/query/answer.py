@@ -1,8 +1,11 @@
-"""Answer a question: group, aggregate, hide small groups, sort and limit.
+"""Answer a question from the rows of users: group, aggregate, sort and limit.
 
-Every answer is computed from a gold table with one row per user, so that user counts and small
-groups are exact for any combination of dimensions and any period: ``user_activity_daily``, which
-alone has the activity beside all dimensions, or ``user_journeys``.
+Nothing is hidden: such an answer is for those who may see the tables. What everyone may see has
+been decided before anyone asks: see ``side_by_side``.
+
+Every answer is computed from a gold table with one row per user, so that user counts are exact for
+any combination of dimensions and any period: ``user_activity_daily``, which alone has the activity
+beside all dimensions, or ``user_journeys``.
 """
 
 from __future__ import annotations
@@ -14,13 +17,7 @@ from ibis import _
 
 from lingokids.metrics.definitions import parts_of
 from lingokids.metrics.dimensions import GRAINS
-from lingokids.metrics.kinds import Count, Metric, Rate, UserCount
-from lingokids.query.small_groups import (
-    are_too_few,
-    hide_small_groups,
-    is_small,
-    needs_secondary_suppression,
-)
+from lingokids.metrics.kinds import Count, Metric, Rate
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -28,138 +25,36 @@ if TYPE_CHECKING:
     from lingokids.query.question import Question
 
 
-def answer(table: ir.Table, question: Question, *, smallest_group: int) -> ir.Table:
-    """Answer a question: the groups that may be shown, sorted.
+def answer(table: ir.Table, question: Question) -> ir.Table:
+    """Answer a question, with groups of few users in it: restricted, not to be shared.
 
     Grain: one row per period and combination of the dimensions in ``by``.
 
     Args:
         table: The gold table that ``question.subject.table_name`` names.
         question: What is asked.
-        smallest_group: Groups of fewer users are hidden.
 
     Returns:
         The period (a column named after the grain, with its first day), dimensions, metrics.
     """
-    return choose_rows(compute_groups(table, question, smallest_group), question)
-
-
-def compute_groups(table: ir.Table, question: Question, smallest_group: int) -> ir.Table:
-    """Compute every group of the answer, hidden ones included.
-
-    Grain: one row per period and combination of the dimensions in ``by``.
-
-    Returns:
-        The period, the dimensions, the metrics (NULL where hidden), ``is_hidden``.
-    """
-    return mark_hidden(cells_of(table, question), table, question, smallest_group)
-
-
-def cells_of(table: ir.Table, question: Question) -> ir.Table:
-    """Aggregate the finest groups that decide what is hidden.
-
-    A filtered dimension keeps all its values, so that ``where`` hides exactly what ``by`` hides.
-
-    Grain: one row per period and combination of the dimensions in ``by`` or ``where``.
-    """
     parts = parts_of(question.metrics)
-    keys = (*question.period, *question.by, *_filtered(question))
-    return measure(_rows_in_span(table, question, parts), keys, parts)
-
-
-def mark_hidden(
-    cells: ir.Table, table: ir.Table, question: Question, smallest_group: int
-) -> ir.Table:
-    """Apply the suppression of small groups to the groups of the answer.
-
-    A filter on several values adds them up: their sum is hidden where it would reveal one of them
-    that is hidden on its own.
-
-    Args:
-        cells: ``cells_of`` the table.
-        table: The gold table: filters on several values are aggregated from it.
-        question: What is asked.
-        smallest_group: Groups of fewer users are hidden.
-
-    Returns:
-        As ``compute_groups``.
-    """
     keys = (*question.period, *question.by)
-    filtered, user_counts = _filtered(question), user_counts_of(question)
-    marked = hide_small_groups(
-        cells, naming(*keys, *filtered), smallest_group, user_counts=user_counts
-    )
-    marked = _matching(marked, question)
-    if any(len(question.where[name]) > 1 for name in filtered):
-        parts = parts_of(question.metrics)
-        rows = _matching(_rows_in_span(table, question, parts), question)
-        combined = measure(rows, keys, parts)
-        marked = _mark_combined(combined, marked, keys, user_counts, smallest_group)
-    return marked.select(
-        *keys,
-        **{name: ibis.cases((~marked.is_hidden, marked[name])) for name in question.metrics},
-        is_hidden=marked.is_hidden,
-    )
-
-
-def _filtered(question: Question) -> tuple[str, ...]:
-    """The dimensions in ``where`` that are not in ``by``."""
-    return tuple(name for name in question.where if name not in question.by)
-
-
-def user_counts_of(question: Question) -> tuple[str, ...]:
-    """The columns of ``cells_of`` that count a subset of a group's users."""
-    parts = parts_of(question.metrics)
-    return tuple(name for name, part in parts.items() if isinstance(part, UserCount))
-
-
-def naming(*keys: str) -> tuple[str, ...]:
-    """The keys that identify a group: an activity's title only repeats its id.
-
-    As a further dimension it would split each activity into one part, which protects nothing.
-    """
-    return tuple(key for key in keys if key != "activity_name" or "activity_id" not in keys)
-
-
-def _matching(rows: ir.Table, question: Question) -> ir.Table:
-    """Apply ``where``."""
+    rows = _rows_in_span(table, question, parts)
     for name, values in question.where.items():
         rows = rows.filter(_[name].cast("string").isin(values))
-    return rows
-
-
-def _mark_combined(
-    combined: ir.Table,
-    marked: ir.Table,
-    keys: tuple[str, ...],
-    user_counts: tuple[str, ...],
-    smallest_group: int,
-) -> ir.Table:
-    """Hide sums over several values that are small, or reveal one of them."""
-    reveals = needs_secondary_suppression(
-        marked.is_hidden.cast("int64").sum(),
-        ibis.ifelse(marked.is_hidden, marked.users, 0).max(),
-        smallest_group,
-    )
-    for name in user_counts:
-        hidden = ibis.ifelse(marked.is_hidden, marked[name], 0).sum()
-        reveals = reveals | is_small(hidden, smallest_group)
-    parts = (marked.group_by(keys) if keys else marked).aggregate(reveals=reveals)
-    both = combined.inner_join(parts, keys) if keys else combined.cross_join(parts)
-    too_few = are_too_few(both, ("users", *user_counts), smallest_group)
-    return both.mutate(is_hidden=both.reveals | too_few)
+    groups = add_rates(add_up(rows, keys, parts), parts)
+    return choose_rows(groups.select(*keys, *question.metrics), question)
 
 
 def choose_rows(groups: ir.Table, question: Question) -> ir.Table:
-    """Drop hidden groups, sort, and keep the ``top`` ones of each period and ``per``."""
-    shown = groups.filter(~_.is_hidden).drop("is_hidden")
+    """Sort, and keep the ``top`` groups of each period and ``per``."""
     names = (*question.period, *question.by)
     if question.top is None:
-        return shown.order_by(names) if names else shown
+        return groups.order_by(names) if names else groups
     within = (*question.period, *question.per)
     others = [name for name in names if name not in within]
     greatest_first = [ibis.desc(question.metrics[0]), *others]
-    ranked = shown.mutate(rank=ibis.row_number().over(group_by=within, order_by=greatest_first))
+    ranked = groups.mutate(rank=ibis.row_number().over(group_by=within, order_by=greatest_first))
     chosen = ranked.filter(_["rank"] < question.top).drop("rank")
     return chosen.order_by([*within, *greatest_first])
 
@@ -203,10 +98,10 @@ def _with_days_of_period(rows: ir.Table, question: Question) -> ir.Table:
     )
 
 
-def measure(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> ir.Table:
-    """Aggregate the metrics and count the users of each group; compute rates last.
+def add_up(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> ir.Table:
+    """Aggregate the metrics that are no rates.
 
-    Grain: one row per combination of ``keys`` with at least one user.
+    Grain: one row per combination of ``keys`` with at least one row.
 
     Args:
         rows: Rows of the metrics' subject, with the columns of ``keys``.
@@ -214,19 +109,14 @@ def measure(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> 
         parts: The metrics and their components: see ``definitions.parts_of``.
 
     Returns:
-        The keys, the metrics, and ``users``.
+        The keys, and the metrics.
     """
-    return add_rates(add_up(rows, keys, parts), parts)
-
-
-def add_up(rows: ir.Table, keys: tuple[str, ...], parts: dict[str, Metric]) -> ir.Table:
-    """``measure`` without the rates."""
     added_up = {
         name: metric.of_rows for name, metric in parts.items() if not isinstance(metric, Rate)
     }
     grouped = rows.group_by(keys) if keys else rows
     # without keys there is one row even where there is nothing
-    return grouped.aggregate(users=_.user_id.nunique(), **added_up).filter(_.users > 0)
+    return grouped.aggregate(rows_there=_.count(), **added_up).filter(_.rows_there > 0)
 
 
 def add_rates(groups: ir.Table, parts: dict[str, Metric]) -> ir.Table:

@@ -1,26 +1,28 @@
-"""``kedro metrics``: query the published copy and print the answer.
+"""``kedro metrics``: answer from what is shared, or from the rows of users, and print the answer.
 
-The copy is a file of its own, so a query neither waits for a run nor makes one wait.
+What is shared was decided by the reporting pipeline, week by week, so that no two answers can be
+subtracted. A restricted answer comes from the published copy, a file of its own: a query neither
+waits for a run nor makes one wait.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 from ibis import _
 
 from lingokids.errors import LingokidsError, did_you_mean, printable
-from lingokids.query import Question
-from lingokids.query.answer import cells_of, choose_rows, mark_hidden, user_counts_of
-from lingokids.query.question import parse_where
-from lingokids.query.small_groups import SHOW_ALL, has_small
+from lingokids.query import side_by_side
+from lingokids.query.answer import answer, choose_rows
+from lingokids.query.question import Question, parse_where
 from lingokids.schema.parameters import Day, Group, Parameters
+from lingokids.storage.answers import AnswerDataset
 from lingokids.storage.duckdb.published_copy import missing_in_copy, open_copy
 
 if TYPE_CHECKING:
@@ -32,11 +34,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """Groups that may be shown, the number of hidden ones, and notes."""
+    """The groups of an answer, the number of hidden ones beside them, and notes."""
 
     rows: pa.Table
     hidden: int
     notes: tuple[str, ...]
+
+
+class Places(NamedTuple):
+    """Where an environment has its published copy, and what it shares."""
+
+    copy: Path
+    shared: Path
 
 
 class _Days(Group):
@@ -46,19 +55,19 @@ class _Days(Group):
     until: Day
 
 
-def find_copy(project_path: Path, env: str | None) -> tuple[Path, int]:
-    """Find the published copy of an environment and its parameter ``smallest_group``.
+def find_places(project_path: Path, env: str | None) -> Places:
+    """Find the published copy of an environment, and the folder of what it shares.
 
     Raises:
-        LingokidsError: There is no such environment, or the parameter is wrong.
+        LingokidsError: There is no such environment, or a parameter is wrong.
     """
     from kedro.framework.session import KedroSession
 
     with KedroSession.create(project_path=project_path, env=env) as session:
         context = session.load_context()  # type: ignore[attr-defined]
-        published = context.config_loader["globals"]["warehouse"]["published"]
-        parameters = Parameters.read(context.config_loader["parameters"])
-    return Path(published), parameters.smallest_group
+        places = context.config_loader["globals"]
+        Parameters.read(context.config_loader["parameters"])
+    return Places(Path(places["warehouse"]["published"]), Path(places["shared"]))
 
 
 def parse_question(asked: dict[str, Any]) -> Question:
@@ -91,31 +100,172 @@ def _names(option: str, given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name.strip() for part in given for name in part.split(","))
 
 
-def ask(copy: Path, smallest_group: int, question: Question) -> Answer:
-    """Answer a question from the published copy.
+# --- what is shared --------------------------------------------------------------------------
+
+
+def ask_shared(places: Places, question: Question) -> Answer:
+    """Answer a question from the groups that are shown to everyone.
+
+    Raises:
+        LingokidsError: Nothing is shared yet, or no answer to this question is.
+    """
+    files = {
+        name: AnswerDataset(
+            filepath=str(places.shared / f"{name}.parquet"), published=str(places.copy)
+        )
+        for name in ("shown_groups", "hidden_groups", "activity_names")
+    }
+    shown, hidden_groups = (files[name].load() for name in ("shown_groups", "hidden_groups"))
+    split = _split_of(question)
+    known = {
+        names
+        for groups in (shown, hidden_groups)
+        for names in side_by_side.splits_of(groups, question.subject)
+    }
+    _refuse_what_is_not_shared(question, split, known)
+    rows = side_by_side.rows_of(shown, *split, subject=question.subject)
+    if "activity_name" in question.by:
+        titles = dict(zip(*files["activity_names"].load().to_pydict().values(), strict=True))
+        rows = [row | {"activity_name": titles.get(row["activity_id"])} for row in rows]
+    rows = _of_question(rows, question)
+    columns = (*question.period, *question.by, *question.metrics)
+    found = _as_table(shown, rows, columns)
+    hidden = sum(
+        row["groups"]
+        for row in side_by_side.rows_of(
+            hidden_groups, *split, subject=question.subject, numbers=_HIDDEN
+        )
+        if row["filter_name"] is None and _is_in_span(row["week"], question)
+    )
+    return Answer(
+        choose_rows(ibis.memtable(found), question).to_pyarrow(),
+        hidden,
+        tuple(map(printable, _notes_on(question, split, shown, rows, hidden))),
+    )
+
+
+_HIDDEN = ("filter_name", "groups")
+_WIDER = "the parameter reporting.dimensions adds others to the next week"
+_RESTRICTED = "or add --restricted: any question and span, small groups included"
+
+
+def _split_of(question: Question) -> tuple[str, ...]:
+    """What the groups of an answer differ in beside their week; a title only repeats its id."""
+    names = dict.fromkeys((*question.by, *question.where))
+    if "activity_id" in question.by:
+        names.pop("activity_name", None)
+    return (*names, *(("day",) if question.grain == "day" else ()))
+
+
+def _refuse_what_is_not_shared(
+    question: Question, split: tuple[str, ...], known: set[tuple[str, ...]]
+) -> None:
+    for name in question.metrics:
+        if name not in (shared := side_by_side.SHARED[question.subject.name]):
+            raise LingokidsError(
+                f"{name} is not among what is shared: ask for {', '.join(shared)}, {_RESTRICTED}."
+            )
+    if question.grain not in ("week", "day") or (question.grain == "day" and len(split) > 1):
+        raise LingokidsError(
+            "What is shared is of whole weeks that have closed: add --grain week (or day, without "
+            f"--by and --where), {_RESTRICTED}."
+        )
+    for name, day in (("since", question.since), ("until", question.until)):
+        if question.grain == "week" and day is not None and day.weekday():
+            monday = day - timedelta(days=day.weekday())
+            raise LingokidsError(
+                f"{name} is {day}, within a week, and what is shared is of whole weeks: write a "
+                f"Monday, such as {monday}, {_RESTRICTED}."
+            )
+    for name, values in question.where.items():
+        if len(values) > 1 and name not in question.by:
+            raise LingokidsError(
+                f"{' and '.join(values)} are not shared as one: add --by {name}, {_RESTRICTED}."
+            )
+    if known and tuple(sorted(split)) not in known:
+        by = f"by {' and '.join(split)}" if split else "without a split"
+        names = ", ".join(sorted(set().union(*known)))
+        raise LingokidsError(
+            f"No answer {by} is shared: name one or two of {names} ({_WIDER}), {_RESTRICTED}."
+        )
+
+
+def _of_question(rows: list[dict[str, Any]], question: Question) -> list[dict[str, Any]]:
+    """The rows in the span and with the values asked for, of which some are no texts."""
+    types: dict[str, Callable[[str], Any]] = {
+        "day": date.fromisoformat,
+        "weeks_after_registration": int,
+    }
+    matching = (
+        row for row in rows if all(row[name] in values for name, values in question.where.items())
+    )
+    typed = (
+        row | {name: parse(row[name]) for name, parse in types.items() if name in row}
+        for row in matching
+    )
+    return [row for row in typed if _is_in_span(row.get("day", row["week"]), question)]
+
+
+def _is_in_span(day: date, question: Question) -> bool:
+    is_late_enough = question.since is None or question.since <= day
+    return is_late_enough and (question.until is None or day < question.until)
+
+
+def _as_table(shown: pa.Table, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pa.Table:
+    import pyarrow as pa
+
+    types = {"week": pa.date32(), "day": pa.date32(), "weeks_after_registration": pa.int64()}
+    types |= {name: shown.schema.field(name).type for name in columns if name in shown.column_names}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _notes_on(
+    question: Question,
+    split: tuple[str, ...],
+    shown: pa.Table,
+    rows: list[dict[str, Any]],
+    hidden: int,
+) -> list[str]:
+    weeks = side_by_side.weeks_of(shown, question.subject)
+    if hidden:
+        of = f" by {' and '.join(split)}" if split else ""
+        return [
+            f"Hidden: {hidden:,} groups{of}, of too few users, mostly of one, or needed to protect "
+            "such a group." + (" A greater one may be among them." if question.top else "")
+        ]
+    if rows:
+        return []
+    known = {
+        name: {row[name] for row in side_by_side.rows_of(shown, *split, subject=question.subject)}
+        for name in question.where
+        if name in split
+    }
+    for name, values in question.where.items():
+        for value in values:
+            if value not in known.get(name, {value}):
+                hint = did_you_mean(value, sorted(known[name]))
+                return [f"Nothing to show: no, or too few, users with {name}={value}.{hint}"]
+    last = f"the last one is that of {weeks[-1]}" if weeks else "none has closed"
+    return [
+        f"Nothing to show of closed weeks with enough users ({last}): uv run kedro run --pipeline "
+        f"reporting adds those that have closed since, {_RESTRICTED}."
+    ]
+
+
+# --- restricted ------------------------------------------------------------------------------
+
+
+def ask(copy: Path, question: Question) -> Answer:
+    """Answer a question from the rows of users, with small groups.
 
     Raises:
         LingokidsError: There is no copy, or it cannot be read.
     """
     table = _open(copy, question.subject.table_name)
-    cells = cells_of(table, question).cache()
-    # suppression takes longer than the count, and where no cell is small it hides nothing
-    is_any_small = has_small(cells, smallest_group, user_counts_of(question)).to_pyarrow().as_py()
-    groups = mark_hidden(
-        cells, table, question, smallest_group if is_any_small else SHOW_ALL
-    ).cache()
-    rows = choose_rows(groups, question).to_pyarrow()
-    hidden = int(groups.is_hidden.sum().fill_null(0).to_pyarrow().as_py())
-    notes = []
-    if hidden:
-        notes.append(
-            f"Hidden: {hidden:,} of {groups.count().to_pyarrow().as_py():,} groups, with fewer "
-            f"than {smallest_group} users or needed to protect such a group."
-            + (" A greater one may be among them." if question.top is not None else "")
-        )
-    elif not rows.num_rows:
-        notes.append(_why_nothing(table, question, smallest_group))
-    return Answer(rows, hidden, tuple(map(printable, notes)))
+    rows = answer(table, question).to_pyarrow()
+    notes = [] if rows.num_rows else [_why_nothing(table, question)]
+    return Answer(rows, 0, tuple(map(printable, notes)))
 
 
 def _open(copy: Path, name: str) -> ir.Table:
@@ -125,18 +275,16 @@ def _open(copy: Path, name: str) -> ir.Table:
     return connection.table(name)
 
 
-def _why_nothing(table: ir.Table, question: Question, smallest_group: int) -> str:
-    """Say which condition matches no visible group; suggest the nearest value."""
+def _why_nothing(table: ir.Table, question: Question) -> str:
+    """Say which condition matches nothing; suggest the nearest value."""
     rows = question.subject.rows(table)
     for name, values in question.where.items():
-        values_there = rows.group_by(value=rows[name].cast("string"))
-        users = values_there.aggregate(users=_.user_id.nunique())
-        known = users.filter(_.users >= smallest_group).value.to_pyarrow().to_pylist()
+        known = rows.select(value=rows[name].cast("string")).distinct()
+        known = sorted(known.filter(_.value.notnull()).value.to_pyarrow().to_pylist())
         for value in values:
             if value not in known:
-                hint = did_you_mean(value, sorted(known))
-                return f"Nothing to show: no, or too few, users with {name}={value}.{hint}"
-    return "Nothing to show: no, or too few, users match these conditions on these days."
+                return f"Nothing to show: no users with {name}={value}.{did_you_mean(value, known)}"
+    return "Nothing to show: no users match these conditions on these days."
 
 
 # --- print ----------------------------------------------------------------------------------

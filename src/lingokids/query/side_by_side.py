@@ -1,10 +1,11 @@
 """Suppression across answers shown side by side, as on a page with filters.
 
-Each answer protects its own totals, but a second one may reveal what it hides: a hidden week is the
-sum of its days in another answer. So each group is compared with its *breakdowns*, the parts that
-another answer splits it into, until
+All answers are of whole weeks. A group is hidden if it has fewer than ``smallest_group`` users, or
+if one user has more than ``largest_share`` of what is summed. But other answers may reveal what one
+hides: a hidden country is what the week leaves of the countries shown. So each group is compared
+with its *breakdowns*, the parts that another answer splits it into, until
 
-* no shown group reveals a hidden part (the rule of a single answer),
+* the hidden parts of a shown group are several, and together neither few users' nor one user's,
 * every hidden group has a hidden part in each breakdown,
 * a breakdown of a single part is hidden if and only if its group is.
 
@@ -14,117 +15,184 @@ checked; the README of the reporting pipeline says how much they reveal on the s
 
 from __future__ import annotations
 
-import datetime
+import itertools
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
+from ibis import _
 
+from lingokids import schema
 from lingokids.metrics.definitions import METRICS, parts_of
 from lingokids.metrics.dimensions import GRAINS
-from lingokids.metrics.kinds import Count, Rate
-from lingokids.metrics.subjects import ACTIVITY, UNKNOWN
+from lingokids.metrics.kinds import Count, Measure, Metric, Rate, UserCount
+from lingokids.metrics.subjects import ACTIVITY, SUBJECTS, UNKNOWN, Subject
 from lingokids.query.answer import add_rates, add_up
-from lingokids.query.small_groups import hide_small_groups, needs_secondary_suppression
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import datetime
+    from collections.abc import Iterable
 
     import ibis.expr.types as ir
     import pyarrow as pa
 
-#: Longest split: a period and two dimensions.
-MOST_NAMES = 3
+#: Longest split of a week.
+MOST_NAMES = 2
 
-#: The metrics of these answers: those that need no further column on ``USER_ACTIVITY_DAILY``.
-SHOWN = tuple(
+#: By subject, the metrics of these answers: those that need no further column on its table.
+SHARED: dict[str, tuple[str, ...]] = {
+    subject.name: tuple(
+        name
+        for name, metric in METRICS.items()
+        if metric.subject is subject
+        and not any(isinstance(part, Count) and part.needs for part in parts_of([name]).values())
+    )
+    for subject in SUBJECTS
+}
+
+_ALL = tuple(name for names in SHARED.values() for name in names)
+_COUNTS = tuple(name for name in _ALL if isinstance(METRICS[name], UserCount))
+#: What one user may have most of. Of ``time_beyond_cap`` one nearly always has.
+_SUMS = tuple(
     name
-    for name, metric in METRICS.items()
-    if metric.subject is ACTIVITY
-    and not any(isinstance(part, Count) and part.needs for part in parts_of([name]).values())
+    for name in _ALL
+    if not isinstance(METRICS[name], UserCount | Rate)
+    and name not in ("active_user_days", "time_beyond_cap")
 )
-
-_PARTS = parts_of(SHOWN)
+_MOST = tuple(f"most_{name}" for name in _SUMS)
 _NAMES = tuple(f"name_{place}" for place in range(1, MOST_NAMES + 1))
 _VALUES = tuple(f"value_{place}" for place in range(1, MOST_NAMES + 1))
-_COLUMNS = tuple(column for pair in zip(_NAMES, _VALUES, strict=True) for column in pair)
-
-#: Periods that are part of a longer one: a week is not part of a month.
-_PERIOD_ABOVE = {"day": "week"}
+_KEYS = (
+    *("subject", "week"),
+    *(column for pair in zip(_NAMES, _VALUES, strict=True) for column in pair),
+)
 
 
 def measure_side_by_side(
-    user_activity_daily: ir.Table, splits: Iterable[tuple[str, ...]], smallest_group: int
+    rows: ir.Table, subject: Subject, splits: Iterable[tuple[str, ...]]
 ) -> ir.Table:
-    """Compute every group of every split, and which ones its own answer hides.
+    """Compute every group of every split of a subject, by week.
 
-    Grain: one row per split and combination of its values.
+    Grain: one row per week, split and combination of its values.
 
     Args:
-        user_activity_daily: ``USER_ACTIVITY_DAILY``.
-        splits: For each answer its dimensions, and at most one time grain.
-        smallest_group: Groups of fewer users are hidden.
+        rows: The subject's rows, of whole weeks.
+        subject: What is counted.
+        splits: For each answer its dimensions, or ``day``.
 
     Returns:
-        ``name_1``, ``value_1`` … sorted by name, NULL beyond the length of the split; ``SHOWN``;
-        ``is_hidden``. Hidden groups still have their numbers: never write them anywhere.
+        ``subject``; ``week``, its Monday; ``name_1``, ``value_1`` … sorted by name, NULL beyond the
+        length of the split; all of ``SHARED``, NULL where it is another subject's; the most that
+        one user has of each sum. Small groups are among them: never write them anywhere.
     """
-    by_length: dict[int, list[ir.Table]] = defaultdict(list)
-    for split in splits:
-        by_length[len(split)].append(_groups_of(user_activity_daily, tuple(sorted(split))))
-    marked = [
-        # rates and suppression once for all splits of one length: the query is far shorter
-        hide_small_groups(
-            add_rates(ibis.union(*groups), _PARTS), _VALUES[:length], smallest_group, within=_NAMES
-        )
-        for length, groups in by_length.items()
-    ]
-    return ibis.union(*marked).select(*_COLUMNS, *SHOWN, "is_hidden")
+    parts = parts_of(SHARED[subject.name])
+    groups = ibis.union(*(_groups_of(rows, tuple(sorted(split)), parts) for split in splits))
+    return add_rates(groups, parts).select(
+        subject=ibis.literal(subject.name),
+        **{
+            name: groups[name] if name in groups.columns else ibis.null("string")
+            for name in _KEYS
+            if name != "subject"
+        },
+        **{name: _[name] if name in parts else _null_of(name) for name in _ALL},
+        **{
+            most: _[most] if name in parts else _null_of(name)
+            for most, name in zip(_MOST, _SUMS, strict=True)
+        },
+    )
 
 
-def _groups_of(user_activity_daily: ir.Table, split: tuple[str, ...]) -> ir.Table:
-    keys = {
-        name: GRAINS[name].first_day(user_activity_daily["date"])
-        if name in GRAINS
-        else user_activity_daily[name].fill_null(UNKNOWN)
+def _null_of(name: str) -> ir.Value:
+    match METRICS[name]:
+        case Rate():
+            return ibis.null("float64")
+        case Measure() if name in schema.COLUMNS:
+            return ibis.null(schema.COLUMNS[name].type)
+    return ibis.null(schema.TOTAL_SECONDS if METRICS[name].unit == "s" else "int64")
+
+
+def _groups_of(rows: ir.Table, split: tuple[str, ...], parts: dict[str, Metric]) -> ir.Table:
+    values = {
+        name: rows["date"] if name == "day" else rows[name].cast("string").fill_null(UNKNOWN)
         for name in split
     }
-    named = dict(zip(_NAMES, split, strict=False))
-    values = dict(zip(_VALUES, split, strict=False))
-    groups = add_up(user_activity_daily.mutate(**keys), split, _PARTS)
-    return groups.select(
+    keyed = rows.mutate(week=GRAINS["week"].first_day(rows["date"]), **values)
+    of_users = add_up(keyed, ("week", *split, "user_id"), parts)
+    groups = of_users.group_by("week", *split).aggregate(
+        # no row is of two users, so all of these are additive over users
         **{
-            column: ibis.literal(named.get(column), type="string")
-            if column in _NAMES
-            else (groups[values[column]] if column in values else ibis.null()).cast("string")
-            for column in _COLUMNS
+            name: _[name].sum().cast(of_users[name].type())
+            for name, part in parts.items()
+            if not isinstance(part, Rate)
         },
-        **{name: groups[name] for name, part in _PARTS.items() if not isinstance(part, Rate)},
-        users=groups.users,
+        **{f"most_{name}": _[name].max() for name in _SUMS if name in parts},
     )
+    padded = (*split, *(None for _ in range(MOST_NAMES - len(split))))
+    keys = {
+        column: groups[name].cast("string") if name else ibis.null("string")
+        for column, name in zip(_VALUES, padded, strict=True)
+    } | {
+        column: ibis.literal(name, type="string")
+        for column, name in zip(_NAMES, padded, strict=True)
+    }
+    return groups.mutate(**keys).drop(*split)
 
 
 # --- hide --------------------------------------------------------------------------------
 
 
+class _Key(NamedTuple):
+    """What identifies a group: its subject, week, and a value of each dimension of its split."""
+
+    subject: str
+    week: datetime.date
+    pairs: tuple[tuple[str, str], ...]
+
+
 @dataclass(eq=False)
 class _Group:
-    """One group of one answer, and the breakdowns it is part of."""
+    """One group of one answer, and the breakdowns it is part of.
 
-    key: tuple[tuple[str, str], ...]
-    users: int
-    is_hidden: bool
+    Attributes:
+        counts: Numbers of users, first of all of them.
+        sums: What is summed, and ``most``: how much of that is one user's.
+    """
+
+    key: _Key
+    counts: tuple[int, ...]
+    sums: tuple[float, ...]
+    most: tuple[float, ...]
+    is_hidden: bool = False
     breakdowns: list[_Breakdown] = field(default_factory=list)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in self.key)
+        return tuple(name for name, _ in self.key.pairs)
 
     @property
-    def rank(self) -> tuple[int, tuple[tuple[str, str], ...]]:
+    def rank(self) -> tuple[int, _Key]:
         """The smallest first, then by name."""
-        return self.users, self.key
+        return self.counts[0], self.key
+
+
+class _Limits(NamedTuple):
+    smallest_group: int
+    largest_share: float
+
+    def forbid(self, groups: list[_Group]) -> bool:
+        """Whether what these groups add up to is few users', or for the most part one user's."""
+        if max(group.counts[0] for group in groups) < self.smallest_group:
+            return True
+        counts = (sum(parts) for parts in zip(*(group.counts for group in groups), strict=True))
+        if any(0 < count < self.smallest_group for count in counts):
+            return True
+        sums = (sum(parts) for parts in zip(*(group.sums for group in groups), strict=True))
+        most = (max(parts) for parts in zip(*(group.most for group in groups), strict=True))
+        return any(
+            of_one > self.largest_share * added_up
+            for of_one, added_up in zip(most, sums, strict=True)
+        )
 
 
 @dataclass(eq=False)
@@ -134,7 +202,7 @@ class _Breakdown:
     whole: _Group
     parts: list[_Group] = field(default_factory=list)
 
-    def next_to_hide(self, smallest_group: int) -> _Group | None:
+    def next_to_hide(self, limits: _Limits) -> _Group | None:
         """The next group to hide so that the breakdown reveals nothing, if any."""
         hidden = [part for part in self.parts if part.is_hidden]
         shown = [part for part in self.parts if not part.is_hidden]
@@ -148,8 +216,7 @@ class _Breakdown:
         if self.whole.is_hidden:
             reveals = not hidden
         else:
-            most_users = max((part.users for part in hidden), default=0)
-            reveals = needs_secondary_suppression(len(hidden), most_users, smallest_group)
+            reveals = len(hidden) == 1 or (len(hidden) > 1 and limits.forbid(hidden))
         return min(shown, key=lambda part: part.rank) if reveals else None
 
 
@@ -157,8 +224,8 @@ class Suppression(NamedTuple):
     """The groups that may be shown side by side, and the number of hidden ones.
 
     Attributes:
-        shown: The rows of ``measure_side_by_side`` that may be shown, without ``is_hidden``.
-        hidden: The number of hidden ``groups`` per split and filter (``filter_name``,
+        shown: The rows of ``measure_side_by_side`` that may be shown, without what is one user's.
+        hidden: The number of hidden ``groups`` per week, split and filter (``filter_name``,
             ``filter_value``; NULL: unfiltered).
     """
 
@@ -166,33 +233,43 @@ class Suppression(NamedTuple):
     hidden: pa.Table
 
 
-def hide_side_by_side(groups: pa.Table, smallest_group: int) -> Suppression:
-    """Drop the hidden groups, and those that would reveal one.
+def hide_side_by_side(groups: pa.Table, smallest_group: int, largest_share: float) -> Suppression:
+    """Drop the groups of few users or mostly of one, and those that would reveal one.
 
     Repeats until nothing more must be hidden, which no query of a fixed length can do: hence rows.
 
     Args:
         groups: ``measure_side_by_side``, executed.
         smallest_group: Groups of fewer users are hidden.
+        largest_share: Groups are hidden of which one user has a larger share of any sum.
     """
     import pyarrow as pa
 
+    limits = _Limits(smallest_group, largest_share)
     # sorted, because the outcome depends on the order, and several threads return them in any order
-    groups = groups.sort_by([(name, "ascending") for name in _COLUMNS])
-    found = [_group(row) for row in groups.select([*_COLUMNS, *_NEEDED]).to_pylist()]
-    _hide_until_stable(_breakdowns(found), smallest_group)
+    groups = groups.sort_by([(name, "ascending") for name in _KEYS])
+    needed = [*_KEYS, *_COUNTS, *_SUMS, *_MOST]
+    found = [_group(row) for row in groups.select(needed).to_pylist()]
+    for group in found:
+        group.is_hidden = limits.forbid([group])
+    _hide_until_stable(_breakdowns(found), limits)
     is_shown = pa.array([not group.is_hidden for group in found], pa.bool_())
-    shown = groups.filter(is_shown).drop_columns("is_hidden")
+    shown = groups.filter(is_shown).drop_columns(list(_MOST))
     return Suppression(shown, _count_hidden(found))
-
-
-_NEEDED = ("active_users", "is_hidden")
 
 
 def _group(row: dict[str, Any]) -> _Group:
     pairs = zip(_NAMES, _VALUES, strict=True)
-    key = tuple((row[name], row[value]) for name, value in pairs if row[name] is not None)
-    return _Group(key, row["active_users"], row["is_hidden"])
+    return _Group(
+        _Key(
+            row["subject"],
+            row["week"],
+            tuple((row[name], row[value]) for name, value in pairs if row[name]),
+        ),
+        tuple(row[name] for name in _COUNTS if row[name] is not None),
+        tuple(float(row[name]) for name in _SUMS if row[name] is not None),
+        tuple(float(row[name]) for name in _MOST if row[name] is not None),
+    )
 
 
 def _breakdowns(groups: list[_Group]) -> list[_Breakdown]:
@@ -200,7 +277,9 @@ def _breakdowns(groups: list[_Group]) -> list[_Breakdown]:
     known = {group.key: group for group in groups}
     breakdowns: dict[tuple[Any, ...], _Breakdown] = {}
     for group in groups:
-        for above in _above(group.key):
+        pairs = group.key.pairs
+        for place in range(len(pairs)):
+            above = group.key._replace(pairs=(*pairs[:place], *pairs[place + 1 :]))
             if (whole := known.get(above)) is not None:
                 breakdown = breakdowns.setdefault((above, group.names), _Breakdown(whole))
                 breakdown.parts.append(group)
@@ -210,67 +289,84 @@ def _breakdowns(groups: list[_Group]) -> list[_Breakdown]:
     return list(breakdowns.values())
 
 
-def _above(key: tuple[tuple[str, str], ...]) -> Iterator[tuple[tuple[str, str], ...]]:
-    """The groups that a group is part of: one dimension less, or a longer period."""
-    for place, (name, value) in enumerate(key):
-        others = (*key[:place], *key[place + 1 :])
-        yield others
-        if above := _PERIOD_ABOVE.get(name):
-            day = datetime.date.fromisoformat(value)
-            monday = day - datetime.timedelta(days=day.weekday())
-            yield tuple(sorted((*others, (above, str(monday)))))
-
-
-def _hide_until_stable(breakdowns: list[_Breakdown], smallest_group: int) -> None:
+def _hide_until_stable(breakdowns: list[_Breakdown], limits: _Limits) -> None:
     waiting = deque(breakdowns)
     while waiting:
-        group = waiting.popleft().next_to_hide(smallest_group)
+        group = waiting.popleft().next_to_hide(limits)
         if group is not None:
             group.is_hidden = True
             waiting.extend(group.breakdowns)
 
 
 def _count_hidden(groups: list[_Group]) -> pa.Table:
-    """Count hidden groups by the filter values that are shown over the whole span."""
+    """Count hidden groups by the filter values that are shown of their week."""
     import pyarrow as pa
 
-    offered = {group.key[0] for group in groups if len(group.key) == 1 and not group.is_hidden}
-    counts: dict[tuple[tuple[str, ...], tuple[str | None, str | None]], int] = defaultdict(int)
+    offered = {group.key for group in groups if len(group.key.pairs) == 1 and not group.is_hidden}
+    counts: dict[tuple[Any, ...], int] = defaultdict(int)
     for group in groups:
         if group.is_hidden:
-            counts[group.names, (None, None)] += 1
-            for pair in group.key:
-                if pair in offered and pair[0] not in GRAINS:
-                    counts[group.names, pair] += 1
-    text = pa.string()
-    types = [*((name, text) for name in (*_NAMES, "filter_name", "filter_value"))]
+            padded = (*group.names, *(None for _ in range(MOST_NAMES - len(group.names))))
+            place = (group.key.subject, group.key.week, *padded)
+            counts[*place, None, None] += 1
+            for pair in group.key.pairs:
+                if group.key._replace(pairs=(pair,)) in offered:
+                    counts[*place, *pair] += 1
+    columns = ("subject", "week", *_NAMES, "filter_name", "filter_value", "groups")
     rows = [
-        {
-            **dict(zip(_NAMES, names, strict=False)),
-            "filter_name": pair[0],
-            "filter_value": pair[1],
-            "groups": count,
-        }
-        for (names, pair), count in sorted(counts.items(), key=str)
+        dict(zip(columns, (*key, n), strict=True)) for key, n in sorted(counts.items(), key=str)
     ]
-    return pa.Table.from_pylist(rows, schema=pa.schema([*types, ("groups", pa.int64())]))
+    types = {"week": pa.date32(), "groups": pa.int64()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
-def rows_of(shown: pa.Table, *split: str) -> list[dict[str, Any]]:
-    """The shown groups of one split, sorted, each with its values and metrics.
+def weeks_of(shown: pa.Table, subject: Subject = ACTIVITY) -> list[datetime.date]:
+    """The weeks that something is shown of, in order; none of a table that is not there yet."""
+    return sorted({row["week"] for row in _select(shown, subject)})
+
+
+def splits_of(groups: pa.Table, subject: Subject) -> set[tuple[str, ...]]:
+    """The splits of ``Suppression.shown`` or ``hidden``, each sorted."""
+    return {tuple(row[name] for name in _NAMES if row[name]) for row in _select(groups, subject)}
+
+
+def rows_of(
+    shown: pa.Table, *split: str, subject: Subject = ACTIVITY, numbers: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """The groups of one split, sorted, each with its week, values and metrics.
 
     Args:
-        shown: ``Suppression.shown``.
-        split: Dimensions and time grain, in any order.
+        shown: ``Suppression.shown``, or with other ``numbers``, ``Suppression.hidden``.
+        split: Dimensions, or ``day``, in any order.
+        subject: What is counted.
+        numbers: The columns beside week and values; none: the subject's metrics.
     """
+    return [
+        {"week": row["week"]}
+        | {
+            row[name]: row[value]
+            for name, value in zip(_NAMES, _VALUES, strict=True)
+            if row[name] and value in row
+        }
+        | {name: row[name] for name in numbers or SHARED[subject.name]}
+        for row in _select(shown, subject, split)
+    ]
+
+
+def _select(
+    groups: pa.Table, subject: Subject, split: tuple[str, ...] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of a subject, and of one split of it."""
     from pyarrow import compute
 
-    names = [*sorted(split), *(None for _ in range(MOST_NAMES - len(split)))]
-    for column, name in zip(_NAMES, names, strict=True):
-        found = compute.field(column)
-        shown = shown.filter(found.is_null() if name is None else found == name)
-    return [
-        {row[name]: row[value] for name, value in zip(_NAMES, _VALUES, strict=True) if row[name]}
-        | {name: row[name] for name in SHOWN}
-        for row in shown.to_pylist()
-    ]
+    if not groups.num_rows:
+        return []
+    groups = groups.filter(compute.field("subject") == subject.name)
+    if split is not None:
+        if len(split) > MOST_NAMES:
+            return []
+        for column, name in itertools.zip_longest(_NAMES, sorted(split)):
+            found = compute.field(column)
+            groups = groups.filter(found.is_null() if name is None else found == name)
+    return groups.to_pylist()

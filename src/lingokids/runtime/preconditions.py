@@ -129,7 +129,7 @@ _PLACES = """warehouse:
 lake:
   bronze: "${{project:data/02_bronze_{name}}}"
   gold: "${{project:data/03_gold_{name}}}"
-reporting: "${{project:data/08_reporting_{name}}}"
+shared: "${{project:data/09_shared_{name}}}"
 """
 
 

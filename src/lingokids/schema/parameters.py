@@ -334,6 +334,7 @@ class Parameters(Group):
     duration_cap_seconds: Annotated[int, _whole("seconds", 1, 86_400)]
     session_gap_minutes: Annotated[int, _whole("minutes", 1, 1_440)]
     smallest_group: Annotated[int, _whole("users", 1, 1_000_000)]
+    largest_share: Annotated[float, _SHARE]
     reporting: Reporting
     subscription_impact: SubscriptionImpact
     checks: Checks

@@ -19,21 +19,32 @@ from lingokids.storage.previews import TablePreview, preview_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_MADE_FROM = b"made_from"
+
 
 class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
     """The rows of an answer, as a Parquet file or in memory.
 
     Args:
         filepath: The file; None: the rows are held in memory until the run ends.
+        published: The published copy that the rows are computed from; a file of another is refused.
+        may_be_missing: Without a file there are no rows: it is read before it is first written.
         metadata: For plugins, such as kedro-viz.
     """
 
     _SINGLE_PROCESS = True
 
     def __init__(
-        self, *, filepath: str | None = None, metadata: dict[str, Any] | None = None
+        self,
+        *,
+        filepath: str | None = None,
+        published: str = "",
+        may_be_missing: bool = False,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         self._filepath = Path(filepath) if filepath is not None else None
+        self._published = Path(published)
+        self._may_be_missing = may_be_missing
         self._rows: pa.Table | None = None
         self.metadata = metadata
 
@@ -41,12 +52,14 @@ class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
         """The rows.
 
         Raises:
-            LingokidsError: They are not there yet.
+            LingokidsError: They are not there yet, or of another environment.
         """
-        from pyarrow import parquet
+        import pyarrow as pa
 
-        if self._exists():
-            return parquet.read_table(self._filepath)
+        if self._filepath is not None and self._exists():
+            return self._read(self._filepath)
+        if self._may_be_missing:
+            return pa.table({})
         if self._rows is not None:
             return self._rows
         if self._filepath is None:
@@ -55,6 +68,30 @@ class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
             f"{self._filepath.name} is not there yet: uv run kedro run --pipeline reporting makes "
             "it."
         )
+
+    def _read(self, path: Path) -> pa.Table:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        try:
+            rows = parquet.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise LingokidsError(
+                f"{path} cannot be read ({error}): remove it, and uv run kedro run --pipeline "
+                "reporting makes it again, of the weeks as they are now."
+            ) from error
+        if (made_from := (rows.schema.metadata or {}).get(_MADE_FROM)) not in (None, self._origin):
+            raise LingokidsError(
+                f"{path} is made from {made_from.decode()}, and this environment publishes "
+                f"{self._origin.decode()}: give it a folder of its own (shared, in globals.yml)."
+            )
+        return rows
+
+    @property
+    def _origin(self) -> bytes:
+        """The published copy as seen from the file, so that both may be moved together."""
+        folder = Path() if self._filepath is None else self._filepath.absolute().parent
+        return os.path.relpath(self._published.absolute(), folder).encode()
 
     def save(self, data: ir.Table | pa.Table) -> None:
         """Work the answer out; a file that holds just these rows is left alone."""
@@ -70,7 +107,7 @@ class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
         aside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            parquet.write_table(rows, aside)
+            parquet.write_table(rows.replace_schema_metadata({_MADE_FROM: self._origin}), aside)
             aside.replace(path)
         except OSError as error:
             raise LingokidsError(

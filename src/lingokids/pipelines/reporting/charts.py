@@ -27,9 +27,9 @@ _SCALE = [[0.0, "#fdeceb"], [0.5, "#c7c9f5"], [1.0, "#4338ca"]]
 _MOST = 10
 
 
-def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
+def draw_weekly_completion(latest_shown_groups: pa.Table) -> Figure:
     """Completion rate by week and country; hidden groups are gaps."""
-    rows = query.rows_of(shown_groups, "week", "country_code")
+    rows = query.rows_of(latest_shown_groups, "country_code")
     weeks = sorted({row["week"] for row in rows})
     users = _total(rows, "country_code", "active_users")
     countries = sorted(users, key=lambda name: (users[name], name))  # the largest on top
@@ -37,7 +37,7 @@ def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
     cells = [[rates.get((country, week)) for week in weeks] for country in countries]
     figure = blank("Weekly completion rate by country")
     figure.add_heatmap(
-        x=weeks,
+        x=[str(week) for week in weeks],
         y=[escape(country, quote=False) for country in countries],
         z=cells,
         text=[["" if rate is None else f"{rate:.0%}" for rate in line] for line in cells],
@@ -55,10 +55,10 @@ def draw_weekly_completion(shown_groups: pa.Table) -> Figure:
     return figure
 
 
-def draw_weekly_users(shown_groups: pa.Table) -> Figure:
+def draw_weekly_users(latest_shown_groups: pa.Table) -> Figure:
     """Active users by week."""
-    rows = query.rows_of(shown_groups, "week")
-    weeks = [row["week"] for row in rows]
+    rows = query.rows_of(latest_shown_groups)
+    weeks = [str(row["week"]) for row in rows]
     figure = blank("Active users per week")
     figure.add_bar(x=weeks, y=[row["active_users"] for row in rows], marker_color=COLOURS[0])
     figure.update_xaxes(type="category", title_text="week, from its Monday")
@@ -66,17 +66,17 @@ def draw_weekly_users(shown_groups: pa.Table) -> Figure:
     return figure
 
 
-def draw_most_played_by_count(shown_groups: pa.Table, activity_names: pa.Table) -> Figure:
-    """The activities with most exits."""
+def draw_most_played_by_count(latest_shown_groups: pa.Table, activity_names: pa.Table) -> Figure:
+    """The activities with most exits of the last week."""
     return _most_played(
-        shown_groups, activity_names, "activities_played", "Most played, by count", "exits"
+        latest_shown_groups, activity_names, "activities_played", "Most played, by count", "exits"
     )
 
 
-def draw_most_played_by_time(shown_groups: pa.Table, activity_names: pa.Table) -> Figure:
-    """The activities with most time spent."""
+def draw_most_played_by_time(latest_shown_groups: pa.Table, activity_names: pa.Table) -> Figure:
+    """The activities with most time spent of the last week."""
     return _most_played(
-        shown_groups, activity_names, "total_time_spent", "Most played, by time", "seconds"
+        latest_shown_groups, activity_names, "total_time_spent", "Most played, by time", "seconds"
     )
 
 
@@ -114,13 +114,15 @@ def draw_subscription_impact(shown_subscription_impact: pa.Table) -> Figure:
 
 
 def _most_played(
-    shown_groups: pa.Table, activity_names: pa.Table, metric: str, title: str, unit: str
+    latest_shown_groups: pa.Table, activity_names: pa.Table, metric: str, title: str, unit: str
 ) -> Figure:
     names = {row["activity_id"]: row["activity_name"] for row in activity_names.to_pylist()}
-    rows = query.rows_of(shown_groups, "activity_id")
+    weeks = query.weeks_of(latest_shown_groups)
+    rows = query.rows_of(latest_shown_groups, "activity_id")
+    rows = [row for row in rows if row["week"] == weeks[-1]]
     rows = sorted(rows, key=lambda row: (-row[metric], row["activity_id"]))[:_MOST]
     ids = [row["activity_id"] for row in rows]
-    figure = blank(title)
+    figure = blank(f"{title}, week of {weeks[-1]}" if weeks else title)
     figure.add_bar(
         x=[float(row[metric]) for row in rows],
         y=ids,

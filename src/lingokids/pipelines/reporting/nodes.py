@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.compute as pc
 from ibis import _
 
 from lingokids import metrics, query, schema
@@ -21,57 +23,104 @@ else:
 
 
 def measure_groups(
-    user_activity_daily: ir.Table, reporting: Reporting, smallest_group: int
+    user_activity_daily: ir.Table,
+    user_journeys: ir.Table,
+    earlier_shown_groups: pa.Table,
+    reporting: Reporting,
 ) -> ir.Table:
-    """Compute every answer behind charts and dashboard, hidden groups included.
+    """Compute every answer about the weeks that have closed, small groups included.
 
-    Grain: one row per answer and group.
+    A week is closed once more than a few users have been active after it (a cohort's: so many weeks
+    after it). What is shown of it is decided then, and stays: late events do not change it, so no
+    two answers can be subtracted.
+
+    Grain: one row per subject, week, answer and group.
 
     Args:
         user_activity_daily: ``USER_ACTIVITY_DAILY``.
-        reporting: ``weeks``, the number of latest weeks to show; ``dimensions``, what the dashboard
+        user_journeys: ``USER_JOURNEYS``.
+        earlier_shown_groups: What was decided before: its weeks are not measured again.
+        reporting: ``weeks``, the number of latest closed weeks; ``dimensions``, what the dashboard
             groups and filters by.
-        smallest_group: Groups of fewer users are hidden.
 
     Returns:
         See ``query.measure_side_by_side``: never store it.
     """
     day = user_activity_daily["date"].epoch_days()
     last_days = user_activity_daily.group_by("user_id").aggregate(day=day.max())
-    weeks_ago = metrics.weeks_between(day, metrics.last_shared_day(last_days))
-    recent = user_activity_daily.filter(weeks_ago.between(0, reporting.weeks - 1))
-    return query.measure_side_by_side(recent, _answers(reporting.dimensions), smallest_group)
+    last_day = metrics.last_shared_day(last_days)
+    measured = []
+    for subject in metrics.SUBJECTS:
+        of_people = subject.table_name == schema.USER_JOURNEYS.table_name
+        rows = subject.rows(user_journeys if of_people else user_activity_daily)
+        weeks_ago = metrics.weeks_between(rows["date"].epoch_days(), last_day)
+        first = 1 + subject.settles_weeks
+        closed = rows.filter(weeks_ago.between(first, first + reporting.weeks - 1))
+        if decided := query.weeks_of(earlier_shown_groups, subject):
+            closed = closed.filter(~metrics.GRAINS["week"].first_day(closed["date"]).isin(decided))
+        splits = _of_people(subject) if of_people else _answers(reporting.dimensions)
+        measured.append(query.measure_side_by_side(closed, subject, splits))
+    return ibis.union(*measured)
+
+
+def _of_people(subject: metrics.Subject) -> list[tuple[str, ...]]:
+    """The splits of a cohort; retention is always by the weeks after registration."""
+    if "weeks_after_registration" in subject.dimensions:
+        first, *others = subject.dimensions
+        return [(first,), *((first, name) for name in others)]
+    pairs = itertools.combinations(subject.dimensions, 2)
+    return [(), *((name,) for name in subject.dimensions), *pairs]
 
 
 def _answers(dimensions: list[str]) -> list[tuple[str, ...]]:
-    """The splits that the dashboard offers.
+    """The splits of a week that the dashboard offers; its days are not split.
 
-    By day there is a split or a filter, not both: almost all such groups are small, and fewer
-    answers reveal less together.
+    Almost all groups of a day are small, and fewer answers reveal less together.
     """
     single = [(), *((name,) for name in dimensions)]
-    pairs = list(itertools.combinations(dimensions, 2))
     country = {"country_code"} - set(dimensions)  # a chart needs it
     return [
         *single,
-        *pairs,
-        *(("week", *split) for split in (*single, *pairs, *((name,) for name in country))),
-        *(("day", *split) for split in single),
+        *((name,) for name in country),
+        *itertools.combinations(dimensions, 2),
+        ("day",),
         *(("activity_id", *split) for split in single),
     ]
 
 
-def hide_groups(measured_groups: pa.Table, smallest_group: int) -> Suppression:
-    """Drop hidden groups, and those that would reveal one across answers.
+def hide_groups(
+    measured_groups: pa.Table,
+    earlier_shown_groups: pa.Table,
+    earlier_hidden_groups: pa.Table,
+    smallest_group: int,
+    largest_share: float,
+) -> Suppression:
+    """Drop small groups, and those that would reveal one; keep what was decided before.
 
     Args:
         measured_groups: ``measure_groups``, executed.
+        earlier_shown_groups: What was decided before.
+        earlier_hidden_groups: The number of groups hidden then.
         smallest_group: Groups of fewer users are hidden.
+        largest_share: Groups are hidden of which one user has a larger share of any sum.
 
     Returns:
         The groups that may be shown, and the number of hidden ones.
     """
-    return query.hide_side_by_side(measured_groups, smallest_group)
+    shown, hidden = query.hide_side_by_side(measured_groups, smallest_group, largest_share)
+    return Suppression(
+        pa.concat_tables([earlier_shown_groups, shown], promote_options="default"),
+        pa.concat_tables([earlier_hidden_groups, hidden], promote_options="default"),
+    )
+
+
+def select_latest_weeks(
+    shown_groups: pa.Table, hidden_groups: pa.Table, reporting: Reporting
+) -> Suppression:
+    """Keep what is drawn: activity, of the latest ``reporting.weeks``; the files have all."""
+    latest = pa.array(query.weeks_of(shown_groups)[-reporting.weeks :], pa.date32())
+    is_drawn = (pc.field("subject") == "activity") & pc.field("week").isin(latest)
+    return Suppression(shown_groups.filter(is_drawn), hidden_groups.filter(is_drawn))
 
 
 def name_activities(user_activity_daily: ir.Table, shown_groups: pa.Table) -> ir.Table:
@@ -92,6 +141,7 @@ def show_completion_rate(
     activity_events: ir.Table,
     activities: ir.Table,
     smallest_group: int,
+    largest_share: float,
 ) -> ir.Table:
     """``Q1_COMPLETION_RATE`` without themes of too few users.
 
@@ -102,20 +152,43 @@ def show_completion_rate(
         activity_events: Events of the exercise, to count the users of a theme.
         activities: Their themes.
         smallest_group: Themes of fewer users are dropped.
+        largest_share: Themes are dropped of which one user has a larger share.
     """
-    played = activity_events.inner_join(activities, "activity_id")
-    users = played.filter(_.event_type == "activity_exit").group_by("theme")
-    counted = q1_completion_rate.left_join(users.aggregate(users=_.user_id.nunique()), "theme")
-    counted = counted.mutate(users=_.users.fill_null(0))
-    return _shown(counted, "theme", smallest_group).select(schema.Q1_COMPLETION_RATE.columns)
+    users = _users_of("theme", activity_events, activities)
+    counted = q1_completion_rate.left_join(users, "theme").mutate(users=_.users.fill_null(0))
+    shown = query.hide_small_groups(counted, "theme", smallest_group, largest_share)
+    return shown.select(schema.Q1_COMPLETION_RATE.columns)
 
 
-def show_price_tier_engagement(q2_price_tier_engagement: ir.Table, smallest_group: int) -> ir.Table:
+def show_price_tier_engagement(
+    q2_price_tier_engagement: ir.Table,
+    activity_events: ir.Table,
+    activities: ir.Table,
+    smallest_group: int,
+    largest_share: float,
+) -> ir.Table:
     """``Q2_PRICE_TIER_ENGAGEMENT`` without price tiers of too few users.
 
-    Grain: one row per price tier that is shown.
+    Grain: one row per price tier that is shown. The arguments are those of q1.
     """
-    return _shown(q2_price_tier_engagement, "price_tier", smallest_group)
+    users = _users_of("price_tier", activity_events, activities).drop("users")
+    counted = q2_price_tier_engagement.left_join(users, "price_tier")
+    shown = query.hide_small_groups(counted, "price_tier", smallest_group, largest_share)
+    return shown.select(schema.Q2_PRICE_TIER_ENGAGEMENT.columns)
+
+
+def _users_of(key: str, activity_events: ir.Table, activities: ir.Table) -> ir.Table:
+    """The number of users of each group, and the largest share that one of them has."""
+    played = activity_events.inner_join(activities, "activity_id")
+    exits = played.filter(_.event_type == "activity_exit")
+    of_users = exits.group_by(key, "user_id").aggregate(
+        played=_.count(), completed=_.completed.sum(), seconds=_.duration_seconds.sum()
+    )
+    summed = ("played", "completed", "seconds")
+    shares = [(_[name].max() / _[name].sum().nullif(0)).fill_null(0) for name in summed]
+    return of_users.group_by(key).aggregate(
+        users=_.user_id.nunique(), largest_part=ibis.greatest(*shares)
+    )
 
 
 def show_subscription_impact(q3_subscription_impact: ir.Table, smallest_group: int) -> ir.Table:
@@ -123,40 +196,38 @@ def show_subscription_impact(q3_subscription_impact: ir.Table, smallest_group: i
 
     Grain: one row per platform that is shown.
     """
-    counted = q3_subscription_impact.mutate(users=_.subscribers)
-    return _shown(counted, "platform", smallest_group).drop("users")
-
-
-def _shown(groups: ir.Table, key: str, smallest_group: int) -> ir.Table:
-    marked = query.hide_small_groups(groups, (key,), smallest_group)
-    return marked.filter(~_.is_hidden).drop("is_hidden").order_by(key)
+    counted = q3_subscription_impact.mutate(users=_.subscribers, largest_part=0.0)
+    shown = query.hide_small_groups(counted, "platform", smallest_group, largest_share=1.0)
+    return shown.select(schema.Q3_SUBSCRIPTION_IMPACT.columns)
 
 
 def lay_out_dashboard(
-    shown_groups: pa.Table,
-    hidden_groups: pa.Table,
+    latest_shown_groups: pa.Table,
+    latest_hidden_groups: pa.Table,
     activity_names: pa.Table,
     weekly_completion_chart: Figure,
     completion_rate_chart: Figure,
     price_tier_chart: Figure,
     subscription_impact_chart: Figure,
     smallest_group: int,
+    largest_share: float,
 ) -> str:
     """Render the dashboard: a self-contained HTML page with filters.
 
     Args:
-        shown_groups: The groups that may be shown.
-        hidden_groups: The number of hidden ones.
+        latest_shown_groups: The groups that may be shown, of the weeks to draw.
+        latest_hidden_groups: The number of hidden ones.
         activity_names: Titles of activities.
         weekly_completion_chart: Weekly completion rate by country.
         completion_rate_chart: The chart of q1.
         price_tier_chart: The chart of q2.
         subscription_impact_chart: The chart of q3.
         smallest_group: The parameter, for the notes.
+        largest_share: The parameter, for the notes.
     """
     return page.lay_out(
-        shown_groups,
-        hidden_groups,
+        latest_shown_groups,
+        latest_hidden_groups,
         activity_names,
         {
             "weekly_completion": weekly_completion_chart,
@@ -164,5 +235,5 @@ def lay_out_dashboard(
             "q2": price_tier_chart,
             "q3": subscription_impact_chart,
         },
-        smallest_group,
+        {"smallest_group": smallest_group, "largest_share": largest_share},
     )

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _DIGITS = 4
 _DEFINITION = ("formula", "unit", "owner", "caveat")
 
+_SHOWN = query.SHARED["activity"]
+
 _ANSWERS = {
     "q1": schema.Q1_COMPLETION_RATE,
     "q2": schema.Q2_PRICE_TIER_ENGAGEMENT,
@@ -35,7 +37,7 @@ def lay_out(
     hidden: pa.Table,
     activity_names: pa.Table,
     figures: dict[str, Figure],
-    smallest_group: int,
+    limits: dict[str, float],
 ) -> str:
     """Render the page.
 
@@ -44,25 +46,24 @@ def lay_out(
         hidden: ``Suppression.hidden``.
         activity_names: The titles of activities.
         figures: The charts that no filter changes, by their place in the page.
-        smallest_group: The parameter, for the notes.
+        limits: The parameters of suppression, for the notes.
     """
     from plotly.offline import get_plotlyjs
 
-    answers = _by_split(shown, [f"value_{n}" for n in (1, 2, 3)], list(query.SHOWN))
-    activities = {row[0] for row in answers.get("activity_id", [])}
+    answers = _by_split(shown, ["week", "value_1", "value_2"], list(_SHOWN))
+    activities = {row[1] for row in answers.get("activity_id", [])}
     content = {
-        "smallest_group": smallest_group,
+        **limits,
         "metrics": {
             name: {part: getattr(metrics.METRICS[name], part) for part in _DEFINITION}
-            for name in query.SHOWN
+            for name in _SHOWN
         },
         "dimensions": {
             name: {"meaning": dimension.meaning, "caveat": dimension.caveat}
             for name, dimension in metrics.DIMENSIONS.items()
         },
-        "grains": {name: grain.meaning for name, grain in metrics.GRAINS.items()},
         "answers": answers,
-        "hidden": _by_split(hidden, ["filter_name", "filter_value"], ["groups"]),
+        "hidden": _by_split(hidden, ["week", "filter_name", "filter_value"], ["groups"]),
         "activities": {
             row["activity_id"]: row["activity_name"]
             for row in activity_names.to_pylist()
@@ -90,8 +91,8 @@ def _by_split(rows: pa.Table, keys: list[str], numbers: list[str]) -> dict[str, 
     """Rows (keys, then numbers) by answer: its dimensions, joined with bars."""
     answers: dict[str, list[list[Any]]] = {}
     for row in rows.to_pylist():
-        names = "|".join(row[f"name_{n}"] for n in (1, 2, 3) if row[f"name_{n}"] is not None)
-        values = [row[key] for key in keys if row[key] is not None]
+        names = "|".join(row[f"name_{n}"] for n in (1, 2) if row[f"name_{n}"] is not None)
+        values = [str(row[key]) for key in keys if row[key] is not None]
         answers.setdefault(names, []).append([*values, *(_short(row[name]) for name in numbers)])
     return answers
 

@@ -1,14 +1,13 @@
 "use strict";
 
 // The filters choose among precomputed answers: nothing is summed here, because hidden groups are
-// not in the page. The key of an answer is its sorted dimensions, joined by bars.
+// not in the page. The key of an answer is its sorted dimensions, joined by bars; its rows begin with
+// their week, and the dimensions' values.
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const METRICS = Object.keys(content.metrics);
-const WHOLE = "whole";
 const MOST_LINES = 8;
 const MOST_PLAYED = 10;
-const FIRST = { metric: "completion_rate", by: "", grain: "week", only: "" };
 const HEADLINE = ["active_users", "activities_played", "completion_rate", "time_per_user"];
 const look = content.look;
 const element = (id) => document.getElementById(id);
@@ -50,23 +49,32 @@ const nameOf = (names) => [...names].sort().join("|");
 function groups(names, only) {
   const all = (only ? [...names, only.name] : [...names]).sort();
   return (content.answers[all.join("|")] || [])
-    .map((row) => Object.fromEntries([...all, ...METRICS].map((name, place) => [name, row[place]])))
+    .map((row) => Object.fromEntries(["week", ...all, ...METRICS].map((name, place) => [name, row[place]])))
     .filter((group) => !only || group[only.name] === only.value);
 }
 
-function notShown(names, only) {
+const groupsOf = (week, names, only) => groups(names, only).filter((group) => group.week === week);
+const weeks = [...new Set(Object.values(content.answers).flat().map((row) => row[0]))].sort();
+const days = groups(["day"]).map((one) => one.day).sort();
+// the first may be partial, and would look like a rise
+const wholeWeeks = weeks.filter((week) => days.length && week >= days[0]);
+const sunday = (monday) => new Date(Date.parse(monday) + 6 * 86400000).toISOString().slice(0, 10);
+const FIRST = { metric: "completion_rate", by: "", grain: "week", week: weeks.at(-1) || "", only: "" };
+
+// hidden groups of a week; of all weeks without one
+function notShown(names, only, week) {
   const rows = content.hidden[nameOf(only ? [...names, only.name] : names)] || [];
-  const found = only
-    ? rows.find((row) => row.length === 3 && row[0] === only.name && row[1] === only.value)
-    : rows.find((row) => row.length === 1);
-  return found ? found.at(-1) : 0;
+  return rows
+    .filter((row) => !week || row[0] === week)
+    .filter((row) => (only ? row.length === 4 && row[1] === only.name && row[2] === only.value : row.length === 2))
+    .reduce((sum, row) => sum + row.at(-1), 0);
 }
 
-function note(names, only, more = "") {
-  const hidden = notShown(names, only);
+function note(names, only, more = "", week = "") {
+  const hidden = notShown(names, only, week);
   if (!hidden) return more;
   const one = hidden === 1;
-  return `${hidden.toLocaleString("en")} ${one ? "group is" : "groups are"} not shown: fewer than ${content.smallest_group} users, or needed to protect such a group. ${more}`;
+  return `${hidden.toLocaleString("en")} ${one ? "group is" : "groups are"} not shown: fewer than ${content.smallest_group} users, mostly one user's, or needed to protect such a group. ${more}`;
 }
 
 // --- filters --------------------------------------------------------------------------------
@@ -86,11 +94,12 @@ function fillFilters() {
   element("metric").append(...METRICS.map((name) => option(name, words(name))));
   element("by").append(option("", "nothing"), ...dimensions.map((name) => option(name, words(name))));
   element("grain").append(option("day", "Day"), option("week", "Week"));
+  element("week").append(...[...weeks].reverse().map((week) => option(week, week)));
   element("only").append(option("", "everyone"));
   for (const name of dimensions) {
     const group = document.createElement("optgroup");
     group.label = words(name);
-    const values = groups([name]).map((one) => one[name]);
+    const values = [...new Set(groups([name]).map((one) => one[name]))];
     values.sort((a, b) => label(name, a).localeCompare(label(name, b), "en", { numeric: true }));
     group.append(...values.map((value) => option(name + "=" + value, label(name, value))));
     element("only").append(group);
@@ -107,11 +116,11 @@ function read() {
   return settle(chosen);
 }
 
-// by day there is a split or a filter, not both; no split by the filtered dimension
+// by day there is neither split nor filter; no split by the filtered dimension
 function settle(chosen) {
   const only = parse(chosen.only);
   if (only && only.name === chosen.by) chosen.by = "";
-  if (chosen.grain === "day" && only && chosen.by) chosen.grain = "week";
+  if (chosen.grain === "day" && (only || chosen.by)) chosen.grain = "week";
   return chosen;
 }
 
@@ -124,11 +133,11 @@ function show(chosen) {
   const only = parse(chosen.only);
   for (const name of Object.keys(FIRST)) element(name).value = chosen[name];
   for (const one of element("by").options) one.disabled = Boolean(only) && one.value === only.name;
-  element("grain").options[0].disabled = Boolean(only && chosen.by);
-  drawHeadline(only);
+  element("grain").options[0].disabled = Boolean(only || chosen.by);
+  drawHeadline(chosen.week, only);
   drawTrend(chosen, only);
-  drawMostPlayed("by-count", "activities_played", only);
-  drawMostPlayed("by-time", "total_time_spent", only);
+  drawMostPlayed("by-count", "activities_played", chosen.week, only);
+  drawMostPlayed("by-time", "total_time_spent", chosen.week, only);
 }
 
 // --- drawings -------------------------------------------------------------------------------
@@ -160,20 +169,18 @@ function axisOf(metric, traces) {
   return { ...look.yaxis, title: { ...look.yaxis.title, text }, rangemode: "tozero", tickformat: ",~s" };
 }
 
-function drawHeadline(only) {
-  const [all] = groups([], only);
-  const weeks = groups(["week"], only).sort((a, b) => (a.week < b.week ? -1 : 1));
-  const whole = wholeWeeks();
-  const [before, last] = [whole.at(-2), whole.at(-1)].map((week) => weeks.find((one) => one.week === week));
+function drawHeadline(week, only) {
+  const [all] = groupsOf(week, [], only);
+  const [before] = groupsOf(wholeWeeks[wholeWeeks.indexOf(week) - 1], [], only);
   const cards = HEADLINE.map((metric) => {
     const card = document.createElement("div");
     card.className = "number";
     const name = document.createElement("p");
-    name.textContent = `${words(metric)}, whole span`;
+    name.textContent = words(metric);
     const value = document.createElement("strong");
     value.textContent = all ? written(metric, all[metric]) : "–";
     const change = document.createElement("p");
-    change.append(...changeOf(metric, before, last));
+    change.append(...changeOf(metric, before, all));
     card.append(name, value, change);
     return card;
   });
@@ -181,33 +188,25 @@ function drawHeadline(only) {
 }
 
 function changeOf(metric, before, last) {
-  if (!before || !last) return ["fewer than two full weeks"];
+  if (!before || !last) return ["no full week before"];
   const isShare = content.metrics[metric].unit === "0 to 1";
   const by = isShare ? 100 * (last[metric] - before[metric]) : 100 * (last[metric] / before[metric] - 1);
   if (!Number.isFinite(by)) return ["change not defined"];
   const change = document.createElement("span");
   change.className = by >= 0 ? "up" : "down";
   change.textContent = (by >= 0 ? "▲ " : "▼ ") + Math.abs(by).toFixed(1) + (isShare ? " points" : " %");
-  return [change, ` to ${written(metric, last[metric])} in the week of ${last.week}`];
+  return [change, " from the week before"];
 }
 
-const lastDay = () => groups(["day"]).map((one) => one.day).sort().at(-1);
-const sunday = (monday) => new Date(Date.parse(monday) + 6 * 86400000).toISOString().slice(0, 10);
-
-// a partial week would look like a drop
-function wholeWeeks() {
-  const days = groups(["day"]).map((one) => one.day).sort();
-  return groups(["week"]).map((one) => one.week).sort().filter((week) => week >= days[0] && sunday(week) <= days.at(-1));
-}
-
-function drawTrend({ metric, by, grain }, only) {
+function drawTrend({ metric, by, grain, week }, only) {
   element("split").hidden = !by;
   element("split").parentElement.classList.toggle("single", !by);
-  const names = by ? [grain, by] : [grain];
+  const names = grain === "day" ? ["day"] : by ? [by] : [];
   const found = groups(names, only);
-  const periods = [...new Set(groups([grain]).map((one) => one[grain]))].sort();
-  const totals = by ? groups([by], only).sort((a, b) => b.active_users - a.active_users) : [];
-  const values = by ? totals.map((one) => one[by]).filter((value) => found.some((one) => one[by] === value)) : [null];
+  const periods = grain === "day" ? days : weeks;
+  const most = new Map();
+  for (const one of found) most.set(one[by], Math.max(most.get(one[by]) ?? 0, one.active_users));
+  const values = by ? [...most.keys()].sort((a, b) => most.get(b) - most.get(a)) : [null];
   const traces = values.slice(0, MOST_LINES).map((value, place) => {
     const line = periods.map((period) => found.find((one) => one[grain] === period && (!by || one[by] === value)));
     return {
@@ -224,35 +223,35 @@ function drawTrend({ metric, by, grain }, only) {
   });
   const axis = axisOf(metric, traces);
   draw("trend", found.length ? traces : [{ y: [] }], {
-    xaxis: { ...look.xaxis, type: "category", showgrid: false, tickangle: 0, nticks: 8, title: { ...look.xaxis.title, text: grain === "week" ? "week, from its Monday" : "" } },
+    xaxis: { ...look.xaxis, type: "category", showgrid: false, tickangle: 0, nticks: Math.max(2, Math.min(8, Math.floor(element("trend").clientWidth / 90))), title: { ...look.xaxis.title, text: grain === "week" ? "week, from its Monday" : "" } },
     yaxis: axis,
     hovermode: "x unified",
     showlegend: Boolean(by),
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
     margin: { t: 24, r: 12, b: 52, l: 56 },
   });
-  drawSplit(metric, by, totals);
+  drawSplit(metric, by, week, groupsOf(week, names, only));
   const filter = only ? `, only ${label(only.name, only.value)}` : "";
   element("trend-title").textContent = `${words(metric)} per ${grain}${by ? " and " + words(by).toLowerCase() : ""}${filter}`;
   define("trend", metric);
   const left = values.length - traces.length;
-  const parts = grain === "week" ? groups(["week"]).map((one) => one.week).filter((week) => !wholeWeeks().includes(week)) : [];
+  const partial = grain === "week" && weeks.length && weeks[0] !== wholeWeeks[0];
   const more = [
     ...(left > 0 ? [`The ${MOST_LINES} with most users are drawn; the table has all.`] : []),
-    ...(parts.length ? [`The week of ${parts.join(" and that of ")} is partial.`] : []),
+    ...(partial ? [`The week of ${weeks[0]} is partial.`] : []),
   ];
   element("trend-note").textContent = note(names, only, more.join(" "));
-  drawNumbers(names, metric, found);
+  drawNumbers(grain === "day" ? names : ["week", ...names], metric, found);
 }
 
-function drawSplit(metric, by, totals) {
+function drawSplit(metric, by, week, found) {
   if (!by) return;
-  const rows = [...totals].sort((a, b) => (b[metric] ?? 0) - (a[metric] ?? 0)).slice(0, 14);
+  const rows = [...found].sort((a, b) => (b[metric] ?? 0) - (a[metric] ?? 0)).slice(0, 14);
   const ids = rows.map((one) => one[by]);
   draw("split", [bars(metric, by, rows)], {
     xaxis: { ...look.xaxis, visible: false, range: [0, 1.35 * Math.max(...rows.map((one) => one[metric] ?? 0))] },
     yaxis: { ...look.yaxis, type: "category", autorange: "reversed", showgrid: false, tickvals: ids, ticktext: ids.map((id) => plain(label(by, id)) + "  ") },
-    annotations: [{ text: "whole span", xref: "paper", yref: "paper", x: 0, y: 1.02, yanchor: "bottom", showarrow: false, font: { color: "#6b7191", size: 12 } }],
+    annotations: [{ text: `week of ${week}`, xref: "paper", yref: "paper", x: 0, y: 1.02, yanchor: "bottom", showarrow: false, font: { color: "#6b7191", size: 12 } }],
     margin: { t: 24, r: 8, b: 8, l: 60 },
     showlegend: false,
     bargap: 0.3,
@@ -273,8 +272,8 @@ function bars(metric, dimension, rows) {
   };
 }
 
-function drawMostPlayed(id, metric, only) {
-  const rows = groups(["activity_id"], only)
+function drawMostPlayed(id, metric, week, only) {
+  const rows = groupsOf(week, ["activity_id"], only)
     .sort((a, b) => b[metric] - a[metric] || (a.activity_id < b.activity_id ? -1 : 1))
     .slice(0, MOST_PLAYED);
   const ids = rows.map((one) => one.activity_id);
@@ -286,7 +285,9 @@ function drawMostPlayed(id, metric, only) {
     bargap: 0.3,
   });
   define(id, metric);
-  element(id + "-note").textContent = note(["activity_id"], only, notShown(["activity_id"], only) ? "A greater one may be among them." : "");
+  const more = notShown(["activity_id"], only, week) ? "A greater one may be among them." : "";
+  element(id + "-title").textContent = `Most played, by ${id === "by-count" ? "count" : "time"}, week of ${week}`;
+  element(id + "-note").textContent = note(["activity_id"], only, more, week);
 }
 
 function define(id, metric) {
@@ -327,10 +328,9 @@ function drawNumbers(names, metric, found) {
 // --- independent of filters -------------------------------------------------------------------
 
 function drawOnce() {
-  const weeks = groups(["week"]).map((one) => one.week).sort();
   element("span").textContent = weeks.length
-    ? `${groups(["day"]).map((one) => one.day).sort()[0]} to ${lastDay()}, UTC days. Activities left by users, each counted once.`
-    : "Too few users to be shown.";
+    ? `${days[0] || weeks[0]} to ${sunday(weeks.at(-1))}, UTC days, closed weeks. Activities left by users, each counted once.`
+    : "No closed week with enough users to be shown.";
   for (const [id, figure] of Object.entries(content.figures)) {
     for (const trace of figure.data) {
       if (trace.type === "heatmap") trace.y = trace.y.map((code) => plain(label("country_code", code)));
@@ -338,7 +338,7 @@ function drawOnce() {
     Plotly.newPlot(element(id), figure.data, figure.layout, settings);
   }
   define("weekly_completion", "completion_rate");
-  element("weekly_completion-note").textContent = note(["country_code", "week"], null);
+  element("weekly_completion-note").textContent = note(["country_code"], null);
   for (const [id, { meaning, columns }] of Object.entries(content.meanings)) {
     const measures = Object.entries(columns).map(([name, text]) => `${words(name)}: ${text}`);
     element(id + "-definition").textContent = `${meaning} Groups of ${content.smallest_group} users or more.`;
@@ -353,8 +353,10 @@ function drawOnce() {
     }).concat(dimensions.map((name) => [words(name), content.dimensions[name].meaning, "", "", content.dimensions[name].caveat.replaceAll("`", "")])),
   );
   element("small-groups").textContent =
-    `The app's users are families with children. A group of fewer than ${content.smallest_group} users is not in this file, ` +
-    "nor is one that would reveal it by subtraction, across all filters.";
+    `The app's users are families with children. A group of fewer than ${content.smallest_group} users, or of which one user has ` +
+    `more than ${100 * content.largest_share} % of what is summed, is not in this file, nor is one that would reveal it by subtraction: ` +
+    "across all filters, or from another day's page. So what is shown of a week was decided when it closed, and events that came " +
+    "later do not change it; kedro metrics --restricted has the exact figures.";
 }
 
 fillFilters();
