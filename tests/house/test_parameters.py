@@ -73,6 +73,7 @@ def read(tmp_path: Path):
         ),
         ("session_gap_minutes=1441", "write a whole number of minutes, from 1 to 1,440."),
         ("smallest_group=0", "smallest_group is 0: write a whole number of users, from 1 to"),
+        ("largest_share=1.5", "largest_share is 1.5: write a share above 0, up to 1."),
         (f"smallest_group={10**20}", "write a whole number of users, from 1 to 1,000,000."),
         (
             "reporting.weeks=0",

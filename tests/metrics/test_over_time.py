@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 import ibis
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -176,6 +177,30 @@ def test_pages_of_two_moments_tell_no_small_group(gold, two_moments):
 
     assert len(pages[0].shown) > 90
     assert recovered(two_moments[1], pages)[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hides_what_tells", [True, False])
+def test_no_small_group_solves_the_equations_of_its_week(gold, hides_what_tells):
+    """By linear algebra over all answers, knowing which combinations occur."""
+    days = dict(enumerate(gold[0].to_pylist()))
+    page = Reports(gold[1]).page(days)
+    told = 0
+    for week in {week for week, _ in page.shown}:
+        groups = {key: rows for key, rows in page.rows.items() if key[0] == week}
+        small = {key for key, rows in groups.items() if len(users_of(days, rows)) < FEWEST}
+        shown = groups.keys() & page.shown.keys() if hides_what_tells else groups.keys() - small
+        cells = defaultdict(set)  # rows that are always counted together
+        for number in set().union(*groups.values()):
+            cells[frozenset(key for key, rows in groups.items() if number in rows)].add(number)
+        known, asked = (
+            np.array([[key in cell for cell in cells] for key in keys], float)
+            for keys in (shown, small)
+        )
+        solution = np.linalg.lstsq(known.T, asked.T, rcond=None)[0]
+        told += (np.abs(known.T @ solution - asked.T).max(axis=0) < 1e-6).sum()
+
+    assert (told == 0) == hides_what_tells
 
 
 def test_a_cohort_is_shown_once(gold):

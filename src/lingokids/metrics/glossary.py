@@ -27,18 +27,15 @@ its aggregated numerator and denominator, and is NULL where the denominator is 0
 _SMALL_GROUPS = """\
 ## Small groups
 
-The app's users are families with children. A group with fewer distinct users than the parameter
-`smallest_group` is hidden in every format (primary suppression); the answer says how many are. So
-that a total does not reveal it, the next smallest of the groups that add up to the total is hidden
-too, wherever only small groups or only one would be hidden (secondary suppression). A filter hides
-what grouping by its dimension would hide, and a filter on several values is hidden where it would
-reveal one that is hidden on its own. A row with a user count (such as retained users) of 1 or more
-but below `smallest_group` is hidden too; so is one of new or returning users if either is so few.
+The app's users are families with children. What is shared (dashboard, charts, `kedro metrics`) is
+of closed weeks, and without a group of fewer distinct users than the parameter `smallest_group`, or
+of which one user has more than `largest_share` of anything summed. So that a total does not reveal
+it, the next smallest of the groups that add up to the total is hidden too, until what is hidden
+beside each other is neither few users' nor one's. A row with a user count (such as retained users)
+of 1 or more but below `smallest_group` is hidden too.
 
-Limits: users who are not counted (a cohort less its retained users) may be few, and answers for
-different spans, lists of values or dimensions can still be subtracted from each other. The gold
-tables themselves are not filtered, and `user_activity_daily` and `user_journeys` have user ids:
-whoever can open the file can see every user.
+`kedro metrics --restricted` and notebooks hide nothing. The page of `query` says what is not
+protected, and why.
 """
 
 
