@@ -270,7 +270,7 @@ def test_a_value_that_does_not_occur_is_noted(played):
 def test_weeks_that_have_not_closed_are_noted(played):
     (note,) = ask(played, since="2021-01-11").notes
 
-    assert note.startswith("Nothing to show of closed weeks with enough users (the last one is")
+    assert note.startswith("Nothing to show of these weeks: uv run kedro run --pipeline reporting")
 
 
 def test_days_without_activity_are_noted(played):

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lingokids.metrics.subjects import ACTIVITY
-from lingokids.query import Question, answer, hide_side_by_side, measure_side_by_side, rows_of
+from lingokids.query import Question, answer, hide_side_by_side, measure_side_by_side
+from lingokids.query.side_by_side import groups_of
 
 FEWEST, SHARE = 5, 0.85
 NAMES = ("country_code", "os_name")
@@ -202,7 +203,8 @@ def test_what_is_shown_is_what_the_rows_of_users_say(sample_project):
         question = Question(by, by=names, grain="week")
         subject, table = question.subject, copy.table(name)
         measured = measure_side_by_side(subject.rows(table), subject, [(), names]).to_pyarrow()
-        shown = rows_of(hide_side_by_side(measured, FEWEST, SHARE).shown, *names, subject=subject)
+        shown = hide_side_by_side(measured, FEWEST, SHARE).shown
+        shown = groups_of(shown, *names, subject=subject).to_pylist()
         exact = answer(table, question).to_pyarrow().to_pylist()
 
         for row in shown:

@@ -39,11 +39,25 @@ def answer(table: ir.Table, question: Question) -> ir.Table:
     """
     parts = parts_of(question.metrics)
     keys = (*question.period, *question.by)
-    rows = _rows_in_span(table, question, parts)
-    for name, values in question.where.items():
-        rows = rows.filter(_[name].cast("string").isin(values))
+    rows = with_values(_rows_in_span(table, question, parts), question)
     groups = add_rates(add_up(rows, keys, parts), parts)
     return choose_rows(groups.select(*keys, *question.metrics), question)
+
+
+def in_span(rows: ir.Table, question: Question, day: ir.DateValue) -> ir.Table:
+    """Apply ``since`` and ``until``."""
+    if question.since is not None:
+        rows = rows.filter(day >= ibis.literal(question.since))
+    if question.until is not None:
+        rows = rows.filter(day < ibis.literal(question.until))
+    return rows
+
+
+def with_values(rows: ir.Table, question: Question) -> ir.Table:
+    """Apply ``where``."""
+    for name, values in question.where.items():
+        rows = rows.filter(_[name].cast("string").isin(values))
+    return rows
 
 
 def choose_rows(groups: ir.Table, question: Question) -> ir.Table:
@@ -67,10 +81,7 @@ def _rows_in_span(table: ir.Table, question: Question, parts: dict[str, Metric])
         rows = rows.inner_join(
             rows.group_by("user_id").aggregate(first_date=_["date"].min()), "user_id"
         )
-    if question.since is not None:
-        rows = rows.filter(_["date"] >= ibis.literal(question.since))
-    if question.until is not None:
-        rows = rows.filter(_["date"] < ibis.literal(question.until))
+    rows = in_span(rows, question, rows["date"])
     rows = rows.mutate(**{name: GRAINS[name].first_day(rows["date"]) for name in question.period})
     if "is_new" in needed:
         rows = rows.mutate(is_new=_is_new(rows, question))

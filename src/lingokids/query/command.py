@@ -19,7 +19,7 @@ from ibis import _
 
 from lingokids.errors import LingokidsError, did_you_mean, printable
 from lingokids.query import side_by_side
-from lingokids.query.answer import answer, choose_rows
+from lingokids.query.answer import answer, choose_rows, in_span, with_values
 from lingokids.query.question import Question, parse_where
 from lingokids.schema.parameters import Day, Group, Parameters
 from lingokids.storage.answers import AnswerDataset
@@ -109,44 +109,41 @@ def ask_shared(places: Places, question: Question) -> Answer:
     Raises:
         LingokidsError: Nothing is shared yet, or no answer to this question is.
     """
-    files = {
-        name: AnswerDataset(
-            filepath=str(places.shared / f"{name}.parquet"), published=str(places.copy)
-        )
-        for name in ("shown_groups", "hidden_groups", "activity_names")
-    }
-    shown, hidden_groups = (files[name].load() for name in ("shown_groups", "hidden_groups"))
-    split = _split_of(question)
-    known = {
-        names
-        for groups in (shown, hidden_groups)
-        for names in side_by_side.splits_of(groups, question.subject)
-    }
-    _refuse_what_is_not_shared(question, split, known)
-    rows = side_by_side.rows_of(shown, *split, subject=question.subject)
+    subject, split = question.subject, _split_of(question)
+    shown, hidden = (_load(places, name) for name in ("shown_groups", "hidden_groups"))
+    known = [side_by_side.splits_of(groups, subject) for groups in (shown, hidden)]
+    _refuse_what_is_not_shared(question, split, set().union(*known))
+    groups = ibis.memtable(side_by_side.groups_of(shown, *split, subject=subject))
     if "activity_name" in question.by:
-        titles = dict(zip(*files["activity_names"].load().to_pydict().values(), strict=True))
-        rows = [row | {"activity_name": titles.get(row["activity_id"])} for row in rows]
-    rows = _of_question(rows, question)
-    columns = (*question.period, *question.by, *question.metrics)
-    found = _as_table(shown, rows, columns)
-    hidden = sum(
-        row["groups"]
-        for row in side_by_side.rows_of(
-            hidden_groups, *split, subject=question.subject, numbers=_HIDDEN
+        groups = groups.left_join(ibis.memtable(_load(places, "activity_names")), "activity_id")
+    numbers = {"day": "date", "weeks_after_registration": "int64"}
+    groups = groups.cast({name: numbers[name] for name in split if name in numbers})
+    rows = choose_rows(_of_question(groups, question), question).to_pyarrow()
+    counts = ibis.memtable(side_by_side.groups_of(hidden, *split, subject=subject))
+    counts = in_span(counts.filter(_.filter_name.isnull()), question, counts.week)
+    number = int(counts.groups.sum().fill_null(0).to_pyarrow().as_py())
+    if number:
+        of = f" by {' and '.join(split)}" if split else ""
+        note = (
+            f"Hidden: {number:,} groups{of}, of too few users, mostly of one, or needed to protect "
+            "such a group." + (" A greater one may be among them." if question.top else "")
         )
-        if row["filter_name"] is None and _is_in_span(row["week"], question)
-    )
-    return Answer(
-        choose_rows(ibis.memtable(found), question).to_pyarrow(),
-        hidden,
-        tuple(map(printable, _notes_on(question, split, shown, rows, hidden))),
-    )
+    else:
+        note = "" if rows.num_rows else _why_nothing(groups, question, "no, or too few,", _UNTIL)
+    return Answer(rows, number, tuple(map(printable, filter(None, [note]))))
 
 
-_HIDDEN = ("filter_name", "groups")
 _WIDER = "the parameter reporting.dimensions adds others to the next week"
 _RESTRICTED = "or add --restricted: any question and span, small groups included"
+_UNTIL = (
+    "Nothing to show of these weeks: uv run kedro run --pipeline reporting adds those that have "
+    f"closed since, {_RESTRICTED}."
+)
+
+
+def _load(places: Places, name: str) -> pa.Table:
+    file = places.shared / f"{name}.parquet"
+    return AnswerDataset(filepath=str(file), published=str(places.copy)).load()
 
 
 def _split_of(question: Question) -> tuple[str, ...]:
@@ -155,6 +152,11 @@ def _split_of(question: Question) -> tuple[str, ...]:
     if "activity_id" in question.by:
         names.pop("activity_name", None)
     return (*names, *(("day",) if question.grain == "day" else ()))
+
+
+def _of_question(groups: ir.Table, question: Question) -> ir.Table:
+    matching = with_values(in_span(groups, question, groups[question.period[0]]), question)
+    return matching.select(*question.period, *question.by, *question.metrics)
 
 
 def _refuse_what_is_not_shared(
@@ -182,75 +184,12 @@ def _refuse_what_is_not_shared(
             raise LingokidsError(
                 f"{' and '.join(values)} are not shared as one: add --by {name}, {_RESTRICTED}."
             )
-    if known and tuple(sorted(split)) not in known:
+    if len(split) > side_by_side.MOST_NAMES or (known and tuple(sorted(split)) not in known):
         by = f"by {' and '.join(split)}" if split else "without a split"
         names = ", ".join(sorted(set().union(*known)))
         raise LingokidsError(
             f"No answer {by} is shared: name one or two of {names} ({_WIDER}), {_RESTRICTED}."
         )
-
-
-def _of_question(rows: list[dict[str, Any]], question: Question) -> list[dict[str, Any]]:
-    """The rows in the span and with the values asked for, of which some are no texts."""
-    types: dict[str, Callable[[str], Any]] = {
-        "day": date.fromisoformat,
-        "weeks_after_registration": int,
-    }
-    matching = (
-        row for row in rows if all(row[name] in values for name, values in question.where.items())
-    )
-    typed = (
-        row | {name: parse(row[name]) for name, parse in types.items() if name in row}
-        for row in matching
-    )
-    return [row for row in typed if _is_in_span(row.get("day", row["week"]), question)]
-
-
-def _is_in_span(day: date, question: Question) -> bool:
-    is_late_enough = question.since is None or question.since <= day
-    return is_late_enough and (question.until is None or day < question.until)
-
-
-def _as_table(shown: pa.Table, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pa.Table:
-    import pyarrow as pa
-
-    types = {"week": pa.date32(), "day": pa.date32(), "weeks_after_registration": pa.int64()}
-    types |= {name: shown.schema.field(name).type for name in columns if name in shown.column_names}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
-    return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _notes_on(
-    question: Question,
-    split: tuple[str, ...],
-    shown: pa.Table,
-    rows: list[dict[str, Any]],
-    hidden: int,
-) -> list[str]:
-    weeks = side_by_side.weeks_of(shown, question.subject)
-    if hidden:
-        of = f" by {' and '.join(split)}" if split else ""
-        return [
-            f"Hidden: {hidden:,} groups{of}, of too few users, mostly of one, or needed to protect "
-            "such a group." + (" A greater one may be among them." if question.top else "")
-        ]
-    if rows:
-        return []
-    known = {
-        name: {row[name] for row in side_by_side.rows_of(shown, *split, subject=question.subject)}
-        for name in question.where
-        if name in split
-    }
-    for name, values in question.where.items():
-        for value in values:
-            if value not in known.get(name, {value}):
-                hint = did_you_mean(value, sorted(known[name]))
-                return [f"Nothing to show: no, or too few, users with {name}={value}.{hint}"]
-    last = f"the last one is that of {weeks[-1]}" if weeks else "none has closed"
-    return [
-        f"Nothing to show of closed weeks with enough users ({last}): uv run kedro run --pipeline "
-        f"reporting adds those that have closed since, {_RESTRICTED}."
-    ]
 
 
 # --- restricted ------------------------------------------------------------------------------
@@ -262,9 +201,11 @@ def ask(copy: Path, question: Question) -> Answer:
     Raises:
         LingokidsError: There is no copy, or it cannot be read.
     """
-    table = _open(copy, question.subject.table_name)
+    subject = question.subject
+    table = _open(copy, subject.table_name)
     rows = answer(table, question).to_pyarrow()
-    notes = [] if rows.num_rows else [_why_nothing(table, question)]
+    nothing = "Nothing to show: no users match these conditions on these days."
+    notes = [] if rows.num_rows else [_why_nothing(subject.rows(table), question, "no", nothing)]
     return Answer(rows, 0, tuple(map(printable, notes)))
 
 
@@ -275,16 +216,16 @@ def _open(copy: Path, name: str) -> ir.Table:
     return connection.table(name)
 
 
-def _why_nothing(table: ir.Table, question: Question) -> str:
+def _why_nothing(rows: ir.Table, question: Question, how_many: str, otherwise: str) -> str:
     """Say which condition matches nothing; suggest the nearest value."""
-    rows = question.subject.rows(table)
     for name, values in question.where.items():
         known = rows.select(value=rows[name].cast("string")).distinct()
         known = sorted(known.filter(_.value.notnull()).value.to_pyarrow().to_pylist())
         for value in values:
             if value not in known:
-                return f"Nothing to show: no users with {name}={value}.{did_you_mean(value, known)}"
-    return "Nothing to show: no users match these conditions on these days."
+                hint = did_you_mean(value, known)
+                return f"Nothing to show: {how_many} users with {name}={value}.{hint}"
+    return otherwise
 
 
 # --- print ----------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
     import pyarrow as pa
+    import pyarrow.compute as pc
 
 #: Longest split of a week.
 MOST_NAMES = 2
@@ -323,50 +324,43 @@ def _count_hidden(groups: list[_Group]) -> pa.Table:
 
 def weeks_of(shown: pa.Table, subject: Subject = ACTIVITY) -> list[datetime.date]:
     """The weeks that something is shown of, in order; none of a table that is not there yet."""
-    return sorted({row["week"] for row in _select(shown, subject)})
+    if not shown.num_rows:
+        return []
+    return sorted(shown.filter(_is(subject))["week"].unique().to_pylist())
 
 
 def splits_of(groups: pa.Table, subject: Subject) -> set[tuple[str, ...]]:
     """The splits of ``Suppression.shown`` or ``hidden``, each sorted."""
-    return {tuple(row[name] for name in _NAMES if row[name]) for row in _select(groups, subject)}
+    names = groups.filter(_is(subject)).select(_NAMES).group_by(_NAMES).aggregate([])
+    return {tuple(filter(None, row.values())) for row in names.to_pylist()}
 
 
-def rows_of(
-    shown: pa.Table, *split: str, subject: Subject = ACTIVITY, numbers: tuple[str, ...] = ()
-) -> list[dict[str, Any]]:
-    """The groups of one split, sorted, each with its week, values and metrics.
+def groups_of(groups: pa.Table, *split: str, subject: Subject = ACTIVITY) -> pa.Table:
+    """The groups of one split: week, a column for each name of the split, and all numbers.
 
     Args:
-        shown: ``Suppression.shown``, or with other ``numbers``, ``Suppression.hidden``.
+        groups: ``Suppression.shown`` or ``hidden``.
         split: Dimensions, or ``day``, in any order.
         subject: What is counted.
-        numbers: The columns beside week and values; none: the subject's metrics.
     """
-    return [
-        {"week": row["week"]}
-        | {
-            row[name]: row[value]
-            for name, value in zip(_NAMES, _VALUES, strict=True)
-            if row[name] and value in row
-        }
-        | {name: row[name] for name in numbers or SHARED[subject.name]}
-        for row in _select(shown, subject, split)
-    ]
-
-
-def _select(
-    groups: pa.Table, subject: Subject, split: tuple[str, ...] | None = None
-) -> list[dict[str, Any]]:
-    """The rows of a subject, and of one split of it."""
     from pyarrow import compute
 
-    if not groups.num_rows:
-        return []
-    groups = groups.filter(compute.field("subject") == subject.name)
-    if split is not None:
-        if len(split) > MOST_NAMES:
-            return []
-        for column, name in itertools.zip_longest(_NAMES, sorted(split)):
-            found = compute.field(column)
-            groups = groups.filter(found.is_null() if name is None else found == name)
-    return groups.to_pylist()
+    is_of_split = _is(subject)
+    for column, name in itertools.zip_longest(_NAMES, sorted(split)):
+        is_of_split &= (compute.field(column) == name) if name else compute.field(column).is_null()
+    found = groups.filter(is_of_split)
+    named = dict(zip(_VALUES, sorted(split), strict=False))
+    left_out = {*_KEYS} - {"week", *named}
+    kept = [name for name in found.column_names if name not in left_out]
+    return found.select(kept).rename_columns([named.get(name, name) for name in kept])
+
+
+def rows_of(shown: pa.Table, *split: str) -> list[dict[str, Any]]:
+    """The shown groups of activity of one split, each with its week, values and metrics."""
+    return groups_of(shown, *split).select(["week", *split, *SHARED["activity"]]).to_pylist()
+
+
+def _is(subject: Subject) -> pc.Expression:
+    from pyarrow import compute
+
+    return compute.field("subject") == subject.name
