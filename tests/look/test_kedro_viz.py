@@ -194,7 +194,7 @@ def test_a_chart_and_the_rows_it_is_drawn_from_are_shown(delivered, viz):
     delivered.deliver("events", "2021-01-18/10/z", [later])
     _run(delivered)
 
-    _run(delivered, "--pipeline", "reporting", "--params", "smallest_group=1")
+    _run(delivered, "--pipeline", "reporting", "--params", "smallest_group=1,largest_share=1")
 
     chart = viz.dataset("weekly_users_chart", "reporting")
     assert chart["preview_type"] == "PlotlyPreview"
