@@ -142,8 +142,10 @@ def test_with_nothing_that_may_be_shown_there_is_a_page_all_the_same(project):
     assert content_of(project)["answers"] == {}
 
 
-def test_what_has_hidden_numbers_is_in_no_file(reported):
+def test_what_has_hidden_numbers_is_in_no_file_and_all_are_for_everyone(reported):
     names = {path.name for path in folder_of(reported).iterdir()}
+    assert folder_of(reported).stat().st_mode & 0o777 == 0o755
+    assert {path.stat().st_mode & 0o777 for path in folder_of(reported).iterdir()} == {0o644}
 
     assert "measured_groups.parquet" not in names
     assert {f"{name}.json" for name in CHARTS} <= names

@@ -6,6 +6,7 @@ leaves every table as it was; running again is the cure.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -347,13 +348,15 @@ def _publish_to_lakes(warehouse: Warehouse, *, anew: bool) -> None:
 
 
 def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> None:
-    """Say where the outputs of a run lie that wrote no table."""
+    """Say where the outputs of a run lie that wrote no table, and open what is shared."""
     # no dataset says publicly where it writes; one without the attribute is not named
-    written = sorted(
-        str(path)
-        for name in pipeline.all_outputs()
-        if (path := getattr(catalog.get(name), "_filepath", None)) is not None
-    )
+    files = {name: getattr(catalog.get(name), "_filepath", None) for name in pipeline.all_outputs()}
+    written = sorted(str(path) for path in files.values() if path is not None)
+    for name in pipelines["reporting"].all_outputs() & files.keys():
+        if (path := files[name]) is not None:
+            with contextlib.suppress(OSError):  # a folder of someone else
+                Path(path).chmod(0o644)
+                Path(path).parent.chmod(0o755)
     for folder, paths in itertools.groupby(written, key=lambda path: str(Path(path).parent)):
         LOGGER.info("Written from %s: %s files in %s.", read.read_from.name, len([*paths]), folder)
 
