@@ -113,7 +113,9 @@ class Reports:
         backend = ibis.duckdb.connect()
         days_table = pa.Table.from_pylist([*days.values()])
         tables = [backend.create_table(n, t) for n, t in (("d", days_table), ("j", self.journeys))]
-        asked = measure_groups(*tables, self.shown, Reporting(weeks=13, dimensions=DIMENSIONS))
+        asked = measure_groups(
+            *tables, self.shown, self.hidden, Reporting(weeks=13, dimensions=DIMENSIONS)
+        )
         measured = asked.to_pyarrow()
         self.shown, self.hidden = hide_groups(measured, self.shown, self.hidden, FEWEST, SHARE)
         shown = {

@@ -60,7 +60,9 @@ def measured(*plays):
 def _query():
     days = ibis.table(schema.USER_ACTIVITY_DAILY.schema, name="days")
     journeys = ibis.table(schema.USER_JOURNEYS.schema, name="journeys")
-    return ibis.to_sql(measure_groups(days, journeys, NOTHING, REPORTING), dialect="duckdb")
+    return ibis.to_sql(
+        measure_groups(days, journeys, NOTHING, NOTHING, REPORTING), dialect="duckdb"
+    )
 
 
 def shown_of(*plays):
@@ -92,6 +94,18 @@ def test_a_week_is_not_closed_by_a_tablet_whose_clock_is_ahead_nor_by_its_own_su
 
     assert weeks_of(*plays, a_play(100, date="2023-01-05")) == set()
     assert weeks_of(*plays, *in_the_next_week()) == {"2021-01-04"}
+
+
+def test_a_week_of_which_nothing_is_shown_is_decided_once_too():
+    plays = [a_play(), *in_the_next_week()]
+    found = hide_groups(measured(*plays), NOTHING, NOTHING, FEWEST, 0.85)
+    days = table_of(schema.USER_ACTIVITY_DAILY, *plays, a_play(2), a_play(3), a_play(4))
+    journeys = table_of(schema.USER_JOURNEYS)
+
+    again = measure_groups(days, journeys, *found, REPORTING)
+
+    assert found.shown.num_rows == 0
+    assert ibis.duckdb.connect().to_pyarrow(again).num_rows == 0
 
 
 def test_every_filter_and_split_of_the_page_is_an_answer():

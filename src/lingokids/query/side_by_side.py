@@ -322,11 +322,10 @@ def _count_hidden(groups: list[_Group]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def weeks_of(shown: pa.Table, subject: Subject = ACTIVITY) -> list[datetime.date]:
-    """The weeks that something is shown of, in order; none of a table that is not there yet."""
-    if not shown.num_rows:
-        return []
-    return sorted(shown.filter(_is(subject))["week"].unique().to_pylist())
+def weeks_of(*groups: pa.Table, subject: Subject = ACTIVITY) -> list[datetime.date]:
+    """The weeks of ``Suppression.shown`` or ``hidden``, in order; none of what is not there yet."""
+    there = (one.filter(_is(subject))["week"].unique() for one in groups if one.num_rows)
+    return sorted({week for weeks in there for week in weeks.to_pylist()})
 
 
 def splits_of(groups: pa.Table, subject: Subject) -> set[tuple[str, ...]]:

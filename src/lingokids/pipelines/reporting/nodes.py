@@ -26,6 +26,7 @@ def measure_groups(
     user_activity_daily: ir.Table,
     user_journeys: ir.Table,
     earlier_shown_groups: pa.Table,
+    earlier_hidden_groups: pa.Table,
     reporting: Reporting,
 ) -> ir.Table:
     """Compute every answer about the weeks that have closed, small groups included.
@@ -39,7 +40,8 @@ def measure_groups(
     Args:
         user_activity_daily: ``USER_ACTIVITY_DAILY``.
         user_journeys: ``USER_JOURNEYS``.
-        earlier_shown_groups: What was decided before: its weeks are not measured again.
+        earlier_shown_groups: What was decided before: these weeks are not measured again.
+        earlier_hidden_groups: The number of groups hidden then.
         reporting: ``weeks``, the number of latest closed weeks; ``dimensions``, what the dashboard
             groups and filters by.
 
@@ -56,7 +58,8 @@ def measure_groups(
         weeks_ago = metrics.weeks_between(rows["date"].epoch_days(), last_day)
         first = 1 + subject.settles_weeks
         closed = rows.filter(weeks_ago.between(first, first + reporting.weeks - 1))
-        if decided := query.weeks_of(earlier_shown_groups, subject):
+        decided = query.weeks_of(earlier_shown_groups, earlier_hidden_groups, subject=subject)
+        if decided:
             closed = closed.filter(~metrics.GRAINS["week"].first_day(closed["date"]).isin(decided))
         splits = _of_people(subject) if of_people else _answers(reporting.dimensions)
         measured.append(query.measure_side_by_side(closed, subject, splits))

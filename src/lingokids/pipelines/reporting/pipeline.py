@@ -15,6 +15,7 @@ def create_pipeline() -> Pipeline:
                     "user_activity_daily",
                     "user_journeys",
                     "earlier_shown_groups",
+                    "earlier_hidden_groups",
                     "params:reporting",
                 ],
                 outputs="measured_groups",
