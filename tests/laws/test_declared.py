@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import ibis
@@ -23,7 +24,7 @@ from lingokids.pipelines.reporting import charts, nodes
 from lingokids.schema.parameters import Reporting
 
 CHARTS = [name for name in declared.READS if name.startswith("draw_")]
-KEYS = [f"{part}_{place}" for part in ("name", "value") for place in (1, 2, 3)]
+KEYS = [f"{part}_{place}" for part in ("name", "value") for place in (1, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,7 @@ def answers(made: MadeUp) -> dict[str, pa.Table]:
     """What charts are drawn from, of made-up rows."""
     contracts = {
         "user_activity_daily": schema.USER_ACTIVITY_DAILY,
+        "user_journeys": schema.USER_JOURNEYS,
         "shown_completion_rate": schema.Q1_COMPLETION_RATE,
         "shown_price_tier_engagement": schema.Q2_PRICE_TIER_ENGAGEMENT,
         "shown_subscription_impact": schema.Q3_SUBSCRIPTION_IMPACT,
@@ -45,16 +47,25 @@ def answers(made: MadeUp) -> dict[str, pa.Table]:
     asked = {name: ibis.table(of.nullable_schema, name=name) for name, of in contracts.items()}
     days = asked["user_activity_daily"]
     reporting = Reporting(weeks=13, dimensions=["country_code", "os_name"])
-    asked["measured_groups"] = nodes.measure_groups(days, reporting, 1)
+    nothing = pa.table({})
+    asked["measured_groups"] = nodes.measure_groups(
+        days, asked["user_journeys"], nothing, nothing, reporting
+    )
     asked["activity_names"] = days.select(
         "activity_id", activity_name=days.activity_id + "!"
     ).distinct()
     found = {name: made.asking(each)() for name, each in asked.items()}
     measured = found["measured_groups"]
-    place = measured.column_names.index("is_hidden")
-    small = pc.less(measured["active_users"], 3)
-    found["measured_groups"] = measured.set_column(place, "is_hidden", small)
-    return found | {"shown_groups": measured.drop_columns("is_hidden")}
+    most = [name for name in measured.column_names if name.startswith("most_")]
+    shown = measured.drop_columns(most)
+    users = pa.array(range(shown.num_rows, 0, -1), pa.int64())
+    shown = shown.set_column(shown.column_names.index("active_users"), "active_users", users)
+    place, week = shown.column_names.index("week"), shown["week"]
+    before = pc.subtract(week, pa.scalar(timedelta(days=7))).cast(week.type)
+    other = pa.array(["registration"] * shown.num_rows)
+    parts = [shown, shown.set_column(place, "week", before).slice(0, shown.num_rows - 1)]
+    parts.append(shown.set_column(0, "subject", other))
+    return found | {"latest_shown_groups": pa.concat_tables(parts)}
 
 
 def _shuffled(made: MadeUp, rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
@@ -94,11 +105,12 @@ def test_a_chart_reads_what_is_declared(name, made, answers):
 def test_which_groups_are_hidden_follows_from_what_is_declared(made, answers):
     measured = answers["measured_groups"]
     read = declared.READS["hide_groups"]["measured_groups"]
-    before = nodes.hide_groups(measured, 3)
+    nothing = pa.table({})
+    before = nodes.hide_groups(measured, nothing, nothing, 3, 0.85)
 
     for column, rows in _shuffled(made, measured):
         if column not in read:
-            after = nodes.hide_groups(rows, 3)
+            after = nodes.hide_groups(rows, nothing, nothing, 3, 0.85)
             assert after.shown.select(KEYS) == before.shown.select(KEYS)
             assert after.hidden == before.hidden
 

@@ -24,7 +24,7 @@ configure_project("lingokids")
 #: Columns that come from no other: constants, and numbers and marks of runs.
 OF_NO_COLUMN = {
     *("dataset", "load_id", "is_current", "past_reason", "compared_days"),
-    *("name_1", "name_2", "name_3"),
+    *("subject", "name_1", "name_2"),
 }
 
 
@@ -206,7 +206,9 @@ def test_a_tree_follows_each_column_once(graph):
         "\n        bronze_events.completed_flag  (copied, staging.stage_events)"
         "\n          raw_events.data.completed  (computed, ingestion.ingest_events)"
     ) in tree
-    assert "\n  filter: user_activity_daily (user_id)\n" in tree
+    assert "\n  filter: user_journeys (registration_date)\n" in command.as_text(
+        graph, command.find(graph, "trial_rate"), ("up",)
+    )
     assert "\n  raw: Which key of the JSON" in tree
     lines = [line for line in tree.splitlines() if "rows of stg_events" in line]
     assert len(lines) == 1

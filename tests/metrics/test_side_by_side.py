@@ -78,6 +78,10 @@ def _table(rows, template):
     return pa.Table.from_pylist(rows, loose)
 
 
+def test_of_no_groups_none_is_shown_and_none_hidden():
+    assert settled({}) == (set(), [])
+
+
 def lines_of(groups):
     """Every group with its parts in every other split that divides it."""
     for (monday, whole), split in itertools.product(groups, SPLITS):

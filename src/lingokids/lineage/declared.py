@@ -6,19 +6,26 @@ A node that gives no table expression and is not named here is taken to read eve
 from __future__ import annotations
 
 from lingokids import query
+from lingokids.query import side_by_side
 
-_NAMES, _VALUES = ("name_1", "name_2", "name_3"), ("value_1", "value_2", "value_3")
+_SPLIT = ("subject", "name_1", "name_2")
+_OF_ACTIVITY = (*_SPLIT, "week", "value_1")
 
 #: By function, the columns that Python reads of an input; of one that is not named, all of them.
 READS: dict[str, dict[str, tuple[str, ...]]] = {
-    "hide_groups": {"measured_groups": (*_NAMES, *_VALUES, "active_users", "is_hidden")},
-    "name_activities": {"shown_groups": (*_NAMES, "value_1")},
-    "draw_weekly_completion": {
-        "shown_groups": (*_NAMES, "value_1", "value_2", "active_users", "completion_rate")
+    "measure_groups": {},
+    "hide_groups": {"measured_groups": side_by_side.DECIDING},
+    "select_latest_weeks": {
+        "shown_groups": ("subject", "week"),
+        "hidden_groups": ("subject", "week"),
     },
-    "draw_weekly_users": {"shown_groups": (*_NAMES, "value_1", "active_users")},
-    "draw_most_played_by_count": {"shown_groups": (*_NAMES, "value_1", "activities_played")},
-    "draw_most_played_by_time": {"shown_groups": (*_NAMES, "value_1", "total_time_spent")},
+    "name_activities": {"latest_shown_groups": (*_SPLIT, "value_1")},
+    "draw_weekly_completion": {
+        "latest_shown_groups": (*_OF_ACTIVITY, "active_users", "completion_rate")
+    },
+    "draw_weekly_users": {"latest_shown_groups": (*_SPLIT, "week", "active_users")},
+    "draw_most_played_by_count": {"latest_shown_groups": (*_OF_ACTIVITY, "activities_played")},
+    "draw_most_played_by_time": {"latest_shown_groups": (*_OF_ACTIVITY, "total_time_spent")},
     "draw_completion_rate": {"shown_completion_rate": ("theme", "completion_percentage")},
     "draw_price_tier_engagement": {
         "shown_price_tier_engagement": ("price_tier", "average_time_spent")
@@ -32,10 +39,10 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 #: Functions that choose rows: a column called like one of the input is a copy of it.
-CHOOSES_ROWS = frozenset({"hide_groups"})
+CHOOSES_ROWS = frozenset({"hide_groups", "select_latest_weeks"})
 
 #: Tables whose columns are metrics, computed again by the same definition.
-METRICS_OF = {"measured_groups": query.SHOWN}
+METRICS_OF = {"measured_groups": tuple(name for names in query.SHARED.values() for name in names)}
 
 #: Pipelines that bring back what was there: followed, their nodes would lead in circles.
 RESTORING = frozenset({"replay", "restore"})

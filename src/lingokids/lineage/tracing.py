@@ -30,7 +30,6 @@ from lingokids.lineage.graph import (
     Link,
     Table,
 )
-from lingokids.query.answer import cells_of
 from lingokids.validation import drift, filing
 
 if TYPE_CHECKING:
@@ -125,6 +124,8 @@ class _Tracing:
             made = self._made[name]
             is_answer = self.type_of(name) == "AnswerDataset"
             return made.schema().to_pyarrow().empty_table() if is_answer else made
+        if self._entries.get(name, {}).get("may_be_missing"):
+            return pa.table({})
         contract = self._contract_of(name)
         return ibis.table(contract.nullable_schema, name=name) if contract else None
 
@@ -248,7 +249,7 @@ class _Tracing:
         for name in metrics.METRICS:
             question = query.Question((name,))
             table = self._without_rows(question.subject.table_name)
-            lineage = _lineage(name, cells_of(table, question))
+            lineage = _lineage(name, query.answer(table, question))
             # metrics share no rows: what decides on those of one decides on it alone
             deciding = {edge for edge in lineage.rows if not edge.is_of_values}
             for edge in sorted(lineage.columns[name] | deciding):

@@ -68,6 +68,8 @@ _KEYS = (
     *("subject", "week"),
     *(column for pair in zip(_NAMES, _VALUES, strict=True) for column in pair),
 )
+#: What of a group decides whether it is shown.
+DECIDING = (*_KEYS, *_COUNTS, *_SUMS, *_MOST)
 
 
 def measure_side_by_side(
@@ -249,8 +251,7 @@ def hide_side_by_side(groups: pa.Table, smallest_group: int, largest_share: floa
     limits = _Limits(smallest_group, largest_share)
     # sorted, because the outcome depends on the order, and several threads return them in any order
     groups = groups.sort_by([(name, "ascending") for name in _KEYS])
-    needed = [*_KEYS, *_COUNTS, *_SUMS, *_MOST]
-    found = [_group(row) for row in groups.select(needed).to_pylist()]
+    found = [_group(row) for row in groups.select(DECIDING).to_pylist()]
     for group in found:
         group.is_hidden = limits.forbid([group])
     _hide_until_stable(_breakdowns(found), limits)
