@@ -318,3 +318,25 @@ def export_contracts(metadata: ProjectMetadata, /, folder: Path | None) -> None:
     target = folder or metadata.project_path / "data" / "08_reporting" / "contracts"
     files = export(schema.STORED.values(), target)
     click.echo(f"Wrote the contracts of {len(files):,} tables into {target}.")
+
+
+@cli.command(name="erase")
+@click.option("--user", help="The id of a user; - reads it from standard input.")
+@click.option("--child", help="The id of a child; - reads it from standard input.")
+@click.option("--rewrite-raw", is_flag=True, help="Take their lines out of raw objects, too.")
+@click.option("--export", is_flag=True, help="Print what is held of them as JSON; erase nothing.")
+@env_option
+@click.pass_obj
+def erase_person(metadata: ProjectMetadata, /, rewrite_raw: bool, **asked: Any) -> None:
+    """Erase a user or a child from every table and file, and refuse them from now on."""
+    from lingokids.privacy import erase
+    from lingokids.runtime import configuration
+
+    person = erase.person_of(asked["user"], asked["child"])
+    where = (metadata.project_path, asked["env"])
+    if asked["export"]:
+        configuration.refuse_a_log_on_standard_output()
+        click.echo(erase.export(*where, person))
+        return
+    for line in erase.erase(*where, person, rewrite_raw=rewrite_raw):
+        click.echo(line)

@@ -74,8 +74,8 @@ def test_a_raw_dataset_shows_no_secret(talkative):
     with KedroSession.create(project_path=talkative.folder, env="minio") as session:
         source = session.load_context().catalog.get("raw_events")
         shown = [repr(source), str(source), str(source._describe()), str(source.preview(5))]
-        shown += [str(source.metadata), repr(source._store())]
-        shown += [str(vars(source._store())), str(vars(source._store()._client))]
+        shown += [str(source.metadata), repr(source.store())]
+        shown += [str(vars(source.store())), str(vars(source.store()._client))]
 
     assert "a.jsonl" in shown[3]
     assert leaks(" ".join(shown), talkative.server.user, talkative.server.password) == []

@@ -205,16 +205,24 @@ def _differs(groups: ir.Table) -> ir.BooleanValue:
 
 
 def _shares(rule: MostlyUsable, scope: Scope) -> ir.Table:
-    """The lines of a load, counted; those sent again since do not count.
+    """The lines of a load, counted; those sent again since, or of erased people, do not count.
 
     Grain: one row per group that has lines enough.
     """
     newest = _.load_id.max().over(group_by="dataset") if scope.load is None else scope.load
     objects = scope.rows.filter(_.is_current).mutate(newest=newest).filter(_.load_id == _.newest)
-    shares = objects.group_by(*rule.by, "load_id").aggregate(
-        lines=(_.lines - _.blank).sum(), unusable=_.quarantined.sum()
+    of_object = ["dataset", "object_key", "load_id"]
+    quarantined = scope.other(schema.QUARANTINED_LINES.table_name)
+    refused = quarantined.filter(_.reason == schema.ERASED).group_by(of_object)
+    refused = refused.aggregate(refused=_.lines_alike.sum())
+    counted = objects.left_join(refused, of_object).mutate(refused=_.refused.fill_null(0))
+    shares = counted.group_by(*rule.by, "load_id").aggregate(
+        lines=(_.lines - _.blank - _.refused).sum(),
+        unusable=(_.quarantined - _.refused).sum(),
+        refused=_.refused.sum(),
     )
-    shares = shares.filter(_.lines >= rule.least_lines)
+    shares = shares.filter((_.lines >= rule.least_lines) & ((_.lines > 0) | (_.refused == 0)))
+    shares = shares.drop("refused")
     return shares.mutate(is_failing=_.unusable >= rule.share * _.lines)
 
 
@@ -288,7 +296,7 @@ def with_source(failed: ir.Table, other: Callable[[str], ir.Table]) -> ir.Table:
 
 def _with_reason(shares: ir.Table, quarantined_lines: ir.Table) -> ir.Table:
     by = [name for name in ("dataset", "object_key", "load_id") if name in shares.columns]
-    lines = quarantined_lines.semi_join(shares, by)
+    lines = quarantined_lines.filter(_.reason != schema.ERASED).semi_join(shares, by)
     lines = lines.mutate(times=_.lines_alike.sum().over(group_by=[*by, "reason"]))
     order = [ibis.desc("times"), *(ibis.asc(name) for name in ("object_key", "line_number"))]
     lines = lines.mutate(place=ibis.row_number().over(group_by=by, order_by=order))

@@ -22,7 +22,7 @@ from kedro.framework.session.service_session import KedroServiceSession
 
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
-from lingokids.runtime import preconditions, retention, secrets
+from lingokids.runtime import erasing, preconditions, retention, secrets
 from lingokids.runtime.viz import folder_of, keep_row_counts
 from lingokids.schema.parameters import Parameters, Retention, Window
 
@@ -91,12 +91,9 @@ class RunHooks(threading.local):
             self._run = Run.begin(warehouse, run_params, is_checking=is_checking)
             if not is_checking:
                 self._run.begin_step("forget_lines")
-                retention.forget_lines(
-                    parameters.retention,
-                    self._run.started_at,
-                    preconditions.sources_of(catalog, pipeline),
-                    _bronze(self._all_tables),
-                )
+                sources = preconditions.sources_of(catalog, pipeline)
+                now, bronze = self._run.started_at, _bronze(self._all_tables)
+                retention.forget_lines(parameters.retention, now, sources, bronze)
         else:
             preconditions.refuse_another_copy(warehouse.published, run_params["env"])
             gold_alone = all(table.layer == "gold" for table in tables.values())
@@ -127,6 +124,8 @@ class RunHooks(threading.local):
             self._prepare_rebuild(parameters, written)
         looked_at = [*tables.values(), *(self._beside_bronze() if _bronze(tables) else ())]
         preconditions.refuse_tables_of_another_version(looked_at)
+        bronze = _bronze(self._all_tables) if _makes_what_is_published(pipeline) else []
+        erasing.begin(warehouse, preconditions.sources_of(catalog, pipeline), bronze)
 
     def _prepare_rebuild(self, parameters: Parameters, written: list[TableDataset]) -> None:
         """Empty what is taken in again from raw, or was made by another version.
@@ -209,6 +208,7 @@ class RunHooks(threading.local):
         keep_row_counts(folder, warehouse, self._all_tables)
         _log_outcome(warehouse, run)
         _publish_to_lakes(warehouse, anew=self._rebuild)
+        erasing.end(warehouse)
 
     def _complete(
         self, run: Run, inspection: Inspection, pipeline: Pipeline, catalog: DataCatalog
@@ -223,6 +223,7 @@ class RunHooks(threading.local):
         if run.warehouse.has_changed:
             run.warehouse.prune_marks(self._steps.values())
             run.record_success()
+        erasing.complete(run.warehouse)
         if _makes_what_is_published(pipeline):
             _offer(pipelines["publication"], catalog)
         run.warehouse.commit()

@@ -91,6 +91,9 @@ NOT_READ = {
     for name in (*_FORMATS, "UTF-16")
 }
 
+#: The reason of lines that name someone who was erased: nothing else is kept of them.
+ERASED = "of an erased user"
+
 #: The reasons of lines whose text in quarantine is not the line as it was delivered. They are
 #: stored, and a replay finds those lines by them: when a reason is reworded, the old one stays.
 TEXT_IS_NOT_WHOLE = (NOT_UTF8, TOO_LONG, LONG_ARRAY, DAMAGED_GZIP, *NOT_READ.values())

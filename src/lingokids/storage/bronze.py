@@ -46,6 +46,11 @@ class BronzeDataset(TableDataset):
         self.dataset = dataset
         self.has_versions = True
 
+    @property
+    def keeps_children(self) -> bool:
+        """Whether lines say which child they are of, be it by a pseudonym."""
+        return self.key is not None or "child_id" not in self.not_kept
+
     @cached_property
     def stored(self) -> StoredBronze:
         """The table in its engine, with what belongs to it."""

@@ -33,6 +33,7 @@ class StoredBronze(StoredTable, StoredLines):
     def __init__(self, warehouse: Warehouse, table: BronzeDataset) -> None:
         super().__init__(warehouse, table)
         self.dataset = table.dataset
+        self.keeps_children = table.keeps_children
         self._minimisation = Minimisation(schema.FIELDS[table.dataset], table.not_kept, table.key)
 
     # each keeps its compiled query from batch to batch

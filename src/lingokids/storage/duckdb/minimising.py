@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 #: The engine's variable that holds the key, so that no statement does.
 _KEY = "pseudonym_key"
 _SHORTEST_KEY = 32
+_VERSION = 8
+
+
+def pseudonym_of(id_: UUID, key: str) -> UUID:
+    """The pseudonym that bronze keeps of an id: see ``_pseudonym``."""
+    if id_.version == _VERSION:
+        return id_
+    hashed = hashlib.sha256(f"{key}{id_}".encode()).hexdigest()
+    return UUID(f"{hashed[:12]}8{hashed[13:16]}a{hashed[17:32]}")
 
 
 class Minimisation:

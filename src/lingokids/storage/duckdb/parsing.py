@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.schema import Delivery
+from lingokids.storage.duckdb.erased import changed_lines
 from lingokids.storage.duckdb.expressions import no_rows, table_of
 from lingokids.storage.duckdb.sentences import out_of_room
 from lingokids.storage.duckdb.unknown_keys import with_odd_marked, with_unknown_keys
@@ -103,6 +104,7 @@ class RecordReader(LineReader):
         self._writer = warehouse.writer
         self._con = self._writer.con
         self._dataset, self._due = dataset, due
+        self._erasures = warehouse.erasing.erasures
         self._read = self._slot("read", _objects_table(due, []))
         no_lines = _of_objects(line_cutting.to_arrow([]), self._read.table, ["landed_at"])
         self._batch = self._slot("batch_of", no_lines)
@@ -134,12 +136,25 @@ class RecordReader(LineReader):
         self._read.table = _objects_table(self._due, indexes)
         self._validated.table = self._validated_odd.table = self._nothing  # frees the last batch
         if batch:
-            lines = line_cutting.to_arrow(batch)
+            lines = self._without_erased(line_cutting.to_arrow(batch))
             self._batch.table = _of_objects(lines, self._read.table, ["landed_at"])
             validated = self._worked_out(self._validating())
             self._validated.table = self._located(validated)
             self._validated_odd.table = self._located(self._validate_odd(validated))
         return self._delivery
+
+    def _without_erased(self, lines: pa.Table) -> pa.Table:
+        """The lines, those of erased people without their text."""
+        if not self._erasures.people:
+            return lines
+        self._batch.table = lines
+        changed = changed_lines(
+            self._con, self._erasures, self._dataset, f"batch_of_{self._dataset}"
+        )
+        if changed is None:
+            return lines
+        others = lines.filter(pa.array(~np.isin(_line_ids(lines), _line_ids(changed))))
+        return pa.concat_tables([others, changed.cast(lines.schema)])
 
     def _located(self, lines: pa.Table) -> pa.Table:
         return _of_objects(lines.drop_columns("landed_at"), self._read.table, _OF_LINES)

@@ -79,7 +79,9 @@ class PublishedCopy:
         if not self.successes:
             return
         aside = self._file.with_name(f".{self._file.name}.part")
-        is_next = self._warehouse.has_changed and self.successes[1:] == [self._copied_run()]
+        # a copy of a copy holds what was deleted from it
+        is_anew = self._warehouse.erasing.leaves_no_trace or not self._warehouse.has_changed
+        is_next = not is_anew and self.successes[1:] == [self._copied_run()]
         try:
             self._remove_leftovers()
             if is_next:

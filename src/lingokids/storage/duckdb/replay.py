@@ -86,7 +86,7 @@ class Replay:
             SEMI JOIN ({objects_read}) USING (object_key, load_id)
             ANTI JOIN {_LINES} USING ({line})
             WHERE dataset = '{self._bronze.dataset}' AND lines_alike = 1
-                AND (reason IN ({partial}) OR line_text = '')
+                AND (reason IN ({partial}) OR line_text = '') AND reason <> '{schema.ERASED}'
         """)
         same_line = " AND ".join(f"old.{name} = new.{name}" for name in schema.LINE)
         deleted = self._run(

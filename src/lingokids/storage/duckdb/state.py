@@ -56,15 +56,24 @@ def next_number(warehouse: Warehouse) -> int:
 
 def origin_of(warehouse: Warehouse) -> dict[str, str]:
     """What ``note_origin`` noted; nothing in a warehouse of the version before."""
-    noted = warehouse.comments.get(_STATE, "").partition(_ORIGIN)[2]
-    return dict(json.loads(noted or "{}"))
+    return dict(json.loads(noted(warehouse, _STATE, _ORIGIN) or "{}"))
 
 
 def note_origin(warehouse: Warehouse, origin: dict[str, str]) -> None:
     """Note which environment and raw places the warehouse is of."""
-    noted = warehouse.comments.get(_STATE, "").partition(_ORIGIN)[0] + _ORIGIN + json.dumps(origin)
-    warehouse.comments[_STATE] = noted
-    warehouse.writer.con.execute(f"COMMENT ON TABLE {_STATE} IS {text(noted)}")
+    note(warehouse, _STATE, _ORIGIN, json.dumps(origin))
+
+
+def noted(warehouse: Warehouse, table_name: str, label: str) -> str:
+    """What is noted beside a table; nothing if nothing is."""
+    return warehouse.comments.get(table_name, "").partition(label)[2]
+
+
+def note(warehouse: Warehouse, table_name: str, label: str, value: str) -> None:
+    """Note something beside a table, after its comment."""
+    comment = warehouse.comments.get(table_name, "").partition(label)[0] + label + value
+    warehouse.comments[table_name] = comment
+    warehouse.writer.con.execute(f"COMMENT ON TABLE {table_name} IS {text(comment)}")
 
 
 def state_of(warehouse: Warehouse, table_name: str) -> State | None:

@@ -25,6 +25,7 @@ from lingokids.storage.duckdb.published_copy import PublishedCopy, missing_in_co
 from lingokids.storage.duckdb.reading import ReadingBackend, connect_for_reading
 from lingokids.storage.duckdb.sentences import cannot_open, first_line, is_locked, out_of_room
 from lingokids.storage.engine import Change, Engine, UnreadableError
+from lingokids.storage.erasures import Erasing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,6 +80,7 @@ class Warehouse(Engine, threading.local):
         due: The units that it makes of each incremental table.
         rewritten_loads: By table, the loads whose rows it wrote.
         offers: What it offers to be published once it is committed.
+        erasing: What the run in hand must know of erased people.
         copy: The published copy, or the warehouse, while a run reads it and writes no table.
         read_from: Which of the two files.
     """
@@ -101,6 +103,7 @@ class Warehouse(Engine, threading.local):
         self.due: dict[str, DueUnits] = {}
         self.rewritten_loads: defaultdict[str, set[int]] = defaultdict(set)
         self.offers: list[Offer] = []
+        self.erasing = Erasing()
         self._settings = _ENGINE_SETTINGS | {
             name: value for name, value in settings.items() if value is not None
         }
@@ -256,13 +259,8 @@ class Warehouse(Engine, threading.local):
     @property
     def changed_tables(self) -> list[str]:
         """See ``engine.Engine``."""
-        return list(
-            dict.fromkeys(
-                change.table_name
-                for change in self.changes
-                if change.rows_deleted or change.rows_inserted
-            )
-        )
+        written = (it.table_name for it in self.changes if it.rows_deleted or it.rows_inserted)
+        return list(dict.fromkeys(written))
 
     @property
     def in_run(self) -> bool:
@@ -380,7 +378,7 @@ class Warehouse(Engine, threading.local):
             gold: The tables that are copied.
         """
         copy = PublishedCopy(self, [name for name in gold if name in self.tables])
-        if self.has_changed or not copy.is_current:
+        if self.has_changed or self.erasing.leaves_no_trace or not copy.is_current:
             copy.publish()
 
     def _connect_for_writing(self) -> duckdb.DuckDBPyConnection:

@@ -64,6 +64,8 @@ def publish(warehouse: Warehouse, *, anew: bool) -> None:
     for lake, offers in _by_lake(warehouse.offers):
         try:
             Publication(lake, offers, warehouse).make(anew=anew)
+            if warehouse.erasing.leaves_no_trace:
+                Publication(lake, offers, warehouse).sweep()
         except Exception as error:  # each filesystem has errors of its own
             failures.append((lake.place, error))
     if failures:
@@ -114,6 +116,22 @@ class Publication:
         self._replace_pointer(tables)
         if is_older:
             self._lake.storage.remove(MANIFEST)
+
+    def sweep(self) -> None:
+        """Remove every file that the publication does not need: those replaced hold the erased.
+
+        The pointer names the version that is swept: a kill before it moves loses no row.
+        """
+        if self._before is None:
+            return
+        tables = {}
+        for name, noted in self._noted.items():
+            with self._lake.storage.refusing("written", name):
+                table = self._lake.table(name)
+                self._vacuum(table, name, retention_hours=0)
+            tables[name] = noted.model_copy(update={"version": table.version()})
+        self._hashing = self._before.hashing
+        self._replace_pointer(tables)
 
     def _is_as_noted(self) -> bool:
         names = {offer.dataset.table for offer in self._offers}
@@ -274,15 +292,16 @@ class Publication:
         noted = self._noted.get(dataset.table)
         found = self._found.get(dataset.table)
         is_there = noted and found and noted.version <= found.version
-        how: dict[str, Any] = {
-            "retention_hours": self._lake.grace_hours,
-            "enforce_retention_duration": False,
-            "full": True,  # else files of killed runs stay
-            "keep_versions": [noted.version] if noted and is_there else None,
-        }
+        keep = [noted.version] if noted and is_there else None
+        hours = self._lake.grace_hours
+        self._vacuum(table, dataset.table, retention_hours=hours, keep_versions=keep)
+
+    def _vacuum(self, table: DeltaTable, name: str, **how: Any) -> None:
+        # full: else files of killed runs stay
+        how |= {"enforce_retention_duration": False, "full": True}
         if old := table.vacuum(dry_run=True, **how):
             # or what a link leads to would be removed, too
-            self._lake.storage.paths(f"{dataset.table}/{name}" for name in old)
+            self._lake.storage.paths(f"{name}/{file}" for file in old)
             table.vacuum(dry_run=False, commit_properties=_on_top(), **how)
 
     def _replace_pointer(self, tables: dict[str, PublishedTable]) -> None:

@@ -25,6 +25,7 @@ from lingokids import schema
 from lingokids.errors import LingokidsError, in_one_line, refuse_out_of_range
 from lingokids.schema import Delivery
 from lingokids.storage.duckdb.warehouse import Warehouse
+from lingokids.storage.erasures import ErasureRecord
 from lingokids.storage.previews import TablePreview
 from lingokids.storage.raw import lines as line_cutting
 from lingokids.storage.raw.places import open_store
@@ -65,6 +66,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             held.
         engine_mebibytes: How much the engine holds at most while it reads: see
             ``Engine.bounded_memory``.
+        erasures: The file that says whose lines are refused; None: nobody's are.
         credentials: Of the bucket's server: see ``s3.Client``.
         s3: Time-outs and retries: see ``s3.S3ClientOptions``.
         metadata: For plugins, such as kedro-viz.
@@ -82,6 +84,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         versions: str = "modified",
         batch_mebibytes: int = 64,
         engine_mebibytes: int | None = None,
+        erasures: str | None = None,
         credentials: dict[str, Any] | None = None,
         s3: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
@@ -97,11 +100,12 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self.dataset = dataset
         #: When the oldest objects landed that are taken in; None: all are.
         self.since: datetime | None = None
-        self._warehouse = Warehouse.at(**warehouse)
+        self.warehouse = Warehouse.at(**warehouse)
         self._arrival = arrival
         self._batch_bytes = batch_mebibytes << 20
         self._engine_mebibytes = engine_mebibytes
-        self._store = functools.partial(
+        self.erasures = ErasureRecord(erasures, credentials, s3) if erasures else None
+        self.store = functools.partial(
             open_store, self.path, credentials, s3, by_content=versions == "content"
         )
 
@@ -136,8 +140,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         """The objects and when they landed; those that do not say it are named."""
         timeless: list[str] = []
         is_any_placed = False
-        for found in self._store().find(since):
-            if (landed_at := self._landed_at(found)) is None:
+        for found in self.store().find(since):
+            if (landed_at := self.landed_at(found)) is None:
                 timeless.append(found.key)
                 continue
             is_any_placed = True
@@ -170,7 +174,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def lost(self) -> list[str]:
         """The keys of objects that bronze has and the source has no longer."""
-        known = _current(self._warehouse, self.dataset)
+        known = _current(self.warehouse, self.dataset)
         lost = known.anti_join(self.listing(), "object_key").order_by("object_key")
         return lost.object_key.to_pyarrow().to_pylist()
 
@@ -179,21 +183,22 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     ) -> Iterator[Delivery]:
         """Read each object that the ledger has not got: see ``schema.RawSource``."""
         listed = self.listing(since)
-        known = _current(self._warehouse, self.dataset)
+        known = _current(self.warehouse, self.dataset)
         new = listed.anti_join(known, ["object_key", "etag", "landed_at"])
-        due = self._in_order(new.mutate(load_id=ibis.literal(self._warehouse.number, "int32")))
+        due = self._in_order(new.mutate(load_id=ibis.literal(self.warehouse.number, "int32")))
         if due:
             yield from self._read(due, validate, "the next run takes it in")
 
     def quarantined(self, validate: Callable[[ir.Table], ir.Table]) -> Iterator[Delivery]:
         """Validate quarantined lines again: see ``schema.RawSource``."""
-        lines = kept_table(self._warehouse, schema.QUARANTINED_LINES).load()
+        lines = kept_table(self.warehouse, schema.QUARANTINED_LINES).load()
         # a row that counts others stays: what they say is taken in with those that are kept
         lines = lines.filter((lines.dataset == self.dataset) & (lines.lines_alike == 1))
+        lines = lines.filter(lines.reason != schema.ERASED)
         is_whole = lines.reason.notin(schema.TEXT_IS_NOT_WHOLE) & (lines.line_text != "")
         past = lines.select(*schema.LINE, past_reason=lines.reason, is_open=~is_whole)
-        by_text = self._warehouse.validate_texts(self.dataset, lines.filter(is_whole), validate)
-        ledger = kept_table(self._warehouse, schema.INGESTED_OBJECTS).load()
+        by_text = self.warehouse.validate_texts(self.dataset, lines.filter(is_whole), validate)
+        ledger = kept_table(self.warehouse, schema.INGESTED_OBJECTS).load()
         objects = ledger.filter(ledger.dataset == self.dataset).semi_join(
             lines.filter(~is_whole), ["object_key", "load_id"]
         )
@@ -207,9 +212,9 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self, due: list[RawObject], validate: Callable[[ir.Table], ir.Table], if_gone: str
     ) -> Iterator[Delivery]:
         """Read objects once, in batches."""
-        reader = self._warehouse.line_reader(self.dataset, due, validate)
+        reader = self.warehouse.line_reader(self.dataset, due, validate)
         with (
-            self._warehouse.bounded_memory(self._engine_mebibytes),
+            self.warehouse.bounded_memory(self._engine_mebibytes),
             progress_bar(self.dataset, len(due)) as advance,
         ):
             for batch in _ahead(self._batches(due, if_gone)):
@@ -219,8 +224,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
     def preview(self, nrows: int = 10) -> TablePreview:
         """The first objects found, for kedro-viz: listing stops when there are enough."""
         cells = [
-            [found.key, found.size_bytes, str(self._landed_at(found))]
-            for found in itertools.islice(self._store().find(), nrows)
+            [found.key, found.size_bytes, str(self.landed_at(found))]
+            for found in itertools.islice(self.store().find(), nrows)
         ]
         columns = ["object_key", "size_bytes", "landed_at"]
         return TablePreview({"index": list(range(len(cells))), "columns": columns, "data": cells})
@@ -231,9 +236,18 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         values = (column.to_pylist() for column in columns.to_pyarrow().columns)
         return [RawObject(*row) for row in zip(*values, strict=True)]
 
-    def _landed_at(self, found: StoredObject) -> datetime | None:
+    @property
+    def is_dated_by_writing(self) -> bool:
+        """Whether an object that is written again lands again: a bucket's times cannot be set."""
+        return self._arrival == "modified" and "://" in self.path
+
+    def landed_at(self, found: StoredObject) -> datetime | None:
         """When an object landed, in UTC; None if its key ought to say it and does not."""
         if self._arrival == "modified":
+            rewritten = self.warehouse.erasing.erasures.rewritten.get(self.dataset, {})
+            again = rewritten.get(found.key)
+            if again and found.etag.startswith(again.etag):
+                return again.landed_at
             return found.modified_at.astimezone(UTC).replace(tzinfo=None)
         in_key = _ARRIVAL_IN_KEY.search(found.key)
         with contextlib.suppress(ValueError):  # a day that there is not
@@ -255,7 +269,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def _pieces(self, due: list[RawObject], if_gone: str) -> Iterator[line_cutting.Piece]:
         """The lines of each object in turn, but for one that is gone or has changed."""
-        with contextlib.closing(self._store().fetch(due)) as contents:
+        with contextlib.closing(self.store().fetch(due)) as contents:
             for index, blocks in enumerate(contents):
                 key = due[index].object_key
                 if blocks is None:

@@ -89,6 +89,16 @@ class Store(Protocol):
             LingokidsError: It cannot be read, or was overwritten after some of it was yielded.
         """
 
+    def replace(self, found: StoredObject, content: bytes) -> str | None:
+        """Write an object again, in one step, if it is as it was listed; a folder keeps its time.
+
+        Returns:
+            What the etag of the new version begins with; None: it was another version.
+
+        Raises:
+            LingokidsError: It cannot be written.
+        """
+
 
 def day_of(text: str) -> date | None:
     """The day that a folder is named after, if it is one."""

@@ -1,0 +1,56 @@
+"""What a run does for the erased: refuses their lines, and takes out those that are stored.
+
+Whom the record names: ``storage.erasures``. The command: ``privacy.erase``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lingokids.storage import BronzeDataset, ObjectsDataset
+    from lingokids.storage.duckdb.warehouse import Warehouse
+
+
+def begin(
+    warehouse: Warehouse, sources: Iterable[ObjectsDataset], bronze: list[BronzeDataset]
+) -> None:
+    """Read the record, and take out what is stored of those it names, once.
+
+    Args:
+        warehouse: The tables, in a run.
+        sources: The raw objects that it takes in: they know the record.
+        bronze: The tables of lines; none: the run does not make all that follows from them.
+    """
+    warehouse.erasing.purge = None
+    records = [source.erasures for source in sources if source.erasures]
+    if records:
+        warehouse.erasing.erasures = records[0].read()
+    if not (records and bronze and warehouse.erasing.erasures.people):
+        return
+    from lingokids.storage.duckdb.erased import Purge
+    from lingokids.storage.duckdb.rewritten import file_rewritten
+
+    tables = [table.stored for table in bronze]
+    file_rewritten(tables)
+    purge = Purge(warehouse, tables)
+    if purge.is_due:
+        warehouse.erasing.purge = purge
+        purge.make()
+
+
+def complete(warehouse: Warehouse) -> None:
+    """Let no mark name the erased, before the commit."""
+    if warehouse.erasing.purge is not None:
+        warehouse.erasing.purge.end()
+
+
+def end(warehouse: Warehouse) -> None:
+    """Write the file again after an erasure was committed: its free blocks hold the erased."""
+    if warehouse.erasing.leaves_no_trace:
+        from lingokids.storage.duckdb.compaction import compact
+
+        compact(warehouse)
+        warehouse.erasing.leaves_no_trace = False
