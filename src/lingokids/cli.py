@@ -320,6 +320,20 @@ def export_contracts(metadata: ProjectMetadata, /, folder: Path | None) -> None:
     click.echo(f"Wrote the contracts of {len(files):,} tables into {target}.")
 
 
+@cli.command(name="expire")
+@click.option("--raw", is_flag=True, help="Remove the raw objects that may go.")
+@env_option
+@click.pass_obj
+def show_what_expires(metadata: ProjectMetadata, /, raw: bool, env: str | None) -> None:
+    """Show what is older than the parameters retention allow, and what removes it."""
+    from lingokids.privacy import expire
+
+    expiry = expire.Expiry(metadata.project_path, env)
+    click.echo(expire.as_text(expiry.plan()))
+    for line in expiry.remove_raw() if raw else ():
+        click.echo(line)
+
+
 @cli.command(name="erase")
 @click.option("--user", help="The id of a user; - reads it from standard input.")
 @click.option("--child", help="The id of a child; - reads it from standard input.")

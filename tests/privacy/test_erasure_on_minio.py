@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import gzip
 import io
+from datetime import datetime, timedelta
 
 import pyarrow.parquet as pq
 import pytest
 from people import CHILD, USER, deliver_a_family, forms
 
 from lingokids.errors import LingokidsError
-from lingokids.privacy import erase
+from lingokids.privacy import erase, expire
+from lingokids.schema.parameters import Parameters
 from lingokids.storage.raw.buckets import BucketStore
 from minio_server import BUCKETS
 
 pytestmark = pytest.mark.minio
+
+
+class Later(datetime):
+    """The clock of next week: a bucket's times cannot be set."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + timedelta(days=7)
 
 
 def _found_in_buckets(server, person: str) -> set[str]:
@@ -89,3 +99,21 @@ def test_without_the_right_to_write_raw_objects_they_stay(family, monkeypatch):
     family.run()
 
     assert USER not in str(family.snapshot())
+
+
+def test_raw_objects_that_expired_are_removed_from_their_bucket(family, monkeypatch):
+    read = Parameters.read.__func__
+
+    def of_a_day(cls, given):
+        return read(cls, given | {"retention": given["retention"] | {"raw_days": 1}})
+
+    monkeypatch.setattr(Parameters, "read", classmethod(of_a_day))
+    monkeypatch.setattr(expire, "datetime", Later)
+    server = family.server
+    keys = set(server.filesystem.find("raw-events"))
+    expiry = expire.Expiry(family.folder, "minio")
+
+    said = list(expiry.remove_raw())
+
+    assert f"{len(keys):,} of {len(keys):,} objects" in said[0]
+    assert server.filesystem.find("raw-events") == []

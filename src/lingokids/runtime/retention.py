@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from lingokids.storage import BronzeDataset, ObjectsDataset
 
 
+def oldest_lines(retention: Retention, now: datetime) -> dict[str, datetime]:
+    """By dataset whose lines are not kept for good, when the oldest that are kept landed."""
+    today = datetime.combine(now.date(), time.min)
+    return {
+        dataset: today - timedelta(days=days)
+        for dataset, days in dict(retention.lines_days).items()
+        if days is not None
+    }
+
+
 def forget_lines(
     retention: Retention,
     now: datetime,
@@ -23,12 +33,7 @@ def forget_lines(
 
     Days are whole, UTC, so that runs of one day agree.
     """
-    today = datetime.combine(now.date(), time.min)
-    oldest = {
-        dataset: today - timedelta(days=days)
-        for dataset, days in dict(retention.lines_days).items()
-        if days is not None
-    }
+    oldest = oldest_lines(retention, now)
     for source in sources:
         source.since = oldest.get(source.dataset)
     for table in tables:

@@ -312,6 +312,7 @@ class Retention(Group):
     texts_days: Annotated[int | None, _whole("days", 0, 36_500)]
     lines_days: LinesDays
     pages_days: Annotated[int | None, _whole("days", 0, 36_500)]
+    raw_days: Annotated[int | None, _whole("days", 1, 36_500)]
 
 
 class Parameters(Group):

@@ -147,6 +147,20 @@ class BucketStore:
                 return None
         return (put["e_tag"] or "").strip('"')
 
+    def remove(self, found: StoredObject) -> bool:
+        """See ``stores.Store``; a server has no condition for it, so it is asked right before."""
+        with self._client.refusing("removed", f"{self._url}/{found.key}"):
+            try:
+                now = obstore.head(self._store, found.key)
+            except FileNotFoundError:
+                return False
+            # it has whole seconds, where a listing has milliseconds
+            is_later = now["last_modified"] > found.modified_at
+            if is_later or (now["e_tag"] or "W/").strip('"') != _TIME.sub("", found.etag):
+                return False
+            obstore.delete(self._store, found.key)
+        return True
+
     def _blocks(
         self, version: Version, first: bytes, rest: Iterator[tuple[_Part, bytes | None]]
     ) -> Iterator[bytes]:

@@ -108,6 +108,17 @@ class FolderStore:
             with open(path, "rb", buffering=0, opener=_open) as file:
                 return self._etag(file)
 
+    def remove(self, found: StoredObject) -> bool:
+        """See ``stores.Store``."""
+        path = self._path(found.key)
+        with _refusing(path, "removed"), contextlib.suppress(FileNotFoundError):
+            with open(path, "rb", buffering=0, opener=_open) as file:
+                if self._etag(file) != found.etag:
+                    return False
+            path.unlink()
+            return True
+        return False
+
     def _entries(self, since: date | None) -> Iterator[tuple[str, os.DirEntry[str] | Path]]:
         """What lies in the place, with its name below it."""
         if self._only:

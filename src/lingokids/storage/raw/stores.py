@@ -99,6 +99,13 @@ class Store(Protocol):
             LingokidsError: It cannot be written.
         """
 
+    def remove(self, found: StoredObject) -> bool:
+        """Remove an object if it is as it was listed; returns whether it was.
+
+        Raises:
+            LingokidsError: It cannot be removed.
+        """
+
 
 def day_of(text: str) -> date | None:
     """The day that a folder is named after, if it is one."""
