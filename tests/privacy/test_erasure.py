@@ -20,6 +20,9 @@ from people import (
     tables,
 )
 
+from builders import an_event_record
+from lingokids.schema.parameters import Parameters
+
 NOT_KEPT, KEPT = "[child_id, children_ids, device_id]", "[]"
 #: Whom, what is not kept of children, and the key of pseudonyms.
 CASES = {
@@ -185,6 +188,47 @@ def test_what_is_held_of_someone_is_exported(family):
     assert OTHER in str(family.table("stg_users"))
 
 
+def test_where_values_of_unknown_keys_have_expired_raw_tells(project):
+    project.deliver("events", "a", [an_event_record(1), an_event_record(2, guest=USER)])
+    project.run()
+    project.run(retention={"texts_days": 0})
+
+    said = ask_to_erase(project, user=USER)
+
+    assert said[-1].endswith("/a")
+    assert project.rows("SELECT kept, quarantined FROM ingested_objects") == [(1, 1)]
+    assert project.rows("SELECT line_number FROM bronze_events") == [(1,)]
+    ask_to_erase(project, rewrite_raw=True, user=USER)
+    assert found_in(project.folder, USER) == {}
+
+
+def test_raw_objects_that_no_run_reads_any_more_are_looked_into(project, monkeypatch):
+    read = Parameters.read.__func__
+
+    def with_limit(cls, given):
+        own = given["retention"] | {"lines_days": {"events": 10, "users": None, "activities": None}}
+        return read(cls, given | {"retention": own})
+
+    monkeypatch.setattr(Parameters, "read", classmethod(with_limit))
+    project.deliver("events", "old", [an_event_record(1, user_id=USER)], "2021-01-02 12:00:00")
+    project.run()
+    assert project.rows("SELECT * FROM ingested_objects") == []
+
+    assert ask_to_erase(project, user=USER)[-1].endswith("/old")
+
+    ask_to_erase(project, rewrite_raw=True, user=USER)
+    assert found_in(project.folder, USER) == {}
+
+
+def test_an_object_named_after_someone_is_told(project):
+    project.deliver("events", USER, [an_event_record(1, user_id=USER)])
+    project.run()
+
+    said = ask_to_erase(project, user=USER)
+
+    assert "holds the id, but as the name of 1 objects, which is not changed." in said[1]
+
+
 REFUSED = {
     "nobody": ((), "Say whom: --user ID, or --child ID."),
     "two": (("--user", USER, "--child", CHILD), "Say whom: --user ID, or --child ID."),
@@ -213,7 +257,7 @@ def test_without_a_warehouse_nobody_is_erased(project):
 def test_an_id_of_which_nothing_is_held_is_refused_from_now_on(begun_project):
     asked = begun_project.command("erase", "--user", USER)
     assert asked.returncode == 0
-    assert "Nothing is held of this user" in asked.stdout
+    assert "No table holds anything of this user" in asked.stdout
 
     deliver_a_family(begun_project)
     begun_project.run()

@@ -114,6 +114,10 @@ class _Places:
             return person
         return person._replace(pseudonym=pseudonym_of(person.id, self.key))
 
+    def has_lost(self, person: Person) -> bool:
+        """Whether tables do not tell which lines are someone's."""
+        return person.kind == "child" and not self.keeps_children
+
 
 def erase(project: Path, env: str | None, person: Person, *, rewrite_raw: bool) -> Iterator[str]:
     """Erase someone; yields what was done, in sentences without the id.
@@ -127,9 +131,9 @@ def erase(project: Path, env: str | None, person: Person, *, rewrite_raw: bool) 
     recorded = record.change(lambda erasures: erasures.with_person(person))
     yield f"Recorded in {record.place}: no run takes in a line of theirs from now on."
     erasing = Erasing(leaves_no_trace=not rewrite_raw)
-    if person.kind == "child" and not places.keeps_children:
+    if places.has_lost(person):
         erasing.looked_for = {recorded.hash_of(person.id.hex)}
-        erasing.lines_named = list(_lines_naming(places, person))
+    erasing.lines_named = list(_lines_naming(places, person))
     lines = _run(project, env, erasing, warehouse)
     suspects = _suspects(places, person)
     if rewrite_raw:
@@ -142,18 +146,22 @@ def erase(project: Path, env: str | None, person: Person, *, rewrite_raw: bool) 
         record.change(lambda erasures: erasures.with_person(person, raw_rewritten=True))
         yield f"Raw: {len(rewritten):,} objects were written again without them."
     pages = list(_remove_pages(places, person.spellings))
+    named = _objects_named_by(places, person)
+    besides = f", but as the name of {named:,} objects, which is not changed" if named else ""
     yield (
         f"Erased: {lines:,} lines, and what was made of them"
         + (f", and {len(pages):,} pages" if pages else "")
-        + f". No table, copy or page of {warehouse.name} and no file of its lake holds the id."
+        + f". No table, copy or page of {warehouse.name} and no file of its lake holds the id"
+        + f"{besides}."
         if lines or pages
-        else f"Nothing is held of this {person.kind}: a line that arrives of theirs is refused."
+        else f"No table holds anything of this {person.kind}{besides}: a line that arrives of "
+        "theirs is refused."
     )
-    left = [
+    left = sorted(
         f"  {source.path}/{held.found.key}"
         for source, keys in suspects
         for held in holding(source, person, keys)
-    ]
+    )
     if left:
         yield (
             f"{len(left):,} raw objects still hold the id, and no run reads it from there; the "
@@ -180,12 +188,20 @@ def _run(project: Path, env: str | None, erasing: Erasing, warehouse: Warehouse)
 
 
 def _lines_naming(places: _Places, person: Person) -> Iterator[NamedLine]:
-    """The lines that raw objects say are a child's; users' records do not become theirs."""
+    """The lines that raw objects, and not tables, say are someone's.
+
+    Those of a child whose id is not kept, and those of which unknown keys, whose values have
+    expired, may have named someone. Users' records do not become a child's.
+    """
+    values = kept_table(places.warehouse, schema.RESCUED_VALUES).load()
+    expired = _objects_of(values.filter(values.rescued == "{}"))
     for source in places.sources:
-        if source.dataset != "users":
-            for held in holding(source, person):
-                for number, _ in held.lines(person):
-                    yield NamedLine(source.dataset, held.found.key, held.found.etag, number)
+        if (person.kind, source.dataset) == ("child", "users"):
+            continue
+        keys = None if places.has_lost(person) else expired[source.dataset]
+        for held in holding(source, person, keys):
+            for number, _ in held.lines(person):
+                yield NamedLine(source.dataset, held.found.key, held.found.etag, number)
 
 
 def _suspects(
@@ -194,16 +210,34 @@ def _suspects(
     """The raw objects that may name someone, by their source; None: any of it.
 
     Quarantine knows them: those of refused lines, and of lines whose text it has not, or in part.
-    Of users' records that lost a child it does not.
+    Of users' records that lost a child it does not, nor of objects that are not read: they are
+    older than ``retention.lines_days``, say.
     """
     lines = kept_table(places.warehouse, schema.QUARANTINED_LINES).load()
     is_suspect = lines.reason.isin(schema.TEXT_IS_NOT_WHOLE) | (lines.line_text == "")
-    known = lines.filter(is_suspect).select("dataset", "object_key").distinct()
-    keys: defaultdict[str, set[str]] = defaultdict(set)
-    for row in known.to_pyarrow().to_pylist():
-        keys[row["dataset"]].add(row["object_key"])
+    suspects = _objects_of(lines.filter(is_suspect))
+    read = _objects_of(kept_table(places.warehouse, schema.INGESTED_OBJECTS).load())
     is_any = {"users"} if person.kind == "child" else set()
-    return [(it, None if it.dataset in is_any else keys[it.dataset]) for it in places.sources]
+    return [
+        (source, None if source.dataset in is_any else suspects[source.dataset] | unread)
+        for source in places.sources
+        for unread in [{found.key for found in source.store().find()} - read[source.dataset]]
+    ]
+
+
+def _objects_of(rows: ir.Table) -> defaultdict[str, set[str]]:
+    """The keys of the objects that rows came from, by dataset."""
+    keys: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows.select("dataset", "object_key").distinct().to_pyarrow().to_pylist():
+        keys[row["dataset"]].add(row["object_key"])
+    return keys
+
+
+def _objects_named_by(places: _Places, person: Person) -> int:
+    """How many of the objects that tables know have the id in their key."""
+    ledger = kept_table(places.warehouse, schema.INGESTED_OBJECTS).load()
+    named = ledger.filter(ledger.object_key.re_search(person.spellings.pattern))
+    return sum(map(len, _objects_of(named).values()))
 
 
 def _remove_pages(places: _Places, spellings: Spellings) -> Iterator[Path]:

@@ -153,8 +153,9 @@ class Purge:
 
     @property
     def is_due(self) -> bool:
-        """Whether someone was erased since the tables were last looked through."""
-        return not {each.mark for each in self._erasures.people} <= self._known
+        """Whether someone was erased since the tables were last looked through, or is named now."""
+        is_new = not {each.mark for each in self._erasures.people} <= self._known
+        return is_new or bool(self._warehouse.erasing.lines_named)
 
     def make(self) -> None:
         """Take them out of bronze, quarantine, rescued values and records.

@@ -52,6 +52,8 @@ def holding(
         person: Whom to look for.
         keys: The objects to look into; None: all there are.
     """
+    if keys is not None and not keys:
+        return
     store = source.store()
     listed = [found for found in store.find() if keys is None or found.key in keys]
     spellings = person.spellings
