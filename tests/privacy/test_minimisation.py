@@ -107,7 +107,7 @@ def test_other_settings_are_refused_until_a_rebuild(
     deliver(project)
     project.run()
     settings(**after)
-    with pytest.raises(LingokidsError, match=r"privacy.not_kept\). Nothing was changed; .*bronze"):
+    with pytest.raises(LingokidsError, match=r"PSEUDONYM_KEY\). Nothing was changed; .*bronze"):
         project.run()
 
     project.run(rebuild=rebuild)

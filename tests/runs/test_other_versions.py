@@ -27,7 +27,10 @@ def refuse_after(project, table: str, change: str, sentence: str) -> None:
     """Alter a table as another version would have it: a run is refused."""
     with duckdb.connect(str(project.database)) as con:
         con.execute(f"ALTER TABLE {table} {change}")
-    with pytest.raises(LingokidsError, match=f"{table} was made by another version: {sentence}"):
+    with pytest.raises(
+        LingokidsError,
+        match=f"{table} was made by another version or with other settings: {sentence}",
+    ):
         project.run()
 
 

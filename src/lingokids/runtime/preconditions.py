@@ -75,10 +75,18 @@ def refuse_tables_of_another_version(tables: Iterable[TableDataset]) -> None:
         can_be_mended = all(fault.startswith(("lacks ", "keeps ")) for fault in faults)
         is_mended = table.table_name.startswith("bronze_") and can_be_mended
         layer = "bronze" if is_mended or table.layer != "bronze" else "raw"
+        is_of_persons = any(fault.startswith("keeps ") for fault in faults)
         raise LingokidsError(
-            f"{table.table_name} was made by another version: it {', '.join(faults)}. Nothing was "
-            f"changed; uv run kedro run --params rebuild={layer} rebuilds it"
+            f"{table.table_name} was made by another version or with other settings: it "
+            f"{', '.join(faults)}. Nothing was changed; uv run kedro run --params rebuild={layer} "
+            "rebuilds it"
             + (", with what was delivered for it before." if is_mended else ".")
+            + (
+                " Ids that are not kept now are then gone, and those that were not come back by "
+                "rebuild=raw alone: set what was set before, if it was right."
+                if is_of_persons
+                else ""
+            )
         )
 
 

@@ -62,7 +62,10 @@ class StoredBronze(StoredTable, StoredLines):
         state = state_of(self.warehouse, self.table_name) if self.warehouse.in_run else None
         if state is None or state.rules == self._minimisation.rules:
             return super().faults
-        return [*super().faults, "keeps of persons what other settings say (privacy.not_kept)"]
+        return [
+            *super().faults,
+            "keeps of persons what other settings say (privacy.not_kept, LINGOKIDS_PSEUDONYM_KEY)",
+        ]
 
     def ensure(self) -> None:
         """Make bronze, empty, where it is not there: its tables belong together."""
