@@ -220,6 +220,16 @@ def test_raw_objects_that_no_run_reads_any_more_are_looked_into(project, monkeyp
     assert found_in(project.folder, USER) == {}
 
 
+def test_a_warehouse_without_lines_yet_is_no_obstacle(project):
+    project.run("analytics")
+    project.deliver("events", "a", [an_event_record(1, user_id=USER), an_event_record(2)])
+
+    said = ask_to_erase(project, user=USER)
+
+    assert said[-1].endswith("/a")
+    assert project.rows("SELECT kept, quarantined FROM ingested_objects") == [(1, 1)]
+
+
 def test_an_object_named_after_someone_is_told(project):
     project.deliver("events", USER, [an_event_record(1, user_id=USER)])
     project.run()

@@ -193,8 +193,10 @@ def _lines_naming(places: _Places, person: Person) -> Iterator[NamedLine]:
     Those of a child whose id is not kept, and those of which unknown keys, whose values have
     expired, may have named someone. Users' records do not become a child's.
     """
-    values = kept_table(places.warehouse, schema.RESCUED_VALUES).load()
-    expired = _objects_of(values.filter(values.rescued == "{}"))
+    expired: defaultdict[str, set[str]] = defaultdict(set)
+    if schema.RESCUED_VALUES.table_name in places.warehouse.reader().list_tables():
+        values = kept_table(places.warehouse, schema.RESCUED_VALUES).load()
+        expired = _objects_of(values.filter(values.rescued == "{}"))
     for source in places.sources:
         if (person.kind, source.dataset) == ("child", "users"):
             continue
