@@ -27,6 +27,7 @@ def told(small: Project, monkeypatch, caplog) -> str:
     """All that is said of two broken rules, of an unusable line and of an unknown key."""
     small.deliver("events", "b", [an_event_record(3, parent_email=SECRET)])
     small.deliver("events", "c", json.dumps({"event_id": SECRET}).encode())
+    small.deliver("events", "d", [an_event_record(4, **{an_id(77): 1, "someone@example.org": 1})])
     small.deliver("users", "v", [a_user_record(901, country_code="ES")])
     small.run()
     with monkeypatch.context() as patch:
@@ -40,7 +41,7 @@ def told(small: Project, monkeypatch, caplog) -> str:
 
 
 def test_no_identifier_and_no_free_text_is_in_a_page_a_log_or_a_failing_row(told):
-    for number in (1, 2, 3, 900, 901):
+    for number in (1, 2, 3, 77, 900, 901):
         assert an_id(number) not in told
     assert SECRET not in told
     assert "ES" in told  # what the rule is about is shown

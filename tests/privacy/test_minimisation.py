@@ -122,6 +122,18 @@ def test_other_settings_are_refused_until_a_rebuild(
     ]
 
 
+def test_what_is_no_longer_kept_is_in_no_file_after_the_rebuild(project, settings):
+    settings("[]")
+    deliver(project)
+    project.run()
+    assert b"device-1" in bytes_of(project)
+    settings()
+
+    project.run(rebuild="bronze")
+
+    assert b"device-1" not in bytes_of(project)
+
+
 @pytest.mark.slow
 def test_what_comes_back_by_a_replay_or_from_the_lake_is_the_same(project, settings):
     settings(key=KEY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -316,12 +317,20 @@ COLUMNS: dict[str, Column] = {
 }
 
 
+#: A uuid, or what may be an address: names of keys that no field reads may be either.
+_TELLING = re.compile(r"[0-9A-Fa-f]{8}(?:-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}|\S+@\S+")
+
+
 def masked(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row whose identifiers and free text are masked, by the names of its columns.
 
-    What no column of that name is defined for is a number of a check or of a program.
+    So is what looks like an identifier in a key's name. What no column of that name is defined
+    for is a number of a check or of a program.
     """
-    return {
+    shown = {
         name: MASK if value is not None and name in COLUMNS and COLUMNS[name].is_masked else value
         for name, value in row.items()
     }
+    if key := shown.get("unknown_key"):
+        shown["unknown_key"] = _TELLING.sub(MASK, key)
+    return shown

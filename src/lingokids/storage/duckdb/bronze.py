@@ -138,6 +138,7 @@ class StoredBronze(StoredTable, StoredLines):
                 f"UPDATE {self.name} SET {assignments}, {number} WHERE {needed} RETURNING load_id",
             )
             self.note(updated, updated, time.perf_counter() - started)
+            self.warehouse.erasing.leaves_no_trace |= updated > 0
         self.note_state(state.version)
 
     def expire_texts(self, before: datetime) -> None:
