@@ -29,7 +29,9 @@ from kedro.framework.session import KedroSession
 from builders import EXERCISE_FILES, an_event_record
 from lingokids.schema import CONTRACTS
 
-pytest_plugins = ["minio_server", "sample_deliveries", "set_up_server", "small_warehouse"]
+pytest_plugins = [
+    *("minio_server", "operators", "sample_deliveries", "set_up_server", "small_warehouse")
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "real"

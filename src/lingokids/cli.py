@@ -16,10 +16,10 @@ from kedro.config import MissingConfigException
 from kedro.framework.cli.hooks import cli_hook_impl
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from lingokids.errors import LingokidsError, did_you_mean, sentence_of
+from lingokids.operations import commands
+from lingokids.operations.commands import WithParams
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,17 +35,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _COLLECTION_THRESHOLDS = (100_000, 50, 50)
 
 
-class _StoppableRun(click.Command):
+class _StoppableRun(WithParams):
     """``kedro run``; Ctrl-C and SIGTERM end it with a sentence, not a traceback."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except (OmegaConfBaseException, YAMLError):  # by these Kedro reads --params
-            raise LingokidsError(
-                "--params cannot be read: write name=value,name=value, with values as they are and "
-                "without ${…}."
-            ) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         if ctx.params["pipeline"] and not ctx.params["pipelines"]:
@@ -148,7 +139,8 @@ def cli() -> None:
 run = _StoppableRun(
     name="run", params=kedro_run.params, callback=kedro_run.callback, help=kedro_run.help
 )
-cli.add_command(run)
+for _command in (run, *commands.COMMANDS):
+    cli.add_command(_command)
 
 
 @cli.group(name="sample")

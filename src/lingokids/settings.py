@@ -3,11 +3,12 @@
 import os
 from typing import Any
 
-from lingokids.runtime import configuration, environment
+from lingokids.runtime import configuration, environment, log
 from lingokids.runtime.hooks import RunHooks
 from lingokids.runtime.viz import RunStatus
 
 configuration.configure_log()
+log.format_as_asked()
 
 # What is written here is made of children's data: for its owner alone, unless it is opened up.
 os.umask(0o077)

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -268,9 +268,7 @@ class Inspection:
         newest = dict(self._warehouse.rows(conditions.newest(rule, scope.table)))
         stale = [
             {rule.by: group, f"newest {rule.column}": newest.get(group), "now": now}
-            for group, hours in rule.hours.items()
-            if not isinstance(newest.get(group), datetime)  # none, or of a year that Python has not
-            or now - newest[group] > timedelta(hours=hours)
+            for group in rule.overdue(newest, now)
         ]
         examples = [Example({rule.by: group[rule.by]}, group) for group in stale]
         seconds = time.perf_counter() - started

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lingokids.minio_setup.variables import VARIABLES, SetupError, Target
 
-__all__ = ["VARIABLES", "SetupError", "Target", "initialise"]
+__all__ = ["VARIABLES", "SetupError", "Target", "initialise", "inspect"]
 
 
 def initialise(
@@ -47,3 +47,22 @@ def initialise(
         yield ensure_policy(server)
         yield ensure_user(server)
         refuse_other_ways_in(server)
+
+
+def inspect(variables: Mapping[str, str]) -> str:
+    """Compare the server with what the project needs; nothing is changed.
+
+    Raises:
+        SetupError: Something differs; the message says what to do.
+    """
+    from lingokids.minio_setup.access import refuse_another_policy, refuse_other_ways_in
+    from lingokids.minio_setup.buckets import refuse_public_ones
+    from lingokids.minio_setup.server import connect, in_a_sentence
+
+    target = Target.of(variables)
+    with in_a_sentence(target):
+        server = connect(target, patience=0)
+        refuse_another_policy(server)
+        refuse_other_ways_in(server)
+        refuse_public_ones(server)
+    return f"{target.pipeline.user} may do what its policy says on {target.endpoint}, and no more"

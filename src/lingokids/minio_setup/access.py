@@ -16,12 +16,22 @@ POLICY = "lingokids-pipeline"
 
 def ensure_policy(server: Server) -> str:
     """Make the policy, or bring it to the text of the file."""
-    wanted = json.loads(files(__package__).joinpath("pipeline-policy.json").read_text("utf-8"))
-    present = _present_policy(server)
-    if present is not None and _comparable(present) == _comparable(wanted):
+    wanted, present = _wanted_policy(), _present_policy(server)
+    if _is_wanted(present):
         return f"policy: {POLICY} is there, unchanged"
     server.admin.policy_add(POLICY, policy=wanted)
     return f"policy: {POLICY} {'made' if present is None else 'brought up to date'}"
+
+
+def refuse_another_policy(server: Server) -> None:
+    """Refuse a user that may do something else than the file says."""
+    user = server.target.pipeline.user
+    is_bound = (_present_user(server) or {}).get("policyName") == POLICY
+    if not is_bound or not _is_wanted(_present_policy(server)):
+        raise SetupError(
+            f"{user} may do something else on {server.target.endpoint} than {POLICY} says: uv run "
+            "kedro lake init --without-sample sets that right."
+        )
 
 
 def ensure_user(server: Server) -> str:
@@ -57,6 +67,14 @@ def refuse_other_ways_in(server: Server) -> None:
             f"{user} has a second access key, {key}, which a new secret leaves valid: remove it "
             f"(mc admin accesskey rm ALIAS {key}), and run it again."
         )
+
+
+def _wanted_policy() -> dict[str, Any]:
+    return json.loads(files(__package__).joinpath("pipeline-policy.json").read_text("utf-8"))
+
+
+def _is_wanted(policy: dict[str, Any] | None) -> bool:
+    return policy is not None and _comparable(policy) == _comparable(_wanted_policy())
 
 
 def _present_policy(server: Server) -> dict[str, Any] | None:

@@ -26,9 +26,14 @@ def ensure_buckets(server: Server) -> str:
     missing = [bucket for bucket in BUCKETS if not server.objects.bucket_exists(bucket)]
     for bucket in missing:
         server.objects.make_bucket(bucket)
+    refuse_public_ones(server)
+    return f"buckets: made {', '.join(missing)}" if missing else "buckets: all there"
+
+
+def refuse_public_ones(server: Server) -> None:
+    """Refuse buckets that are open to everyone."""
     for bucket in BUCKETS:
         _refuse_a_public_one(server, bucket)
-    return f"buckets: made {', '.join(missing)}" if missing else "buckets: all there"
 
 
 def _refuse_a_public_one(server: Server, bucket: str) -> None:

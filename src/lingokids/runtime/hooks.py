@@ -22,7 +22,7 @@ from kedro.framework.session.service_session import KedroServiceSession
 
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
-from lingokids.runtime import erasing, preconditions, retention, secrets
+from lingokids.runtime import erasing, log, preconditions, retention, secrets
 from lingokids.runtime.viz import folder_of, keep_row_counts
 from lingokids.schema.parameters import Parameters, Retention, Window
 
@@ -76,10 +76,10 @@ class RunHooks(threading.local):
         self._is_begun, self._run, self._read = True, None, None
         parameters = Parameters.read(catalog.load("parameters"))
         preconditions.refuse_request(run_params, pipeline, parameters)
-        self._all_tables = _tables(catalog, _names_of_tables(catalog))
+        self._all_tables = tables_of(catalog, _names_of_tables(catalog))
         # checks read tables through no entry, so this run is known by its one output
         is_checking = "due_checks" in pipeline.all_outputs()
-        tables = self._all_tables if is_checking else _tables(catalog, pipeline.datasets())
+        tables = self._all_tables if is_checking else tables_of(catalog, pipeline.datasets())
         warehouse = _only_warehouse(tables)
         if warehouse is None:
             return
@@ -118,7 +118,7 @@ class RunHooks(threading.local):
         self._steps = steps_of(pipelines["__default__"], self._all_tables)
         self._window, self._rebuild = parameters.window, bool(rebuild)
         self._retention = parameters.retention
-        tables = _tables(catalog, pipeline.datasets())
+        tables = tables_of(catalog, pipeline.datasets())
         if rebuild:
             written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
             self._prepare_rebuild(parameters, written)
@@ -151,8 +151,7 @@ class RunHooks(threading.local):
         """The tables that no node makes: they are written with each of the bronze tables."""
         from lingokids import schema
 
-        beside = (schema.INGESTED_OBJECTS, schema.QUARANTINED_LINES, schema.RESCUED_VALUES)
-        return [self._all_tables[contract.table_name] for contract in beside]
+        return [self._all_tables[contract.table_name] for contract in schema.BESIDE_BRONZE]
 
     @hook_impl
     def before_dataset_loaded(self) -> None:
@@ -166,12 +165,14 @@ class RunHooks(threading.local):
         if self._run is None:
             return {}
         self._run.begin_step(node.name)
-        step = self._steps.get(node.name)
-        return self._restricted(step, node, inputs) if step else {}
+        return self.restricted(node, inputs)
 
-    def _restricted(self, step: Step, node: Node, inputs: dict[str, Any]) -> dict[str, Any]:
+    def restricted(self, node: Node, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The inputs of an incremental table, of the units due."""
         from lingokids.incremental.fingerprint import fingerprint
 
+        if (step := self._steps.get(node.name)) is None:
+            return {}
         read = {link.entry: self._all_tables[link.entry] for link in step.links}
         readable = {name: table.readable_schema for name, table in read.items()}
         try:
@@ -206,7 +207,7 @@ class RunHooks(threading.local):
         warehouse.publish(_names_of_gold(self._all_tables))
         folder = folder_of(run_params["project_path"], run_params["env"])
         keep_row_counts(folder, warehouse, self._all_tables)
-        _log_outcome(warehouse, run)
+        run.log_outcome()
         _publish_to_lakes(warehouse, anew=self._rebuild)
         erasing.end(warehouse)
 
@@ -276,7 +277,8 @@ class RunHooks(threading.local):
         evidence.write_page(run.warehouse, run.run_id, about, self._inspection.results)
 
 
-def _tables(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
+def tables_of(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
+    """The tables of the warehouse among entries of the catalog."""
     from lingokids.storage import TableDataset
 
     datasets = {name: catalog.get(name) for name in sorted(names) if name in catalog}
@@ -362,21 +364,6 @@ def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> Non
         LOGGER.info("Written from %s: %s files in %s.", read.read_from.name, len([*paths]), folder)
 
 
-def _log_outcome(warehouse: Warehouse, run: Run) -> None:
-    if run.is_checking:
-        return
-    if not warehouse.has_changed:
-        listed = "0 objects read, " if run.has_ingested else ""
-        LOGGER.info("Nothing new: %s0 rows written.", listed)
-        return
-    LOGGER.info(
-        "Committed: %s rows inserted, %s deleted, in %s.",
-        f"{sum(change.rows_inserted for change in warehouse.changes):,}",
-        f"{sum(change.rows_deleted for change in warehouse.changes):,}",
-        warehouse.database.name,
-    )
-
-
 def _closing(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """Have a run close the warehouse however it ends: Kedro tells hooks of few ends.
 
@@ -392,6 +379,7 @@ def _closing(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]
             return run(*args, **kwargs)
         finally:
             Warehouse.close_all()
+            log.note(run=None, step=None)
 
     return run_and_close
 

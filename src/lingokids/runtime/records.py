@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lingokids import schema
 from lingokids.errors import sentence_of
+from lingokids.runtime import log
 from lingokids.runtime.environment import name_of
 from lingokids.storage.records import id_of_run, insert_records
 
@@ -54,7 +55,7 @@ class Run:
     @classmethod
     def begin(cls, warehouse: Warehouse, run_params: dict[str, Any], *, is_checking: bool) -> Run:
         """The run that Kedro begins with these parameters."""
-        return cls(
+        run = cls(
             warehouse=warehouse,
             run_id=id_of_run(run_params["run_id"], warehouse.last_run()),
             environment=name_of(run_params["env"]),
@@ -62,11 +63,14 @@ class Run:
             parameters=run_params["runtime_params"] or {},
             is_checking=is_checking,
         )
+        log.note(run=run.run_id, step=None)
+        return run
 
     def begin_step(self, node_name: str) -> None:
         """Note that a node begins; the step before it is over."""
         self.end_step()
         self._node_name, self._node_started = node_name, time.perf_counter()
+        log.note(step=node_name)
         self.has_ingested |= node_name.startswith("ingestion.")
 
     def end_step(self) -> None:
@@ -78,13 +82,37 @@ class Run:
             return
         seconds = time.perf_counter() - self._node_started
         if done := _in_words(changes):
-            LOGGER.info("%-32s %6.2f s  %s", self._node_name, seconds, done)
+            about = {"rows": _rows_written(changes), "ms": round(1000 * seconds)}
+            LOGGER.info("%-32s %6.2f s  %s", self._node_name, seconds, done, extra=about)
         self._node_name = ""
+        log.note(step=None)
+
+    @property
+    def so_far(self) -> dict[str, int]:
+        """Rows written and milliseconds, as a line of the log has them."""
+        seconds = time.perf_counter() - self._started
+        return {"rows": _rows_written(self.warehouse.changes), "ms": round(1000 * seconds)}
 
     @property
     def where(self) -> str:
         """The node in hand, in a sentence."""
         return f" in {self._node_name}" if self._node_name else ""
+
+    def log_outcome(self) -> None:
+        """Say what the run did, after its commit."""
+        if self.is_checking:
+            return
+        if not self.warehouse.has_changed:
+            listed = "0 objects read, " if self.has_ingested else ""
+            LOGGER.info("Nothing new: %s0 rows written.", listed, extra=self.so_far)
+            return
+        LOGGER.info(
+            "Committed: %s rows inserted, %s deleted, in %s.",
+            f"{sum(change.rows_inserted for change in self.warehouse.changes):,}",
+            f"{sum(change.rows_deleted for change in self.warehouse.changes):,}",
+            self.warehouse.name,
+            extra=self.so_far,
+        )
 
     def record_success(self) -> None:
         """Write the record of a run that changed something, inside its transaction."""
@@ -148,6 +176,10 @@ def _totals(steps: list[tuple[str, Change]]) -> list[tuple[str, Change]]:
             )
         )
     return [(node_name, change) for (node_name, _), change in totals.items()]
+
+
+def _rows_written(changes: list[Change]) -> int:
+    return sum(change.rows_deleted + change.rows_inserted for change in changes)
 
 
 def _in_words(changes: list[Change]) -> str:

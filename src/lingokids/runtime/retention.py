@@ -23,6 +23,13 @@ def oldest_lines(retention: Retention, now: datetime) -> dict[str, datetime]:
     }
 
 
+def pass_over_older(retention: Retention, now: datetime, sources: Iterable[ObjectsDataset]) -> None:
+    """Have sources list no object whose lines would not be kept."""
+    oldest = oldest_lines(retention, now)
+    for source in sources:
+        source.since = oldest.get(source.dataset)
+
+
 def forget_lines(
     retention: Retention,
     now: datetime,
@@ -34,8 +41,7 @@ def forget_lines(
     Days are whole, UTC, so that runs of one day agree.
     """
     oldest = oldest_lines(retention, now)
-    for source in sources:
-        source.since = oldest.get(source.dataset)
+    pass_over_older(retention, now, sources)
     for table in tables:
         if table.dataset in oldest:
             table.stored.forget(oldest[table.dataset])

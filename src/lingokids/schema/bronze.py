@@ -94,3 +94,6 @@ UNKNOWN_KEYS = Contract(
     ),
     ("lines_with_key", "usable_lines", "share_of_lines", *DELIVERY, *ARRIVAL),
 )
+
+#: Tables that no node makes: each bronze table is written with them.
+BESIDE_BRONZE = (INGESTED_OBJECTS, QUARANTINED_LINES, RESCUED_VALUES)

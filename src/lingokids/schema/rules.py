@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lingokids.errors import in_one_line
@@ -328,6 +329,15 @@ class Fresh(Rule):
     by: str
     hours: Mapping[str, float] = field(default_factory=dict)
     severity: str = field(default=WARN, kw_only=True)
+
+    def overdue(self, newest: Mapping[str, object], now: datetime) -> list[str]:
+        """The groups whose newest instant is too old, of a year that Python has not, or none."""
+        return [
+            group
+            for group, hours in self.hours.items()
+            if not isinstance(latest := newest.get(group), datetime)
+            or now - latest > timedelta(hours=hours)
+        ]
 
     def _words(self) -> Words:
         limits = ", ".join(f"{group} {hours:g} h" for group, hours in self.hours.items())

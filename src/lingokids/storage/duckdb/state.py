@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
+    from duckdb import DuckDBPyConnection
+
     from lingokids.incremental.links import Step
     from lingokids.storage.duckdb.units import DueUnits
     from lingokids.storage.duckdb.warehouse import Warehouse
@@ -82,6 +84,24 @@ def state_of(warehouse: Warehouse, table_name: str) -> State | None:
         f"SELECT version, rules FROM {_STATE} WHERE table_name = ?", [table_name]
     ).fetchone()
     return State(*row) if row else None
+
+
+def changed_inputs(con: DuckDBPyConnection, step: Step) -> list[str] | None:
+    """The inputs with rows that changed or left since a table was made; None: it never was."""
+    state = con.execute(
+        f"SELECT version FROM {_STATE} WHERE table_name = '{step.table_name}'"
+    ).fetchone()
+    if state is None:
+        return None
+    return [link.entry for link in step.links if _has_changed(con, link.table_name, state[0])]
+
+
+def _has_changed(con: DuckDBPyConnection, table_name: str, since: int) -> bool:
+    query = (
+        f'SELECT EXISTS (FROM main."{table_name}" WHERE version > {since}) OR EXISTS '
+        f"(FROM {_GONE} WHERE table_name = '{table_name}' AND version > {since})"
+    )
+    return bool((con.execute(query).fetchone() or (False,))[0])
 
 
 def set_state(

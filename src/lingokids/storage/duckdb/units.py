@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import ibis
 
 from lingokids.schema import GONE
-from lingokids.storage.duckdb.state import state_of
+from lingokids.storage.duckdb.state import changed_inputs, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,6 +80,21 @@ def find_due(
     due = DueUnits(step, rules, state.version)
     _list(due, table.warehouse, _changed_units(step, state.version, table, inputs, window))
     return due
+
+
+def why_due(due: DueUnits, warehouse: Warehouse, window: Window) -> str:
+    """Why units of a table are due."""
+    if due.since is not None:
+        if changed := changed_inputs(warehouse.writer.con, due.step):
+            return f"rows of {', '.join(changed)} changed since run {due.since:,}"
+        return f"days of the window {window.start or '…'} to {window.end or '…'} are asked for"
+    state = state_of(warehouse, due.step.table_name)
+    if state is None:
+        return "it was never made"
+    if state.rules is None:
+        return "all of it was made by rules that are not known, or from rows that are gone"
+    is_same = state.rules == due.rules
+    return "a rebuild is asked for" if is_same else "its node, its parameters or Ibis changed"
 
 
 def _list(due: DueUnits, warehouse: Warehouse, query: str) -> None:

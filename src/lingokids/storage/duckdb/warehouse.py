@@ -7,9 +7,7 @@ read-only for one query at a time and closed again: notebooks and kedro-viz keep
 
 from __future__ import annotations
 
-import shutil
 import threading
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,9 +19,10 @@ from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb import state
 from lingokids.storage.duckdb.expressions import dtype_of, no_rows
+from lingokids.storage.duckdb.opening import LOCK_WAIT_SECONDS, open_for_a_run
 from lingokids.storage.duckdb.published_copy import PublishedCopy, missing_in_copy, open_copy
 from lingokids.storage.duckdb.reading import ReadingBackend, connect_for_reading
-from lingokids.storage.duckdb.sentences import cannot_open, first_line, is_locked, out_of_room
+from lingokids.storage.duckdb.sentences import cannot_open, first_line, out_of_room
 from lingokids.storage.engine import Change, Engine, UnreadableError
 from lingokids.storage.erasures import Erasing
 
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
 
 #: Beside the columns of contracts, hidden from nodes: the run that last changed a row.
 VERSION = "version"
-LOCK_WAIT_SECONDS = 10.0
-_LOCK_RETRY_SECONDS = 0.2
 
 _ENGINE_SETTINGS: dict[str, Any] = {
     "preserve_insertion_order": False,
@@ -83,6 +80,8 @@ class Warehouse(Engine, threading.local):
         erasing: What the run in hand must know of erased people.
         copy: The published copy, or the warehouse, while a run reads it and writes no table.
         read_from: Which of the two files.
+        settings: Of the engine.
+        open: Opens the file for a run.
     """
 
     hidden_column = VERSION
@@ -104,9 +103,10 @@ class Warehouse(Engine, threading.local):
         self.rewritten_loads: defaultdict[str, set[int]] = defaultdict(set)
         self.offers: list[Offer] = []
         self.erasing = Erasing()
-        self._settings = _ENGINE_SETTINGS | {
+        self.settings = _ENGINE_SETTINGS | {
             name: value for name, value in settings.items() if value is not None
         }
+        self.open: Callable[[Warehouse], duckdb.DuckDBPyConnection] = open_for_a_run
         self._turn = self._turns.setdefault(database, threading.Lock())
         self._has_turn = False
         self._writer: Backend | None = None
@@ -288,11 +288,7 @@ class Warehouse(Engine, threading.local):
             LingokidsError: Another run holds the file, or it cannot be opened.
         """
         self._take_turn()
-        self.database.parent.mkdir(parents=True, exist_ok=True)
-        connection = self._connect_for_writing()
-        self.database.chmod(0o600)
-        # what a killed run spilled: nobody else has the file open
-        shutil.rmtree(self.database.with_name(f"{self.database.name}.tmp"), ignore_errors=True)
+        connection = self.open(self)
         self._writer = Backend.from_connection(connection)
         self._writer.con.execute("BEGIN TRANSACTION")
         self.changes = []
@@ -380,19 +376,3 @@ class Warehouse(Engine, threading.local):
         copy = PublishedCopy(self, [name for name in gold if name in self.tables])
         if self.has_changed or self.erasing.leaves_no_trace or not copy.is_current:
             copy.publish()
-
-    def _connect_for_writing(self) -> duckdb.DuckDBPyConnection:
-        give_up_at = time.monotonic() + LOCK_WAIT_SECONDS
-        cure = (
-            "Wait until it ends, or stop it, and run again; to read, open "
-            f"{self.published.name}, which no run waits for. Nothing was changed."
-        )
-        while True:
-            try:
-                return duckdb.connect(str(self.database), config=self._settings)
-            except duckdb.IOException as error:
-                if not is_locked(error) or time.monotonic() > give_up_at:
-                    raise LingokidsError(cannot_open(self.database, error, cure)) from error
-            except duckdb.Error as error:
-                raise LingokidsError(cannot_open(self.database, error, cure)) from error
-            time.sleep(_LOCK_RETRY_SECONDS)

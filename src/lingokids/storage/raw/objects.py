@@ -7,6 +7,7 @@ batches instead of many small files; one batch is fetched while the engine works
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import itertools
 import logging
@@ -118,14 +119,9 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         raise LingokidsError(f"{self.path} is delivered to, not written.")
 
     def listing(self, since: date | None = None) -> ir.Table:
-        """One row per object present: ``RAW_OBJECTS``.
-
-        Raises:
-            LingokidsError: The folder or bucket is missing, or cannot be listed; or no object
-                says when it landed.
-        """
+        """One row per object present: ``RAW_OBJECTS``; see ``arrivals``."""
         columns = schema.RAW_OBJECTS.schema.to_pyarrow()
-        found = self._arrivals(since)
+        found = self.arrivals(since)
         pages = []
         while page := list(itertools.islice(found, _PAGE_OBJECTS)):
             rows = [(each.key, each.etag, each.size_bytes, landed_at) for each, landed_at in page]
@@ -136,8 +132,13 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             )
         return ibis.memtable(self._of_one_name(pa.Table.from_batches(pages, columns)))
 
-    def _arrivals(self, since: date | None) -> Iterator[tuple[StoredObject, datetime]]:
-        """The objects and when they landed; those that do not say it are named."""
+    def arrivals(self, since: date | None) -> Iterator[tuple[StoredObject, datetime]]:
+        """The objects and when they landed; those that do not say it are named.
+
+        Raises:
+            LingokidsError: The folder or bucket is missing, or cannot be listed; or no object
+                says when it landed.
+        """
         timeless: list[str] = []
         is_any_placed = False
         for found in self.store().find(since):
@@ -182,12 +183,14 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self, validate: Callable[[ir.Table], ir.Table], since: date | None = None
     ) -> Iterator[Delivery]:
         """Read each object that the ledger has not got: see ``schema.RawSource``."""
-        listed = self.listing(since)
+        if due := self.due(self.listing(since)):
+            yield from self._read(due, validate, "the next run takes it in")
+
+    def due(self, listed: ir.Table) -> list[RawObject]:
+        """The objects that the run in hand takes in, of those listed."""
         known = _current(self.warehouse, self.dataset)
         new = listed.anti_join(known, ["object_key", "etag", "landed_at"])
-        due = self._in_order(new.mutate(load_id=ibis.literal(self.warehouse.number, "int32")))
-        if due:
-            yield from self._read(due, validate, "the next run takes it in")
+        return self._in_order(new.mutate(load_id=ibis.literal(self.warehouse.number, "int32")))
 
     def quarantined(self, validate: Callable[[ir.Table], ir.Table]) -> Iterator[Delivery]:
         """Validate quarantined lines again: see ``schema.RawSource``."""
@@ -220,6 +223,20 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             for batch in _ahead(self._batches(due, if_gone)):
                 yield reader.read(batch)
                 advance(len({piece.object_index for piece in batch}))
+
+    def probe(self) -> str:
+        """List and read the first object there is; says which.
+
+        Raises:
+            LingokidsError: The place cannot be listed, or the object not be read.
+        """
+        first = next(self.store().find(), None)
+        if first is None:
+            return "empty"
+        with contextlib.closing(self.store().fetch([first])) as contents:
+            for block in next(contents) or ():
+                return f"{first.key} was read, {len(block):,} bytes of it"
+        return f"{first.key} is gone"
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """The first objects found, for kedro-viz: listing stops when there are enough."""
@@ -329,7 +346,8 @@ def _ahead(batches: Generator[Any]) -> Iterator[Any]:
         else:
             put(done)
 
-    thread = threading.Thread(target=fill, name="fetch", daemon=True)
+    run = contextvars.copy_context().run  # what it logs is about the same run
+    thread = threading.Thread(target=run, args=[fill], name="fetch", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not done:

@@ -1,0 +1,87 @@
+"""The commands of operators; each loads what it needs when it is given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+from kedro.framework.cli.utils import _split_params, env_option
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from lingokids.errors import LingokidsError
+
+if TYPE_CHECKING:
+    from kedro.framework.startup import ProjectMetadata
+
+
+class WithParams(click.Command):
+    """A command with ``--params``; those that cannot be read are refused in a sentence."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See above."""
+        try:
+            return super().parse_args(ctx, args)
+        except (OmegaConfBaseException, YAMLError):  # by these Kedro reads --params
+            raise LingokidsError(
+                "--params cannot be read: write name=value,name=value, with values as they are and "
+                "without ${…}."
+            ) from None
+
+
+@click.command(name="status")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="The last look, UTC; default: a week ago.",
+)
+@click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+@env_option
+@click.pass_context
+def show_status(context: click.Context, /, **asked: Any) -> None:
+    """Show runs, freshness, what is due and what is unusual.
+
+    Exit code: 0 fine, 1 the last run failed, 2 a source is stale.
+    """
+    from lingokids.operations import status, words
+    from lingokids.runtime import configuration
+
+    if asked["is_json"]:
+        configuration.refuse_a_log_on_standard_output()
+    found = status.status_of(context.obj.project_path, asked["env"], asked["since"])
+    click.echo((words.as_json if asked["is_json"] else status.as_text)(found))
+    context.exit(found.exit_code)
+
+
+@click.command(name="doctor")
+@env_option
+@click.pass_context
+def examine(context: click.Context, /, env: str | None) -> None:
+    """Check server, versions, disk, memory, files and warehouse; exit code 1 if one fails."""
+    from lingokids.operations import doctor
+
+    findings = [*doctor.examine(context.obj.project_path, env)]
+    click.echo(doctor.as_text(findings))
+    context.exit(not all(each.is_ok for each in findings))
+
+
+@click.command(name="plan", cls=WithParams)
+@click.option("--pipeline", "-p", default="__default__", help="Of which pipeline; default: all.")
+@click.option("--params", default="", callback=_split_params, help="As of kedro run.")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+@env_option
+@click.pass_obj
+def show_plan(metadata: ProjectMetadata, /, **asked: Any) -> None:
+    """Show what the next run would do, and why; nothing is written."""
+    from lingokids.operations import plan, words
+    from lingokids.runtime import configuration
+
+    if asked["is_json"]:
+        configuration.refuse_a_log_on_standard_output()
+    found = plan.plan_of(
+        metadata.project_path, asked["env"], asked["pipeline"], asked["params"] or None
+    )
+    click.echo((words.as_json if asked["is_json"] else plan.as_text)(found))
+
+
+COMMANDS = (show_status, show_plan, examine)

@@ -1,0 +1,102 @@
+"""The project of a folder as these commands look at it: its places, tables and parameters.
+
+Datasets are made from the catalog's entries alone: Kedro's own catalog holds the parameters too,
+for which it loads pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kedro.config import MissingConfigException
+from kedro.framework.session import KedroSession
+from kedro.io import DataCatalog
+
+from lingokids.runtime import retention
+from lingokids.runtime.environment import name_of
+from lingokids.schema.parameters import Parameters
+from lingokids.storage import ObjectsDataset, TableDataset
+
+#: Of the client of buckets: one who waits for an answer hears soon that there is none.
+IMPATIENT = {"retries": 0, "connect_seconds": 3, "stall_seconds": 5, "request_seconds": 10}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project and one of its environments.
+
+    Attributes:
+        tables: By entry.
+        sources: The raw objects, by the entry that reads them.
+        places: ``globals.yml``.
+        credentials: ``credentials.yml``.
+    """
+
+    folder: Path
+    environment: str
+    parameters: Parameters
+    tables: dict[str, TableDataset]
+    sources: dict[str, ObjectsDataset]
+    places: dict[str, Any]
+    credentials: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path, env: str | None) -> Project:
+        """Read the configuration.
+
+        Raises:
+            LingokidsError: There is no such environment, or a parameter or entry is wrong.
+        """
+        with KedroSession.create(project_path=folder, env=env) as session:
+            context = session.load_context()  # type: ignore[attr-defined]
+            config = context.config_loader
+            entries, places = config["catalog"], config["globals"]
+            try:
+                credentials = config["credentials"]
+            except MissingConfigException:
+                credentials = {}
+            parameters = Parameters.read(config["parameters"])
+        for entry in entries.values():
+            if "s3" in entry:
+                entry["s3"] = entry["s3"] | IMPATIENT
+        wanted = (".TableDataset", ".BronzeDataset", ".ObjectsDataset")
+        catalog = DataCatalog.from_config(
+            {name: entry for name, entry in entries.items() if entry["type"].endswith(wanted)},
+            credentials,
+        )
+        datasets = {name: catalog.get(name) for name in catalog.keys()}  # noqa: SIM118
+        return cls(
+            folder,
+            name_of(context.env),
+            parameters,
+            {name: each for name, each in datasets.items() if isinstance(each, TableDataset)},
+            {name: each for name, each in datasets.items() if isinstance(each, ObjectsDataset)},
+            places,
+            credentials,
+        )
+
+    @property
+    def database(self) -> Path:
+        """The warehouse file."""
+        return Path(self.places["warehouse"]["database"])
+
+    @property
+    def published(self) -> Path:
+        """The published copy."""
+        return Path(self.places["warehouse"]["published"])
+
+
+def list_as_a_run(sources: Iterable[ObjectsDataset], parameters: Parameters, now: datetime) -> None:
+    """Have sources list what a run would: no lines that are too old, nor those of the erased.
+
+    Raises:
+        LingokidsError: The record of the erased cannot be read.
+    """
+    retention.pass_over_older(parameters.retention, now, sources)
+    record = next((each for each in sources if each.erasures), None)
+    if record and record.erasures:
+        record.warehouse.erasing.erasures = record.erasures.read()

@@ -1,0 +1,268 @@
+"""``kedro status``: how things stand, on one screen.
+
+While a run holds the warehouse, the published copy answers: of what it has not, nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.framework.project import pipelines
+
+from lingokids import schema
+from lingokids.errors import LingokidsError
+from lingokids.incremental.links import steps_of
+from lingokids.operations.project import Project, list_as_a_run
+from lingokids.operations.words import columns, counted, size_of
+from lingokids.storage.duckdb.history import History, history_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lingokids.storage.raw.stores import StoredObject
+
+_RUNS = 5
+_LISTED = 5
+_UNUSUAL = 2
+FINE, FAILED, STALE = 0, 1, 2
+
+
+@dataclass
+class Status:
+    """How things stand.
+
+    Attributes:
+        since: The last look: what is counted anew is counted since then.
+        held_by: Why the warehouse itself was not read; "": it was.
+        runs: The last runs, the newest first; ``usual_seconds`` is the median of their kind.
+        freshness: For each rule of freshness and group, whether it is stale.
+        tables: When each was written, and which of its inputs changed since it was made.
+        objects: Raw objects that are not in the ledger, by dataset.
+        notes: What could not be found out.
+    """
+
+    environment: str
+    now: datetime
+    since: datetime
+    held_by: str = ""
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    slow_runs: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    freshness: list[dict[str, Any]] = field(default_factory=list)
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    objects: list[dict[str, Any]] = field(default_factory=list)
+    quarantined: list[dict[str, Any]] = field(default_factory=list)
+    unknown_keys: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    exit_code: int = FINE
+
+
+def status_of(folder: Path, env: str | None, since: datetime | None) -> Status:
+    """How an environment stands.
+
+    Args:
+        folder: Of the project.
+        env: The environment.
+        since: The last look; None: a week ago.
+
+    Raises:
+        LingokidsError: The configuration is wrong, or neither warehouse nor copy can be read.
+    """
+    project = Project.read(folder, env)
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    status = Status(project.environment, now, since or now - timedelta(days=7))
+    listed = {}
+    for source in project.sources.values():  # before the file is opened
+        try:
+            list_as_a_run([source], project.parameters, now)
+            listed[source.dataset] = [*source.arrivals(project.parameters.listing.since)]
+        except LingokidsError as error:
+            status.notes.append(error.message)
+    with history_of(project.database, project.published) as history:
+        status.held_by = history.held_by
+        status.runs = history.runs(_RUNS)
+        status.warnings = history.warnings(status.since)
+        status.quarantined = history.quarantined(status.since)
+        status.unknown_keys = history.unknown_keys(status.since)
+        status.freshness = [*_freshness(project, history, now)]
+        status.tables = [*_tables(project, history)]
+        if not status.held_by:
+            status.objects = [*_objects(listed, history)]
+    status.slow_runs = [
+        run
+        for run in status.runs
+        if run["started_at"] >= status.since
+        and run["run_seconds"] > _UNUSUAL * (run["usual_seconds"] or run["run_seconds"])
+    ]
+    status.files = [*_files(project)]
+    if status.runs and status.runs[0]["status"] == "failed":
+        status.exit_code = FAILED
+    elif any(each["is_stale"] for each in status.freshness):
+        status.exit_code = STALE
+    return status
+
+
+def _freshness(project: Project, history: History, now: datetime) -> Iterator[dict[str, Any]]:
+    """Each rule of freshness of the contracts, by the clock (or ``checks.now``)."""
+    checks = project.parameters.checks
+    now = checks.now or now
+    for name in schema.STORED:
+        for rule in checks.rules_of(name):
+            # the copy has no such table, which says nothing
+            if isinstance(rule, schema.Fresh) and (name in history.tables or not history.held_by):
+                newest = history.newest(name, rule.column, rule.by)
+                stale = rule.overdue(newest, now)
+                for group, hours in rule.hours.items():
+                    yield {
+                        "table_name": name,
+                        rule.by: group,
+                        "newest": newest.get(group),
+                        "most_hours": hours,
+                        "is_stale": group in stale,
+                    }
+
+
+def _tables(project: Project, history: History) -> Iterator[dict[str, Any]]:
+    written_at = history.written_at()
+    steps = steps_of(pipelines["__default__"], project.tables).values()
+    behind = {step.table_name: history.behind(step) for step in steps}
+    for table in project.tables.values():
+        if (name := table.table_name) in history.tables:
+            yield {
+                "table_name": name,
+                "layer": table.layer,
+                "written_at": written_at.get(name),
+                "changed_inputs": behind.get(name) or [],
+            }
+
+
+def _objects(
+    listed: dict[str, list[tuple[StoredObject, datetime]]], history: History
+) -> Iterator[dict[str, Any]]:
+    for dataset, objects in listed.items():
+        known = history.known(dataset)
+        keys = {key for key, *_ in known}
+        times = Counter(found.key for found, _landed_at in objects)  # a shared key is not read
+        due = [
+            (found, landed_at)
+            for found, landed_at in objects
+            if times[found.key] == 1 and (found.key, found.etag, landed_at) not in known
+        ]
+        if due:
+            yield {
+                "dataset": dataset,
+                "objects": len(due),
+                "sent_again": sum(found.key in keys for found, _landed_at in due),
+                "size_bytes": sum(found.size_bytes for found, _landed_at in due),
+                "oldest_landed_at": min(landed_at for _found, landed_at in due),
+            }
+
+
+def _files(project: Project) -> Iterator[dict[str, Any]]:
+    """Where everything is, and how large; of buckets the place alone."""
+    lake, reports = project.places["lake"], project.places["warehouse"].get("reports")
+    for place in (project.database, project.published, lake["bronze"], lake["gold"], reports):
+        if not place:
+            continue
+        path, size = Path(place), None
+        if "://" not in str(place):
+            inside = (each for each in path.rglob("*") if each.is_file())
+            files = inside if path.is_dir() else filter(Path.exists, [path])
+            size = sum(each.stat().st_size for each in files)
+            path = path.relative_to(project.folder) if path.is_relative_to(project.folder) else path
+        yield {"place": str(place) if size is None else str(path), "size_bytes": size}
+
+
+# --- print ----------------------------------------------------------------------------------
+
+
+def as_text(status: Status) -> str:
+    """One screen: a section for each question, but for those with nothing to say."""
+    verdict = {FINE: "fine", FAILED: "the last run failed", STALE: "stale"}[status.exit_code]
+    lines = [f"{status.environment} at {status.now} UTC: {verdict}"]
+    if status.held_by:
+        lines.append(f"{status.held_by} Shown is what was published before.")
+    for title, rows in (
+        ("Last runs", map(_run, status.runs)),
+        ("Freshness", map(_fresh, status.freshness)),
+        ("Gold, last written", map(_gold, status.tables)),
+        ("Due", _due(status)),
+        ("Unusual", _unusual(status)),
+        ("Quarantined", _first(_quarantined, status.quarantined)),
+        ("Unknown keys", _first(_unknown_key, status.unknown_keys)),
+        ("Files", map(_file, status.files)),
+        ("Not known", ([note] for note in status.notes)),
+    ):
+        if said := columns([row for row in rows if row], longest=120):
+            is_since = title in ("Unusual", "Quarantined", "Unknown keys")
+            since = f", since {status.since:%Y-%m-%d %H:%M}" if is_since else ""
+            lines += ["", f"{title}{since}", *said]
+    return "\n".join(lines)
+
+
+def _run(run: dict[str, Any]) -> list[str]:
+    outcome = run["failure"] or f"+{run['rows_inserted']:,} -{run['rows_deleted']:,} rows"
+    took = f"{run['run_seconds']:,.1f} s"
+    started = f"{run['started_at']:%Y-%m-%d %H:%M:%S}"
+    return [started, run["status"], took, run["pipelines"], outcome]
+
+
+def _fresh(each: dict[str, Any]) -> list[str]:
+    named = next(value for name, value in each.items() if name != "table_name")
+    newest = f"newest {each['newest']:%Y-%m-%d %H:%M}" if each["newest"] else "none"
+    said = "STALE" if each["is_stale"] else "fresh"
+    return [str(named), newest, f"at most {each['most_hours']:g} h old", said]
+
+
+def _gold(table: dict[str, Any]) -> list[str]:
+    if table["layer"] != "gold" or table["written_at"] is None:
+        return []
+    return [table["table_name"], f"{table['written_at']:%Y-%m-%d %H:%M}"]
+
+
+def _due(status: Status) -> Iterator[list[str]]:
+    for each in status.objects:
+        again = f", {each['sent_again']:,} sent again" if each["sent_again"] else ""
+        what = f"{counted(each['objects'], 'object')}{again}, {size_of(each['size_bytes'])}"
+        yield [each["dataset"], f"{what}: not in the ledger"]
+    for table in status.tables:
+        if table["changed_inputs"]:
+            changed = ", ".join(table["changed_inputs"])
+            yield [table["table_name"], f"rows of {changed} changed since it was made"]
+
+
+def _unusual(status: Status) -> Iterator[list[str]]:
+    for run in status.slow_runs:
+        took = f"{run['run_seconds']:,.1f} s, where {run['usual_seconds']:,.1f} s are usual"
+        yield [f"run of {run['started_at']:%Y-%m-%d %H:%M}", took]
+    for each in status.warnings[:_LISTED]:
+        failed = counted(each["rows_failed"], "time")
+        yield [f"{each['table_name']}.{each['rule']}", f"{each['verdict']}, {failed}"]
+    if len(status.warnings) > _LISTED:
+        yield [f"and {counted(len(status.warnings) - _LISTED, 'rule')} more", ""]
+
+
+def _first(print_one: Any, rows: list[dict[str, Any]]) -> Iterator[list[str]]:
+    yield from map(print_one, rows[:_LISTED])
+    if len(rows) > _LISTED:
+        lines = sum(row["lines"] for row in rows[_LISTED:])
+        yield [f"and {len(rows) - _LISTED:,} more", counted(lines, "line"), ""]
+
+
+def _quarantined(each: dict[str, Any]) -> list[str]:
+    return [each["dataset"], counted(each["lines"], "line"), each["reason"]]
+
+
+def _unknown_key(each: dict[str, Any]) -> list[str]:
+    key = f"{each['unknown_key']} ({each['json_type']})"
+    return [each["dataset"], counted(each["lines"], "line"), key]
+
+
+def _file(each: dict[str, Any]) -> list[str]:
+    size = "" if each["size_bytes"] is None else size_of(each["size_bytes"])
+    return [each["place"], size]
