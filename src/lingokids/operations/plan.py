@@ -27,7 +27,6 @@ from lingokids.storage.duckdb.opening import rehearsal
 from lingokids.storage.duckdb.units import why_due
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
     from datetime import date
     from pathlib import Path
@@ -83,6 +82,7 @@ class Plan:
         load_id: The number of the load that it would take in; None: it would take in nothing.
         seconds: For how long it would run, beside its start: an estimate.
         past_runs: From how many runs the estimates are.
+        is_whole: Whether it was worked out in the time for which a run may wait; else more is due.
     """
 
     pipeline: str
@@ -91,6 +91,7 @@ class Plan:
     tables: list[Made] = field(default_factory=list)
     seconds: float | None = None
     past_runs: int = 0
+    is_whole: bool = True
 
 
 def plan_of(
@@ -163,21 +164,26 @@ def rehearse(pipeline: Pipeline, catalog: DataCatalog, asked: dict[str, Any]) ->
     with history_of(warehouse.database, warehouse.published) as history:
         estimates = history.estimates()
         known = {entry: history.known(each.dataset) for entry, each in sources.items()}
+    plan = Plan(asked["pipeline_names"][0], past_runs=estimates.runs)
     hooks, rehearsed = RunHooks(), _Rehearsal(warehouse, catalog, parameters)
-    with _silence(), rehearsal(warehouse) as is_over, _in_time(is_over):
-        hooks.before_pipeline_run(asked, pipeline, catalog)
-        due = {
-            entry: objects for entry in sources if (objects := sources[entry].due(listed[entry]))
-        }
-        rehearsed.news.update((entry, {sources[entry].dataset}) for entry in due)
-        for node in pipeline.nodes:
-            if node.outputs[0] not in sources:
-                rehearsed.make(node, hooks, is_over)
-        if not rehearsed.news and not rehearsed.late:
-            bronze = [table for table in tables.values() if isinstance(table, BronzeDataset)]
-            retention.expire(parameters.retention, now, bronze, reports=None)
-        made, seconds = rehearsed.tables(), rehearsed.seconds
-    plan = Plan(asked["pipeline_names"][0], tables=made, past_runs=estimates.runs)
+    due: dict[str, list[RawObject]] = {}
+    with _silence(), rehearsal(warehouse) as is_over:
+        try:
+            hooks.before_pipeline_run(asked, pipeline, catalog)
+            found = {entry: each.due(listed[entry]) for entry, each in sources.items()}
+            due = {entry: objects for entry, objects in found.items() if objects}
+            rehearsed.news.update((entry, {sources[entry].dataset}) for entry in due)
+            for node in pipeline.nodes:
+                if node.outputs[0] not in sources:
+                    rehearsed.make(node, hooks)
+            if not due:
+                bronze = [table for table in tables.values() if isinstance(table, BronzeDataset)]
+                retention.expire(parameters.retention, now, bronze, reports=None)
+            plan.tables, plan.seconds = rehearsed.tables(), rehearsed.seconds
+        except Exception:
+            plan.is_whole = not is_over.is_set()
+            if plan.is_whole:
+                raise
     plan.objects = [
         _taken(sources[entry].dataset, objects, known[entry], estimates)
         for entry, objects in due.items()
@@ -185,7 +191,8 @@ def rehearse(pipeline: Pipeline, catalog: DataCatalog, asked: dict[str, Any]) ->
     plan.load_id = next((objects[0].load_id for objects in due.values()), None)
     size_bytes = sum(each.size_bytes for each in plan.objects)
     plan.tables += rehearsed.expected(size_bytes, estimates)
-    plan.seconds = estimates.seconds(size_bytes) if due else seconds
+    if due:
+        plan.seconds = estimates.seconds(size_bytes)
     return plan
 
 
@@ -194,35 +201,25 @@ class _Rehearsal:
 
     Attributes:
         news: By entry that is made from objects that are not read yet, their datasets.
-        late: The entries that were to be made when time was up.
     """
 
     def __init__(self, warehouse: Warehouse, catalog: DataCatalog, parameters: Parameters) -> None:
         self._warehouse, self._catalog, self._parameters = warehouse, catalog, parameters
         self._reasons: dict[str, str] = {}
-        self.late: list[str] = []
         self.news: dict[str, set[str]] = {}
 
-    def make(self, node: Node, hooks: RunHooks, is_over: threading.Event) -> None:
-        """Run a node, unless its inputs are not known or time is up."""
+    def make(self, node: Node, hooks: RunHooks) -> None:
+        """Run a node, unless its inputs are not known."""
         (entry, *_) = node.outputs
         if news := set().union(*(self.news.get(name, set()) for name in node.inputs)):
             self.news[entry] = news
             return
-        if self.late:
-            self.late.append(entry)
-            return
-        try:
-            inputs = {name: self._catalog.load(name) for name in node.inputs}
-            inputs |= hooks.restricted(node, inputs)
-            if due := self._warehouse.due.get(entry):
-                self._reasons[entry] = why_due(due, self._warehouse, self._parameters.window)
-            for name, rows in node.run(inputs).items():
-                self._catalog.save(name, rows)
-        except Exception:
-            if not is_over.is_set():
-                raise
-            self.late.append(entry)
+        inputs = {name: self._catalog.load(name) for name in node.inputs}
+        inputs |= hooks.restricted(node, inputs)
+        if due := self._warehouse.due.get(entry):
+            self._reasons[entry] = why_due(due, self._warehouse, self._parameters.window)
+        for name, rows in node.run(inputs).items():
+            self._catalog.save(name, rows)
 
     @property
     def _filed(self) -> set[str]:
@@ -238,14 +235,15 @@ class _Rehearsal:
         """What was done to each table that was made as a whole."""
         made: dict[str, Made] = {}
         days = defaultdict(list)
-        if not self.late:  # else the transaction is gone
-            for unit in self._warehouse.units_written():
-                days[unit["table_name"]].append(unit.get("date"))
+        for unit in self._warehouse.units_written():
+            days[unit["table_name"]].append(unit.get("date"))
         for name, deleted, inserted, _seconds in self._warehouse.changes:
             if name in self.news or name in self._filed or not (deleted or inserted):
                 continue
             reason = self._reasons.get(name, "what it is made from changed")
-            table = made.setdefault(name, Made(name, reason, not self.late, 0, 0))
+            table = made.setdefault(
+                name, Made(name, reason, is_exact=True, rows_deleted=0, rows_inserted=0)
+            )
             table.rows_deleted = (table.rows_deleted or 0) + deleted
             table.rows_inserted = (table.rows_inserted or 0) + inserted
         for name, table in made.items():
@@ -265,9 +263,6 @@ class _Rehearsal:
                 rows_inserted=None if rows is None else round(rows * size_bytes),
                 days=None if days is None else round(days),
             )
-        for name in self.late:
-            reason = "too much is due to work it out while a run may wait for the warehouse"
-            yield Made(name, reason, is_exact=False)
 
 
 def _warehouse(pipeline: Pipeline, catalog: DataCatalog) -> Warehouse:
@@ -285,20 +280,6 @@ def _refuse_others(pipeline: Pipeline) -> None:
             "A plan is of pipelines that keep tables up to date: name one of "
             f"{', '.join(names)}, or leave --pipeline out."
         )
-
-
-@contextlib.contextmanager
-def _in_time(is_over: threading.Event) -> Iterator[None]:
-    """Say so where time was up before the first node."""
-    try:
-        yield
-    except Exception as error:
-        if not is_over.is_set():
-            raise
-        raise LingokidsError(
-            "What is due takes longer to be worked out than a run waits for the warehouse: run it. "
-            "Nothing was changed."
-        ) from error
 
 
 @contextlib.contextmanager
@@ -337,7 +318,7 @@ def _ends(days: list[date]) -> tuple[date, date]:
 
 def as_text(plan: Plan) -> str:
     """What would be done, line by line; estimates have a ~."""
-    if not plan.objects and not plan.tables:
+    if plan.is_whole and not plan.objects and not plan.tables:
         return f"{plan.pipeline}: nothing is due. A run would write nothing."
     lines = [f"{plan.pipeline}: the next run would", ""]
     if plan.objects:
@@ -362,6 +343,8 @@ def as_text(plan: Plan) -> str:
     if plan.seconds is not None:
         source = f", from {counted(plan.past_runs, 'past run')}" if plan.objects else ""
         lines.append(f"in ~ {plan.seconds:,.1f} s beside its start{source}.")
+    if not plan.is_whole:
+        lines.append("More is due than can be worked out while a run may wait for the warehouse.")
     if not all(each.is_exact for each in plan.tables):
         lines.append("~ is an estimate: what new objects hold is known when they are read.")
     return "\n".join(lines)
