@@ -18,9 +18,16 @@ from world import World
 from lingokids.errors import LingokidsError
 from lingokids.operations.plan import Plan, rehearse
 from lingokids.schema import BESIDE_BRONZE
+from lingokids.storage.duckdb import opening
 
 HISTORIES = int(os.environ.get("LINGOKIDS_HISTORIES", "3"))
 BESIDE = {table.table_name for table in BESIDE_BRONZE}
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch) -> None:
+    """A busy machine is no reason to give up."""
+    monkeypatch.setattr(opening, "_REHEARSAL_SECONDS", 300.0)
 
 
 class PlannedWorld(World):
