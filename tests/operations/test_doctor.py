@@ -86,7 +86,7 @@ def _wrong_parameter(project: Project) -> None:
         (_huge_warehouse, "disk", "a rebuild may need 8.8 TB: free disk space"),
         (_limit_above_memory, "memory", "memory_limit is 900.0 TB, and there are .*: lower it"),
         (_killed_writer, "files", r"left lingokids\.duckdb\.wal: .*uv run kedro run takes in"),
-        (_dropped_column, "warehouse", "stg_users was made by another version: .* rebuild=bronze"),
+        (_dropped_column, "warehouse", "stg_users was made by another version .* rebuild=bronze"),
         (_wrong_parameter, "configuration", "session_gap_minutes is 0: write a whole number of"),
     ],
 )
