@@ -88,7 +88,7 @@ def status_of(folder: Path, env: str | None, since: datetime | None) -> Status:
         status.runs = history.runs(_RUNS)
         status.warnings = history.warnings(status.since)
         status.quarantined = history.quarantined(status.since)
-        status.unknown_keys = history.unknown_keys(status.since)
+        status.unknown_keys = [schema.masked(each) for each in history.unknown_keys(status.since)]
         status.freshness = [*_freshness(project, history, now)]
         status.tables = [*_tables(project, history)]
         if not status.held_by:
