@@ -66,9 +66,24 @@ class Page:
         self._ask("Emulation.setDeviceMetricsOverride", **size)
         self._ask("Page.navigate", url=url)
 
+    def prefer(self, scheme: str) -> None:
+        """Show pages as to a reader who prefers ``light`` or ``dark``."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self._ask("Emulation.setEmulatedMedia", features=[feature])
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other: letters, or names such as ``Enter``."""
+        for key in keys:
+            text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+            code = {"Enter": 13, "Tab": 9}.get(key, 0)
+            pressed = {"key": key, "text": text, "windowsVirtualKeyCode": code}
+            self._ask("Input.dispatchKeyEvent", type="keyDown", **pressed)
+            self._ask("Input.dispatchKeyEvent", type="keyUp", key=key)
+
     def value(self, expression: str) -> Any:
-        """What an expression is, as JSON has it."""
-        answer = self._ask("Runtime.evaluate", expression=expression, returnByValue=True)
+        """What an expression is, or what it promises, as JSON has it."""
+        asked = {"returnByValue": True, "awaitPromise": True}
+        answer = self._ask("Runtime.evaluate", expression=expression, **asked)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 

@@ -283,6 +283,37 @@ def show_lineage(metadata: ProjectMetadata, /, column: str, **asked: bool) -> No
     click.echo(show(graph, command.find(graph, column), directions))
 
 
+@cli.group(name="docs")
+def docs_group() -> None:
+    """The data docs: tables, columns, lineage, metrics, rules and runs as a static site."""
+
+
+@docs_group.command(name="build")
+@click.option("--output", type=click.Path(path_type=Path), help="Default: data/09_shared/docs.")
+@click.option("--serve", "is_served", is_flag=True, help="Then open it, on 127.0.0.1.")
+@click.option("--port", default=4142, show_default=True, help="For --serve; 0: a free one.")
+@env_option
+@click.pass_obj
+def build_docs(
+    metadata: ProjectMetadata,
+    /,
+    output: Path | None,
+    is_served: bool,
+    port: int,
+    env: str | None,
+) -> None:
+    """Write the data docs: a static site for a browser, and catalog.json for programs.
+
+    They have no value of a row, and may be shared.
+    """
+    from lingokids.docs import command
+
+    folder = command.build(metadata.project_path, env, output)
+    click.echo(f"Wrote the data docs: {folder / 'index.html'}")
+    if is_served:
+        command.serve(folder, port, click.echo)
+
+
 @cli.group(name="contracts")
 def contracts_group() -> None:
     """The contracts of the tables."""

@@ -56,7 +56,9 @@ def test_previews_mask_what_names_a_person(small):
 
     for table_name in schema.STORED:
         shown = TableDataset(table_name=table_name, warehouse=places).preview()
-        for name, *values in zip(shown["columns"], *shown["data"], strict=True):
+        columns = [line for line in shown["data"] if not line[0].startswith("(")]
+        assert [line[0] for line in columns] == list(schema.CONTRACTS[table_name].columns)
+        for name, _type, _meaning, *values in columns:
             if COLUMNS[name].is_masked:
                 assert {*values} <= {"…", None}, name
         assert SECRET not in json.dumps(shown)

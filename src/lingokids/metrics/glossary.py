@@ -75,7 +75,7 @@ def _metrics_of(subject: Subject) -> list[str]:
             ("Metric", "Kind", "Formula", "Unit", "Owner", "Caveat"),
             [
                 (
-                    *(f"`{name}`", _kind(metric), metric.formula),
+                    *(f"`{name}`", kind_of(metric), metric.formula),
                     *(metric.unit, metric.owner, metric.caveat),
                 )
                 for name, metric in METRICS.items()
@@ -85,6 +85,7 @@ def _metrics_of(subject: Subject) -> list[str]:
     ]
 
 
-def _kind(metric: Metric) -> str:
+def kind_of(metric: Metric) -> str:
+    """The kind of a metric, in words."""
     kinds = {Measure: "measure", UserCount: "user count", Rate: "rate"}
     return kinds.get(type(metric), "count")

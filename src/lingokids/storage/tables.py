@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ from kedro.io import AbstractDataset
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.history import history_of
 from lingokids.storage.duckdb.warehouse import Warehouse
-from lingokids.storage.previews import TablePreview, preview_of
+from lingokids.storage.previews import TablePreview, preview_of_table
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -113,9 +115,20 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
         else:
             self.stored.replace_all(data)
 
-    def preview(self, nrows: int = 10) -> TablePreview:
-        """The first rows, for kedro-viz: the file is opened, read and closed."""
-        return preview_of(lambda: self.load().limit(nrows).to_pyarrow())
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """What it is and its first rows, for kedro-viz: the file is opened, read and closed."""
+        return preview_of_table(
+            self.contract, self._facts(), lambda: self.load().limit(nrows).to_pyarrow()
+        )
+
+    def _facts(self) -> dict[str, str]:
+        """What the warehouse has counted of it; nothing where it cannot be read."""
+        with (
+            contextlib.suppress(LingokidsError),
+            history_of(self.warehouse.database, self.warehouse.published) as history,
+        ):
+            return history.facts(self.table_name)
+        return {}
 
     def _exists(self) -> bool:
         return self.warehouse.has(self.table_name)

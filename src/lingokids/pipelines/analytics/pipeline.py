@@ -1,12 +1,13 @@
 """The analytics pipeline: the three questions of the exercise."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from lingokids.pipelines.analytics.nodes import (
     answer_completion_rate,
     answer_price_tier_engagement,
     answer_subscription_impact,
 )
+from lingokids.storage.previews import Node
 
 
 def create_pipeline() -> Pipeline:

@@ -1,8 +1,9 @@
 """The enrichment pipeline: staged events joined with their users and activities."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from lingokids.pipelines.enrichment.nodes import enrich_events
+from lingokids.storage.previews import Node
 
 
 def create_pipeline() -> Pipeline:

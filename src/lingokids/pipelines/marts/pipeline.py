@@ -1,6 +1,6 @@
 """The marts pipeline: enriched events to gold."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
@@ -8,6 +8,7 @@ from lingokids.pipelines.marts.nodes import (
     build_user_journeys,
     rank_activities,
 )
+from lingokids.storage.previews import Node
 
 
 def create_pipeline() -> Pipeline:

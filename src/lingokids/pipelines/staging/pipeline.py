@@ -1,8 +1,9 @@
 """The staging pipeline: bronze to one row per event, user and activity."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from lingokids.pipelines.staging.nodes import stage_activities, stage_events, stage_users
+from lingokids.storage.previews import Node
 
 
 def create_pipeline() -> Pipeline:

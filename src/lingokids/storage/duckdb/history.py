@@ -7,11 +7,13 @@ written into the statements: to be given one apart, the engine loads pandas, a s
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.schema import INGESTED_OBJECTS, RUNS
 from lingokids.storage.duckdb.expressions import text
@@ -20,7 +22,7 @@ from lingokids.storage.duckdb.sentences import cannot_open
 from lingokids.storage.duckdb.state import changed_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -61,6 +63,18 @@ _WARNINGS = """
 _WRITTEN = """
     SELECT table_name, max(started_at) AS written_at
     FROM main.run_steps JOIN main.runs USING (run_id) GROUP BY ALL
+"""
+_RESULTS = """
+    SELECT table_name, rule, max(run_id) AS run_id, arg_max(verdict, run_id) AS verdict,
+        arg_max(rows_checked, run_id) AS rows_checked, arg_max(rows_failed, run_id) AS rows_failed,
+        list_reverse(list(rows_failed ORDER BY run_id DESC)[:{runs}]) AS trend
+    FROM main.check_results GROUP BY ALL
+"""
+_STORED = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
+#: A block may hold parts of several tables, so the sizes of small ones are rough.
+_BYTES = """
+    (SELECT count(DISTINCT block_id) FROM pragma_storage_info('{0}') WHERE block_id >= 0)
+    * (SELECT max(block_size) FROM pragma_database_size())
 """
 #: Runs that took in objects: how many bytes, and for how long they ran.
 _TAKEN_IN = f"""
@@ -161,6 +175,38 @@ class History:
     def warnings(self, since: datetime) -> list[dict[str, Any]]:
         """Rules that did not hold in runs since then, each as it was last found."""
         return self._rows(_since(_WARNINGS, since), "check_results")
+
+    def results(self, runs: int) -> list[dict[str, Any]]:
+        """The last result of each rule, and how many rows failed in so many checks of it."""
+        return self._rows(_RESULTS.format(runs=runs), "check_results")
+
+    def sizes(self, of: Iterable[str] = schema.STORED) -> dict[str, tuple[int, int]]:
+        """Rows and bytes of tables; a view has no bytes."""
+        stored = {name for (name,) in self._ask(_STORED)}
+        counts = " UNION ALL ".join(
+            f"SELECT '{name}', count(*), {_BYTES.format(name) if name in stored else 0} "
+            f'FROM main."{name}"'
+            for name in sorted(self.tables & {*of})
+        )
+        return {name: (rows, size) for name, rows, size in self._ask(counts)} if counts else {}
+
+    def facts(self, table_name: str) -> dict[str, str]:
+        """What is known of one table, in words: size, last run, verdicts, freshness."""
+        size = self.sizes([table_name]).get(table_name, (0, 0))[1]
+        written_at = self.written_at().get(table_name)
+        of_table = [each for each in self.results(1) if each["table_name"] == table_name]
+        verdicts = Counter(each["verdict"] for each in of_table)
+        facts = {
+            "(size)": f"{size / 1024:,.0f} KiB" if size else "",
+            "(last written)": f"{written_at:%Y-%m-%d %H:%M} UTC" if written_at else "",
+            "(last verdicts)": ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common()),
+        }
+        for rule in schema.CONTRACTS[table_name].rules:
+            if isinstance(rule, schema.Fresh):
+                newest = self.newest(table_name, rule.column, rule.by)
+                said = (f"{group} {newest[group]:%Y-%m-%d %H:%M} UTC" for group in sorted(newest))
+                facts["(newest)"] = ", ".join(said)
+        return facts
 
     def behind(self, step: Step) -> list[str] | None:
         """The inputs of a table that changed since it was made; None: it never was."""
