@@ -143,7 +143,9 @@ class StoredBronze(StoredTable, StoredLines):
 
     def expire_texts(self, before: datetime) -> None:
         """See ``engine.StoredLines``; loads are numbered in the order of runs."""
-        if not {schema.RUNS.table_name, schema.RUN_UNITS.table_name} <= self.warehouse.tables:
+        needed = {schema.RUNS.table_name, schema.RUN_UNITS.table_name}
+        needed |= {self.quarantine.table_name, self.rescued.table_name}
+        if not needed <= self.warehouse.tables:
             return
         past = (
             f"SELECT max(load_id) FROM {schema.RUN_UNITS.table_name} "
