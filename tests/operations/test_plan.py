@@ -1,4 +1,4 @@
-"""The plan in words: exact or said to be an estimate. That it is the run: ``laws/test_plans.py``."""
+"""The plan in words: exact, or said to be an estimate. That it is the run: `laws/test_plans.py`."""
 
 from __future__ import annotations
 
