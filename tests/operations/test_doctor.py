@@ -25,6 +25,8 @@ from minio_server import free_address
 from operators import ask, configure, held
 from set_up_server import PIPELINE, admin, init
 
+pytestmark = pytest.mark.slow
+
 _KILLED = """
 import duckdb, os, sys
 con = duckdb.connect(sys.argv[1])

@@ -31,8 +31,15 @@ CASES = {
     "child, by a pseudonym": ("child", CHILD, NOT_KEPT, "k" * 32),
     "child, kept": ("child", CHILD, KEPT, ""),
 }
-WHOM = pytest.mark.parametrize("case", CASES)
-HOW = pytest.mark.parametrize("rewrite_raw", [False, True], ids=["", "raw"])
+#: Of the others each test makes a project of its own.
+_USER, *_OTHERS = CASES
+WHOM = pytest.mark.parametrize(
+    "case", [_USER, *(pytest.param(case, marks=pytest.mark.slow) for case in _OTHERS)]
+)
+HOW = pytest.mark.parametrize(
+    "rewrite_raw",
+    [pytest.param(False, id=""), pytest.param(True, id="raw", marks=pytest.mark.slow)],
+)
 
 
 def _take_in_a_family(project) -> None:
