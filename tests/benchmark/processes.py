@@ -88,6 +88,7 @@ def run_project(folder: Path, *options: str) -> Cost:
         LINGOKIDS_TEST_FOLDER=str(folder.resolve()),
         LINGOKIDS_TEST_ARRIVAL="key",
         LINGOKIDS_TEST_VERSIONS="modified",
+        LINGOKIDS_TEST_NOT_KEPT="[]",  # as the script
     )
 
 
