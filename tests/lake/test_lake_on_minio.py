@@ -66,20 +66,32 @@ def test_buckets_are_published_to_and_the_warehouse_restored_from_them(
     _assert_published(minio_project, tmp_path / "third")
 
 
-@pytest.mark.parametrize("bucket", ["bronze", "gold"])
-def test_a_missing_bucket_is_named_and_the_next_run_makes_up_for_it(
-    minio_project, run, tmp_path, bucket
-):
+def test_a_missing_bucket_is_named_and_the_next_run_makes_up_for_it(minio_project, run, tmp_path):
     deliver_a_day(minio_project, 5, landed_at="now")
-    minio_project.server.filesystem.rmdir(bucket)
+    minio_project.server.filesystem.rmdir("gold")
 
-    sentence = f"s3://{bucket} is not .*s3://{bucket}/publication.json is not there .NoSuchBucket"
+    sentence = "s3://gold is not .*s3://gold/publication.json is not there .NoSuchBucket"
     with pytest.raises(LingokidsError, match=f"tables are up to date, but {sentence}"):
         run()
 
     assert len(minio_project.table("stg_events")) == 1
-    minio_project.server.filesystem.mkdir(bucket)
+    minio_project.server.filesystem.mkdir("gold")
     assert "Nothing new: 0 objects read" in run()
+    _assert_published(minio_project, tmp_path / "cured")
+
+
+def test_without_the_bucket_of_the_record_of_erasures_no_line_is_taken_in(
+    minio_project, run, tmp_path
+):
+    deliver_a_day(minio_project, 5, landed_at="now")
+    minio_project.server.filesystem.rmdir("bronze")
+
+    with pytest.raises(LingokidsError, match=r"s3://bronze/erasures.json is not there .NoSuchB"):
+        run()
+
+    minio_project.server.filesystem.mkdir("bronze")
+    run()
+    assert len(minio_project.table("stg_events")) == 1
     _assert_published(minio_project, tmp_path / "cured")
 
 
