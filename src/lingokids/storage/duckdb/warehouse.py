@@ -121,7 +121,8 @@ class Warehouse(Engine, threading.local):
         path = Path(database)
         if path not in cls._known:
             folder = Path(reports) if reports else None
-            cls._known[path] = cls(path, Path(published), folder, **settings)
+            new = cls(path, Path(published), folder, **settings)
+            cls._known.setdefault(path, new)  # another thread may have been quicker
         return cls._known[path]
 
     @classmethod
