@@ -137,7 +137,7 @@ def test_a_missing_bucket_is_named(taken_in):
         ),
         (
             "s3:GetObject",
-            f"s3://raw-events/{KEY} may not be read with these credentials (AccessDenied)",
+            "s3://bronze/erasures.json may not be read with these credentials (AccessDenied)",
         ),
     ],
 )

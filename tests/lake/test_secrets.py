@@ -53,7 +53,8 @@ def test_a_run_that_fails_while_all_is_logged_shows_no_secret(talkative, wrong):
     assert "DEBUG" in said
     assert leaks(said, SECRET, server.user, server.password) == []
     if talkative.database.exists():
-        records = str(talkative.rows("SELECT * FROM runs"))
+        recorded = talkative.rows("FROM duckdb_tables() WHERE table_name = 'runs'")
+        records = str(talkative.rows("SELECT * FROM runs") if recorded else "")
         assert leaks(records, SECRET, server.user, server.password) == []
 
 

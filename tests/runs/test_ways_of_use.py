@@ -139,7 +139,7 @@ def test_the_package_runs_beside_its_data_where_no_project_is(tmp_path):
 
 @pytest.mark.slow
 def test_an_answer_for_a_program_is_alone_on_standard_output(small):
-    asked = ["metrics", "-m", "active_users", "-f", "csv"]
+    asked = ["metrics", "--restricted", "-m", "active_users", "-f", "csv"]
     below = small.folder / "below"
     below.mkdir()
     command = [sys.executable, "-m", "kedro", *asked]
@@ -243,7 +243,9 @@ def test_titles_keys_and_errors_reach_log_and_terminal_as_plain_text(hostile):
     run = hostile.command("run")
     strict = "rebuild=raw,checks.severities.unknown_keys.keys_known=error"
     again = hostile.command("run", "--params", strict)
-    asked = hostile.command("metrics", "-m", "active_users", "--by", "activity_name")
+    asked = hostile.command(
+        "metrics", "--restricted", "-m", "active_users", "--by", "activity_name"
+    )
     unknown = hostile.command("metrics", "-m", HOSTILE)
     missing = hostile.command("run", "--pipeline", f"x{HOSTILE}")
 

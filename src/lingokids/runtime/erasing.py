@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lingokids.errors import LingokidsError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -27,7 +29,10 @@ def begin(
     warehouse.erasing.purge = None
     records = [source.erasures for source in sources if source.erasures]
     if records:
-        warehouse.erasing.erasures = records[0].read()
+        try:
+            warehouse.erasing.erasures = records[0].read()
+        except LingokidsError as error:
+            raise LingokidsError(f"{error.message} Nothing was changed.") from error
     if not (records and bronze and warehouse.erasing.erasures.people):
         return
     from lingokids.storage.duckdb.erased import Purge
