@@ -155,8 +155,8 @@ def test_an_answer_for_a_program_is_alone_on_standard_output(small):
         )
 
     logging = str(ROOT / "conf" / "logging.yml")
-    hidden = "active_users\n"  # of one user
-    assert (small.command(*asked).stdout, ask(KEDRO_LOGGING_CONFIG=logging).stdout) == (hidden,) * 2
+    alone = "active_users\n1\n"
+    assert (small.command(*asked).stdout, ask(KEDRO_LOGGING_CONFIG=logging).stdout) == (alone,) * 2
     refused = ask()
     assert refused.returncode == 1
     assert "Error: Kedro has logged to standard output, before the answer: give" in refused.stderr
