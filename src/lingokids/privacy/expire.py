@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kedro.framework.session import KedroSession
 
 from lingokids import schema
-from lingokids.checks.evidence import page_of
 from lingokids.errors import LingokidsError
-from lingokids.runtime.retention import oldest_lines
+from lingokids.runtime.retention import old_pages, oldest_lines
 from lingokids.schema.parameters import Parameters
 from lingokids.storage.records import kept_table
 
@@ -85,18 +84,16 @@ class Expiry:
             objects, lines = self._lines(dataset, oldest.get(dataset))
             goes = f"{lines:,} lines of {objects:,} objects"
             yield Part(f"lines of {dataset}", _days(days), goes, NEXT_RUN)
-        pages = self._retention.pages_days
-        yield Part(
-            *("check reports", "the last hundred" if pages is None else _days(pages)),
-            *(f"{self._pages():,} pages", NEXT_RUN),
-        )
+        days = self._retention.pages_days
+        kept = "the last hundred" if days is None else _days(days)
+        pages = old_pages(self._retention, self._now, self._warehouse.reports)
+        yield Part("check reports", kept, f"{len(pages):,} pages", NEXT_RUN)
         for source in self._sources:
             found = list(self._raw(source))
             size = sum(each.size_bytes for each in found)
-            yield Part(
-                *(f"raw {source.dataset}", _days(self._retention.raw_days)),
-                *(f"{len(found):,} objects, {size:,} bytes", "kedro expire --raw"),
-            )
+            goes = f"{len(found):,} objects, {size:,} bytes"
+            kept = _days(self._retention.raw_days)
+            yield Part(f"raw {source.dataset}", kept, goes, "kedro expire --raw")
 
     def remove_raw(self) -> Iterator[str]:
         """Remove raw objects, those alone that the ledger holds and the lake has."""
@@ -142,13 +139,6 @@ class Expiry:
         ledger = self._table(schema.INGESTED_OBJECTS)
         old = ledger.filter((ledger.dataset == dataset) & (ledger.landed_at < before))
         return _number(old.count()), _number(old.lines.sum().fill_null(0))
-
-    def _pages(self) -> int:
-        days, reports = self._retention.pages_days, self._warehouse.reports
-        if days is None or reports is None:
-            return 0
-        oldest = page_of(reports, f"{self._now - timedelta(days=days):%Y-%m-%dT%H.%M.%S}")
-        return sum(page.name < oldest.name for page in oldest.parent.glob("*.html"))
 
     def _raw(self, source: ObjectsDataset) -> Iterator[StoredObject]:
         """The raw objects that may go: nothing that was made of them needs them."""

@@ -194,7 +194,7 @@ class RunHooks(threading.local):
     ) -> None:
         """Check what was changed, commit, say what was done, and publish it."""
         if self._read is not None:
-            _log_files(self._read, catalog, pipeline)
+            _hand_out_files(self._read, catalog, pipeline)
         if self._run is None or self._inspection is None:
             return
         run, warehouse = self._run, self._run.warehouse
@@ -350,8 +350,8 @@ def _publish_to_lakes(warehouse: Warehouse, *, anew: bool) -> None:
         publish(warehouse, anew=anew)
 
 
-def _log_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> None:
-    """Say where the outputs of a run lie that wrote no table, and open what is shared."""
+def _hand_out_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -> None:
+    """Of a run that wrote no table: let everyone read what is shared, and say where files lie."""
     # no dataset says publicly where it writes; one without the attribute is not named
     files = {name: getattr(catalog.get(name), "_filepath", None) for name in pipeline.all_outputs()}
     written = sorted(str(path) for path in files.values() if path is not None)

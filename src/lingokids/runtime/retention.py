@@ -54,15 +54,16 @@ def expire(
     if retention.texts_days is not None:
         for table in tables:
             table.stored.expire_texts(now - timedelta(days=retention.texts_days))
-    if retention.pages_days is not None and reports is not None:
-        _remove_pages(reports, now - timedelta(days=retention.pages_days))
+    for page in old_pages(retention, now, reports):
+        page.unlink(missing_ok=True)
 
 
-def _remove_pages(reports: Path, before: datetime) -> None:
-    """Remove the reports of runs that began before: they are named after them."""
+def old_pages(retention: Retention, now: datetime, reports: Path | None) -> list[Path]:
+    """The check reports that are older than they may be: they are named after their runs."""
     from lingokids.checks.evidence import page_of
 
+    if retention.pages_days is None or reports is None:
+        return []
+    before = now - timedelta(days=retention.pages_days)
     oldest = page_of(reports, f"{before:%Y-%m-%dT%H.%M.%S}")
-    for page in oldest.parent.glob("*.html"):
-        if page.name < oldest.name:
-            page.unlink(missing_ok=True)
+    return [page for page in oldest.parent.glob("*.html") if page.name < oldest.name]
