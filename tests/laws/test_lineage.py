@@ -231,9 +231,8 @@ def observed_by_hand() -> dict[str, Observed]:
     return observe_all(by_hand(), seed=1, rounds=4)
 
 
-@pytest.mark.parametrize(
-    ("rounds", "smallest_group"), [(1, 1), pytest.param(2, 2, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("rounds", "smallest_group"), [(1, 1), (2, 2)])
 def test_only_columns_that_are_said_to_change(rounds, smallest_group):
     # of what decides on rows, any column may change
     found = observe_all(

@@ -131,6 +131,7 @@ def _follow(new_project, length: int) -> None:
     print(world.happened)
 
 
+@pytest.mark.slow
 def test_a_plan_of_a_short_history_is_the_run(new_project):
     _follow(new_project, 8)
 

@@ -214,6 +214,7 @@ def test_a_tree_follows_each_column_once(graph):
     assert len(lines) == 1
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_or_a_sentence(new_project):
     project = new_project()
     links = project.command("lineage", "weekly_users_chart", "--up", "--json")

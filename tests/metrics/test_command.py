@@ -242,6 +242,7 @@ def test_titles_come_beside_ids_and_the_greatest_first(played):
     }
 
 
+@pytest.mark.slow
 def test_a_late_event_is_in_the_restricted_answer_alone(played):
     before = ask(played, metric=("active_users", "activities_played"))
     late = an_event_record(99, user_id=an_id(999), occurred_at="2021-01-06 10:00:00")

@@ -28,6 +28,7 @@ def test_a_first_run_is_planned_where_there_is_no_warehouse(project):
     assert not project.database.exists()
 
 
+@pytest.mark.slow
 def test_what_is_expected_of_new_objects_is_what_they_usually_bring(fresh_project):
     for number in range(2, 5):
         fresh_project.deliver("events", str(number), [an_event_record(number)], ago(0.5))

@@ -91,6 +91,7 @@ def test_what_is_due_is_said_with_its_reason(fresh_project):
     assert re.search(r"stg_users +rows of bronze_users changed since it was made", said)
 
 
+@pytest.mark.slow
 def test_what_was_set_aside_since_the_last_look_is_counted_and_not_shown(fresh_project):
     lines = [an_event_record(2, user_id="Ana María"), an_event_record(3, nickname="Ana María")]
     lines += [an_event_record(4, **{str(UUID(int=5)): 1})]
@@ -110,6 +111,7 @@ def test_what_was_set_aside_since_the_last_look_is_counted_and_not_shown(fresh_p
     assert not AN_ID.search(answers)
 
 
+@pytest.mark.slow
 def test_a_run_over_twice_as_long_as_others_of_its_kind_is_named(fresh_project):
     for number in (2, 3):
         fresh_project.deliver("events", str(number), [an_event_record(number)], ago(0.5))

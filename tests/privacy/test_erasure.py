@@ -95,6 +95,7 @@ def test_no_byte_of_any_file_has_the_id(family, whom, rewrite_raw):
         assert any(line.endswith(file) for line in said)
 
 
+@pytest.mark.slow
 def test_the_id_is_in_nothing_that_is_said(family):
     asked = family.command("erase", "--user", USER, "--rewrite-raw")
 
@@ -104,6 +105,7 @@ def test_the_id_is_in_nothing_that_is_said(family):
     assert not any(form in said for form in forms(USER).values())
 
 
+@pytest.mark.slow
 @WHOM
 @HOW
 def test_what_is_left_is_what_raw_without_them_makes(family, new_project, whom, rewrite_raw):
@@ -122,6 +124,7 @@ def test_what_is_left_is_what_raw_without_them_makes(family, new_project, whom, 
     assert erased == tables(family, *versions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["user", "child"])
 def test_nothing_brings_them_back(family, whom):
     kind, person = whom
@@ -148,6 +151,7 @@ def test_nothing_brings_them_back(family, whom):
     }
 
 
+@pytest.mark.slow
 def test_a_copy_of_before_is_cleared_by_the_next_run(family):
     """A warehouse put back from a backup: the record knows, the warehouse does not."""
     backup = family.database.read_bytes()
@@ -162,6 +166,7 @@ def test_a_copy_of_before_is_cleared_by_the_next_run(family):
     assert [file for file in found_in(family.folder, USER) if not file.startswith("raw/")] == []
 
 
+@pytest.mark.slow
 def test_an_idle_run_after_an_erasure_writes_nothing(family):
     ask_to_erase(family, rewrite_raw=True, user=USER)
     before = family.rows("SELECT count(*) FROM runs")
@@ -183,6 +188,7 @@ def test_lines_are_accounted_for(family):
     ) == [("",)]
 
 
+@pytest.mark.slow
 def test_what_is_held_of_someone_is_exported(family):
     held = json.loads(family.command("erase", "--user", USER, "--export").stdout)
 
@@ -195,6 +201,7 @@ def test_what_is_held_of_someone_is_exported(family):
     assert OTHER in str(family.table("stg_users"))
 
 
+@pytest.mark.slow
 def test_where_values_of_unknown_keys_have_expired_raw_tells(project):
     project.deliver("events", "a", [an_event_record(1), an_event_record(2, guest=USER)])
     project.run()
@@ -209,6 +216,7 @@ def test_where_values_of_unknown_keys_have_expired_raw_tells(project):
     assert found_in(project.folder, USER) == {}
 
 
+@pytest.mark.slow
 def test_raw_objects_that_no_run_reads_any_more_are_looked_into(project, monkeypatch):
     read = Parameters.read.__func__
 
@@ -227,6 +235,7 @@ def test_raw_objects_that_no_run_reads_any_more_are_looked_into(project, monkeyp
     assert found_in(project.folder, USER) == {}
 
 
+@pytest.mark.slow
 def test_a_warehouse_without_lines_yet_is_no_obstacle(project):
     project.run("analytics")
     project.deliver("events", "a", [an_event_record(1, user_id=USER), an_event_record(2)])
@@ -237,6 +246,7 @@ def test_a_warehouse_without_lines_yet_is_no_obstacle(project):
     assert project.rows("SELECT kept, quarantined FROM ingested_objects") == [(1, 1)]
 
 
+@pytest.mark.slow
 def test_an_object_named_after_someone_is_told(project):
     project.deliver("events", USER, [an_event_record(1, user_id=USER)])
     project.run()
@@ -253,6 +263,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_a_wrong_request_is_refused_in_one_sentence(project, arguments, sentence):
     asked = project.command("erase", *arguments)
@@ -263,6 +274,7 @@ def test_a_wrong_request_is_refused_in_one_sentence(project, arguments, sentence
     assert "Traceback" not in asked.stderr
 
 
+@pytest.mark.slow
 def test_without_a_warehouse_nobody_is_erased(project):
     asked = project.command("erase", "--user", USER)
 
@@ -271,6 +283,7 @@ def test_without_a_warehouse_nobody_is_erased(project):
     assert not (project.folder / "erasures.json").exists()
 
 
+@pytest.mark.slow
 def test_an_id_of_which_nothing_is_held_is_refused_from_now_on(begun_project):
     asked = begun_project.command("erase", "--user", USER)
     assert asked.returncode == 0
@@ -282,6 +295,7 @@ def test_an_id_of_which_nothing_is_held_is_refused_from_now_on(begun_project):
     assert USER not in str(tables(begun_project))
 
 
+@pytest.mark.slow
 def test_while_a_run_writes_nobody_is_erased(begun_project):
     holder = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print(flush=True); input()"
     with subprocess.Popen(

@@ -65,6 +65,7 @@ def test_without_a_key_the_ids_of_children_and_devices_are_in_no_file(project, s
     assert b"device-1" not in bytes_of(project)
 
 
+@pytest.mark.slow
 def test_with_a_key_a_child_has_the_same_pseudonym_everywhere(project, settings):
     settings(key=KEY)
     deliver(project)
@@ -78,6 +79,7 @@ def test_with_a_key_a_child_has_the_same_pseudonym_everywhere(project, settings)
     assert KEY.encode() not in bytes_of(project)
 
 
+@pytest.mark.slow
 def test_the_key_is_in_no_log(project, settings, caplog):
     settings(key=KEY)
     deliver(project)
@@ -122,6 +124,7 @@ def test_other_settings_are_refused_until_a_rebuild(
     ]
 
 
+@pytest.mark.slow
 def test_what_is_no_longer_kept_is_in_no_file_after_the_rebuild(project, settings):
     settings("[]")
     deliver(project)

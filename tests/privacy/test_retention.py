@@ -45,6 +45,7 @@ def without_loads(project) -> dict[str, list]:
     return tables
 
 
+@pytest.mark.slow
 def test_all_tables_are_as_if_an_old_object_had_never_been_delivered(new_project):
     whole, young = new_project(), new_project()
     for number, days in enumerate((1, 9, 11, 19, 30)):

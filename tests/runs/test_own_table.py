@@ -91,6 +91,7 @@ def _deliver(project, *numbers: int, user: int, key: str = "a", **values) -> Non
     project.deliver("events", f"{user}-{key}", events)
 
 
+@pytest.mark.slow
 def test_it_is_kept_up_to_date_by_units_published_and_checked(owner):
     owner.deliver("users", "u", [a_user_record(900), a_user_record(901, country_code="fr")])
     _deliver(owner, 1, 2, user=900)

@@ -100,6 +100,7 @@ def test_a_second_run_writes_nothing(small):
     assert small.database.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_changed_rule_is_seen_and_only_rows_that_differ_are_written(small, monkeypatch):
     android = an_event_record(3, context={"os": {"name": "Android"}})
     small.deliver("events", "b", [android])

@@ -62,6 +62,7 @@ def own(small, monkeypatch):
     configure_project("lingokids")
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_ones_own_writes_files_from_a_silver_table(own, caplog):
     before = own.snapshot()
 
