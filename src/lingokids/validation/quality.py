@@ -171,9 +171,11 @@ def _text_column(field: Field) -> str:
 
 def _is_wrong(typed: ir.Table, field: Field) -> ir.BooleanValue:
     value = typed[field.column]
-    is_wrong = typed[f"{field.column}_text"].notnull() & value.isnull()
-    if field.type == schema.SECONDS:
-        return is_wrong | typed[f"{field.column}_text"].re_search(_NEGATIVE).fill_null(False)
+    text = typed[f"{field.column}_text"]
+    is_wrong = text.notnull() & value.isnull()
+    if field.type == schema.SECONDS:  # only texts with a minus are worth the expression
+        is_negative = ibis.cases((text.contains("-"), text.re_search(_NEGATIVE)), else_=False)
+        return is_wrong | is_negative
     if field.type == "array<uuid>":
         return is_wrong | (value.filter(lambda id_: id_.isnull()).length() > 0).fill_null(False)
     return is_wrong
