@@ -11,7 +11,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +19,7 @@ from uuid import UUID
 
 @dataclass(frozen=True)
 class Play:
-    """One activity that a user left."""
+    """One activity that a user left, on a day that is of the time zone."""
 
     event_id: str
     user_id: str
@@ -27,11 +27,7 @@ class Play:
     seconds: Decimal
     completed: bool
     slice: dict[str, str]
-
-    @property
-    def day(self) -> date:
-        """The UTC day on which it was left."""
-        return self.at.date()
+    day: date
 
 
 @dataclass
@@ -89,23 +85,23 @@ class Group:
         self.plays.append(play)
 
 
-def plays_of(raw: Path) -> list[Play]:
+def plays_of(raw: Path, zone: tzinfo = UTC) -> list[Play]:
     """Every play of the raw objects below ``raw``."""
     events = _last(raw / "events", "event_id", _is_usable_event)
     users = _last(raw / "users", "user_id", _is_usable_user)
     activities = _last(raw / "activities", "activity_id", lambda record: record["activity_id"])
     exits = [event for event in events.values() if event["name"] == "activity_exit"]
-    return [_play(event, users, activities) for event in exits]
+    return [_play(event, users, activities, zone) for event in exits]
 
 
-def people_of(raw: Path) -> dict[str, Person]:
+def people_of(raw: Path, zone: tzinfo = UTC) -> dict[str, Person]:
     """Every user with a record, by id."""
     plays = defaultdict(list)
-    for play in plays_of(raw):
+    for play in plays_of(raw, zone):
         plays[play.user_id].append(play)
 
     def day(text: str | None) -> date | None:
-        return _instant(text).date() if text else None
+        return _day(_instant(text), zone) if text else None
 
     return {
         user_id: Person(
@@ -151,7 +147,7 @@ def first_day_of(day: date, period: str) -> date:
     }[period]
 
 
-def _play(event, users, activities) -> Play:
+def _play(event, users, activities, zone) -> Play:
     data, context = event["data"], event.get("context") or {}
     system, app = context.get("os") or {}, context.get("app") or {}
     activity = activities.get(data["activity_id"], {})
@@ -170,7 +166,8 @@ def _play(event, users, activities) -> Play:
     }
     seconds = Decimal(str(data.get("duration") or 0)).quantize(Decimal("0.001"))
     ids = event["event_id"].lower(), event["user_id"].lower()
-    return Play(*ids, at, seconds, data.get("completed") is True, sliced)
+    completed = data.get("completed") is True
+    return Play(*ids, at, seconds, completed, sliced, _day(at, zone))
 
 
 def _status(at, user) -> str:
@@ -229,6 +226,10 @@ def _is_usable_user(record) -> bool:
         if name.endswith("_at") and value:
             _instant(value)
     return True
+
+
+def _day(at: datetime, zone: tzinfo) -> date:
+    return at.replace(tzinfo=UTC).astimezone(zone).date()
 
 
 def _instant(text: str) -> datetime:

@@ -216,7 +216,7 @@ def init_lake(metadata: ProjectMetadata, /, without_sample: bool, wait: float) -
 @click.option("--by", "-b", multiple=True, help="A dimension to group by; repeat for several.")
 @click.option("--grain", "-g", help="day, week, month or year: one row per period.")
 @click.option("--where", "-w", multiple=True, help="dimension=value; repeated: either value.")
-@click.option("--since", help="First day, YYYY-MM-DD, UTC.")
+@click.option("--since", help="First day, YYYY-MM-DD.")
 @click.option("--until", help="The day after the last.")
 @click.option("--top", type=int, help="Keep so many rows per period, by the first metric.")
 @click.option("--per", multiple=True, help="A dimension of --by within whose values --top applies.")

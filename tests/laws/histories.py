@@ -31,6 +31,8 @@ RULES: dict[str, list[Any]] = {
     "duration_cap_seconds": [3600, 10],
     "session_gap_minutes": [30, 1],
     "subscription_impact": [{"days": 7}, {"days": 1}],
+    # of the second, days begin at noon, where many of the events are
+    "time_zone": ["UTC", "Asia/Kamchatka", "America/Los_Angeles"],
 }
 #: Where a run may be killed; those of a lake are reached by whole runs alone.
 KILLS = (
@@ -129,7 +131,7 @@ class History:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(seed)
         self._sent: dict[tuple[str, str], list[Put]] = {}
-        self._given: dict[str, Any] = {}
+        self._given: dict[str, Any] = {"time_zone": self._rng.choice(RULES["time_zone"])}
         self._often = {
             "put": 6.0,
             **{name: self._rng.choice([0, 0.5, 2]) for name in ("again", "back", "less")},

@@ -49,7 +49,7 @@ def answers(made: MadeUp) -> dict[str, pa.Table]:
     reporting = Reporting(weeks=13, dimensions=["country_code", "os_name"])
     nothing = pa.table({})
     asked["measured_groups"] = nodes.measure_groups(
-        days, asked["user_journeys"], nothing, nothing, reporting
+        days, asked["user_journeys"], nothing, nothing, reporting, "UTC"
     )
     asked["activity_names"] = days.select(
         "activity_id", activity_name=days.activity_id + "!"
@@ -106,11 +106,11 @@ def test_which_groups_are_hidden_follows_from_what_is_declared(made, answers):
     measured = answers["measured_groups"]
     read = declared.READS["hide_groups"]["measured_groups"]
     nothing = pa.table({})
-    before = nodes.hide_groups(measured, nothing, nothing, 3, 0.85)
+    before = nodes.hide_groups(measured, nothing, nothing, 3, 0.85, "UTC")
 
     for column, rows in _shuffled(made, measured):
         if column not in read:
-            after = nodes.hide_groups(rows, nothing, nothing, 3, 0.85)
+            after = nodes.hide_groups(rows, nothing, nothing, 3, 0.85, "UTC")
             assert after.shown.select(KEYS) == before.shown.select(KEYS)
             assert after.hidden == before.hidden
 

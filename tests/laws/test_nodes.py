@@ -184,7 +184,7 @@ def _with_the_latest_landing_of_all(enriched, events, *_inputs):
     return enriched.mutate(source=events.landed_at.max().as_scalar().cast("string"))
 
 
-def _only_after_the_first_of_all(staged, bronze):
+def _only_after_the_first_of_all(staged, bronze, *_inputs):
     return staged.filter(staged.occurred_at > bronze.occurred_at.min().as_scalar())
 
 

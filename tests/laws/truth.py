@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from histories import RULES
 
@@ -28,8 +29,9 @@ _USER_DAYS = (
     "FROM user_activity_daily GROUP BY ALL ORDER BY ALL"
 )
 _JOURNEYS = (
-    "SELECT user_id::VARCHAR, country_code, main_os_name, active_days, active_weeks, "
-    "completed_before, completed_after FROM user_journeys ORDER BY ALL"
+    "SELECT user_id::VARCHAR, country_code, main_os_name, active_days, registration_date, "
+    "trial_start_date, subscription_start_date, active_weeks, completed_before, completed_after "
+    "FROM user_journeys ORDER BY ALL"
 )
 
 
@@ -38,8 +40,9 @@ def compare_with_the_truth(project: Project, raw: Path, rules: dict[str, Any]) -
     cap = rules.get("duration_cap_seconds", RULES["duration_cap_seconds"][0])
     gap = rules.get("session_gap_minutes", RULES["session_gap_minutes"][0])
     days = rules.get("subscription_impact", RULES["subscription_impact"][0])["days"]
-    plays = plain_truth.plays_of(raw)
-    people = plain_truth.people_of(raw)
+    zone = ZoneInfo(rules.get("time_zone", RULES["time_zone"][0]))
+    plays = plain_truth.plays_of(raw, zone)
+    people = plain_truth.people_of(raw, zone)
     enriched = [
         (play.event_id, play.user_id, play.at, play.seconds, play.completed,
          *(play.slice[name] for name in _SLICE))
@@ -66,6 +69,7 @@ def compare_with_the_truth(project: Project, raw: Path, rules: dict[str, Any]) -
     assert sorted((*key, *counts) for key, counts in user_days.items()) == project.rows(_USER_DAYS)
     journeys = [
         (user_id, person.country, person.system, len(person.days),
+         person.registered, person.trial, person.subscribed,
          sorted(person.weeks()) if person.registered else [],
          person.completed(-days, -1) if person.subscribed else 0,
          person.completed(1, days) if person.subscribed else 0)

@@ -47,7 +47,7 @@ def parse(**asked):
         ({"top": 1, "by": ("os_name",), "per": (" ",)}, "per is ' ': a name is missing"),
         ({"grain": "weekly"}, "no grain weekly. Did you mean week?"),
         ({"grain": ""}, "There is no grain"),
-        ({"since": "1/2/2021"}, "since is '1/2/2021': write a UTC day as YYYY-MM-DD"),
+        ({"since": "1/2/2021"}, "since is '1/2/2021': write a day as YYYY-MM-DD"),
         ({"since": "2021-01-02", "until": "2021-01-02"}, "not after since"),
         ({"top": 0}, "top is 0: write a whole number of rows, from 1 to 1,000,000."),
         ({"top": 10**20}, "top is 100000000000000000000: write a whole number of rows, from 1 to"),

@@ -109,15 +109,19 @@ class Reports:
         self.journeys, self.rows = journeys, {}
         self.shown = self.hidden = pa.table({})
 
-    def page(self, days):
+    def page(self, days, time_zone="UTC"):
         backend = ibis.duckdb.connect()
         days_table = pa.Table.from_pylist([*days.values()])
         tables = [backend.create_table(n, t) for n, t in (("d", days_table), ("j", self.journeys))]
         asked = measure_groups(
-            *tables, self.shown, self.hidden, Reporting(weeks=13, dimensions=DIMENSIONS)
+            *(*tables, self.shown, self.hidden),
+            Reporting(weeks=13, dimensions=DIMENSIONS),
+            time_zone,
         )
         measured = asked.to_pyarrow()
-        self.shown, self.hidden = hide_groups(measured, self.shown, self.hidden, FEWEST, SHARE)
+        self.shown, self.hidden = hide_groups(
+            measured, self.shown, self.hidden, FEWEST, SHARE, time_zone
+        )
         shown = {
             (row["week"], frozenset((name, row[name]) for name in split)): row["activities_played"]
             for split in [*SPLITS, ("day",)]

@@ -61,12 +61,12 @@ def _query():
     days = ibis.table(schema.USER_ACTIVITY_DAILY.schema, name="days")
     journeys = ibis.table(schema.USER_JOURNEYS.schema, name="journeys")
     return ibis.to_sql(
-        measure_groups(days, journeys, NOTHING, NOTHING, REPORTING), dialect="duckdb"
+        measure_groups(days, journeys, NOTHING, NOTHING, REPORTING, "UTC"), dialect="duckdb"
     )
 
 
 def shown_of(*plays):
-    answers = hide_groups(measured(*plays), NOTHING, NOTHING, FEWEST, 0.85)
+    answers = hide_groups(measured(*plays), NOTHING, NOTHING, FEWEST, 0.85, "UTC")
     days = table_of(schema.USER_ACTIVITY_DAILY, *plays)
     return answers, ibis.duckdb.connect().to_pyarrow(name_activities(days, answers.shown))
 
@@ -98,14 +98,38 @@ def test_a_week_is_not_closed_by_a_tablet_whose_clock_is_ahead_nor_by_its_own_su
 
 def test_a_week_of_which_nothing_is_shown_is_decided_once_too():
     plays = [a_play(), *in_the_next_week()]
-    found = hide_groups(measured(*plays), NOTHING, NOTHING, FEWEST, 0.85)
+    found = hide_groups(measured(*plays), NOTHING, NOTHING, FEWEST, 0.85, "UTC")
     days = table_of(schema.USER_ACTIVITY_DAILY, *plays, a_play(2), a_play(3), a_play(4))
     journeys = table_of(schema.USER_JOURNEYS)
 
-    again = measure_groups(days, journeys, *found, REPORTING)
+    again = measure_groups(days, journeys, *found, REPORTING, "UTC")
 
     assert found.shown.num_rows == 0
     assert ibis.duckdb.connect().to_pyarrow(again).num_rows == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_before_zones", [True, False])
+def test_no_hour_is_in_shared_weeks_of_two_time_zones(is_before_zones):
+    """What two of them differ by would be the few users of these hours."""
+    plays = [a_play(user) for user in range(4)] + in_the_next_week()
+    found = hide_groups(measured(*plays), NOTHING, NOTHING, FEWEST, 0.85, "UTC")
+    if is_before_zones:
+        found = [groups.drop_columns("time_zone") for groups in found]
+    later = ("2020-12-30", "2021-01-05", "2021-01-11", "2021-01-24", "2021-01-31", "2021-02-01")
+    plays += [a_play(user, date=day) for user in range(4) for day in later]
+    tables = (
+        *(table_of(schema.USER_ACTIVITY_DAILY, *plays), table_of(schema.USER_JOURNEYS)),
+        *found,
+        REPORTING.model_copy(update={"weeks": 9}),
+    )
+
+    def weeks_in(zone):
+        asked = measure_groups(*tables, zone)
+        return {str(week) for week in ibis.duckdb.connect().to_pyarrow(asked)["week"].to_pylist()}
+
+    assert weeks_in("UTC") == {"2020-12-28", "2021-01-11", "2021-01-18", "2021-01-25"}
+    assert weeks_in("Asia/Tokyo") == {"2021-01-18", "2021-01-25"}
 
 
 def test_every_filter_and_split_of_the_page_is_an_answer():

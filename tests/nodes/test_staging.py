@@ -35,7 +35,7 @@ def an_event(**values):
 
 @pytest.fixture
 def staged(rows):
-    return lambda *events: rows(stage_events(table_of(schema.BRONZE_EVENTS, *events)))
+    return lambda *events: rows(stage_events(table_of(schema.BRONZE_EVENTS, *events), "UTC"))
 
 
 def test_last_delivery_of_an_event_wins(staged):

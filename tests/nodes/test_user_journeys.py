@@ -34,6 +34,7 @@ def journey(rows, user, *activity, days=7):
             table_of(schema.STG_USERS, user),
             table_of(schema.USER_ACTIVITY_DAILY, *activity),
             days,
+            "UTC",
         )
     )
     return built
@@ -104,6 +105,7 @@ def test_a_user_without_a_record_has_no_journey(rows):
         table_of(schema.STG_USERS),
         table_of(schema.USER_ACTIVITY_DAILY, played("2021-01-05")),
         7,
+        "UTC",
     )
 
     assert rows(built) == []

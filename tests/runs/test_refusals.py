@@ -22,7 +22,7 @@ from lingokids.storage.duckdb import memory
             ["--params", "windw.start=2021-01-01"],
             "There is no parameter windw. Did you mean window?",
         ),
-        (["--params", "window.start=01/02/2021"], "write a UTC day as YYYY-MM-DD"),
+        (["--params", "window.start=01/02/2021"], "write a day as YYYY-MM-DD"),
         (["--params", "rebuild=raw,listing.since=2021-01-02"], "leave one of them out"),
         (["--params", "checks.table=stg_users"], "is for checks on demand"),
         (["--params", "checks.rule=fresh,checks.now=2021-02-01"], "add --pipeline checks"),

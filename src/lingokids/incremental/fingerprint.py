@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from lingokids.incremental.links import Step
 
+#: A parameter of which the expression says all: another name of the same zone is no other rule.
+SAID_BY_EXPRESSION = "params:time_zone"
+
 
 def fingerprint(
     node: Node, step: Step, inputs: Mapping[str, Any], schemas: Mapping[str, ibis.Schema]
@@ -47,6 +50,7 @@ def fingerprint(
     nulls_first = [key.nulls_first for key in expression.op().find(ops.SortKey)]
     made_by = (ibis.__version__, printed, nulls_first, step.unit, step.links)
     digest = hashlib.sha256(repr(made_by).encode())
-    parameters = {name: value for name, value in inputs.items() if name not in schemas}
+    said = {*schemas, SAID_BY_EXPRESSION}
+    parameters = {name: value for name, value in inputs.items() if name not in said}
     rules = {**parameters, "expression": digest.hexdigest()[:16]}
     return json.dumps(rules, sort_keys=True, ensure_ascii=False, default=str)

@@ -51,7 +51,7 @@ _DEFINITIONS: tuple[Metric, ...] = (
         of_events=_.begins_session.sum().fill_null(0).cast("int64"),
         formula="number of exits opened over session_gap_minutes after the last, or first of a day",
         unit="sessions",
-        caveat="Per user, whose children may play at once. Ends at midnight UTC; counts for the "
+        caveat="Per user, whose children may play at once. Ends at midnight; counts for the "
         "slice and activity that began it.",
     ),
     Count(

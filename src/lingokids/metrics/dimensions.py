@@ -81,7 +81,7 @@ def _truncated_to(unit: str) -> Callable[[ir.DateValue], ir.DateValue]:
 
 
 GRAINS: dict[str, Grain] = {
-    "day": Grain("UTC day", lambda day: day),
+    "day": Grain("day in the reporting time zone, the parameter `time_zone`", lambda day: day),
     "week": Grain("ISO week, from its Monday", first_day_of_week),
     "month": Grain("calendar month", _truncated_to("M")),
     "year": Grain("calendar year", _truncated_to("Y")),

@@ -1,8 +1,8 @@
 """Sessionization of events, and the cap on their duration.
 
-A session is a sequence of activities of one user (not child) on one UTC day, each opened no more
+A session is a sequence of activities of one user (not child) on one day, each opened no more
 than ``session_gap_minutes`` after the previous one was left. It counts for the day and slice of its
-first activity, so sessions are additive. It ends at midnight UTC, so that a late event concerns
+first activity, so sessions are additive. It ends at midnight, so that a late event concerns
 only its own day.
 """
 

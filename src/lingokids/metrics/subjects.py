@@ -112,7 +112,7 @@ ACTIVITY = Subject(
     name="activity",
     table_name=schema.USER_ACTIVITY_DAILY.table_name,
     counts="Activities that users left (`activity_exit`), each event once (last delivery).",
-    day="UTC day of the event",
+    day="day of the event",
     dimensions=(
         *("country_code", "os_name", "os_version", "app_version"),
         *("subscription_status", "activity_type", "collection_id"),
@@ -125,7 +125,7 @@ REGISTRATION = Subject(
     name="registration",
     table_name=schema.USER_JOURNEYS.table_name,
     counts="Registered users and how far they have come since, by their latest record.",
-    day="UTC day of registration",
+    day="day of registration",
     dimensions=_PEOPLE,
     rows=_registered,
     settles_weeks=4,
@@ -137,7 +137,7 @@ RETENTION = Subject(
     counts="Registered users in each full ISO week since their registration; full: between the "
     "first and the last day with any activity of known users, but for the 5 % of them (at most "
     f"{_MOST_APART}) whose days lie furthest out, as those of wrong clocks do.",
-    day="UTC day of registration: `--grain week` gives weekly cohorts",
+    day="day of registration: `--grain week` gives weekly cohorts",
     dimensions=("weeks_after_registration", *_PEOPLE),
     rows=_observed_weeks,
     settles_weeks=4,
@@ -148,7 +148,7 @@ SUBSCRIPTION = Subject(
     table_name=schema.USER_JOURNEYS.table_name,
     counts="Subscribers, and the activities they completed in the `subscription_impact.days` "
     "before and after the day of subscription, that day excluded.",
-    day="UTC day of subscription",
+    day="day of subscription",
     dimensions=_PEOPLE,
     rows=_subscribed,
     settles_weeks=1,

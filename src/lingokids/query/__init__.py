@@ -9,6 +9,7 @@ from lingokids.query.answer import answer
 from lingokids.query.question import Question
 from lingokids.query.side_by_side import (
     SHARED,
+    first_week_apart,
     hide_side_by_side,
     measure_side_by_side,
     rows_of,
@@ -20,6 +21,7 @@ __all__ = [
     "SHARED",
     "Question",
     "answer",
+    "first_week_apart",
     "hide_side_by_side",
     "hide_small_groups",
     "measure_side_by_side",

@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
@@ -329,6 +330,24 @@ def weeks_of(*groups: pa.Table, subject: Subject = ACTIVITY) -> list[datetime.da
     return sorted({week for weeks in there for week in weeks.to_pylist()})
 
 
+def first_week_apart(*groups: pa.Table, subject: Subject, time_zone: str) -> datetime.date | None:
+    """The first week that shares no hour with one decided in another time zone, if one was.
+
+    Of weeks that do, the difference would tell the few of these hours.
+    """
+    import pyarrow as pa
+    from pyarrow import compute
+
+    def zones(of: pa.Table) -> pa.Array:
+        # before there was a choice all were of UTC
+        known = "time_zone" in of.column_names
+        return of["time_zone"].fill_null("UTC") if known else pa.repeat("UTC", of.num_rows)
+
+    elsewhere = (of.filter(compute.not_equal(zones(of), time_zone)) for of in groups)
+    weeks = weeks_of(*elsewhere, subject=subject)
+    return weeks[-1] + timedelta(days=14) if weeks else None
+
+
 def splits_of(groups: pa.Table, subject: Subject) -> set[tuple[str, ...]]:
     """The splits of ``Suppression.shown`` or ``hidden``, each sorted."""
     names = groups.filter(_is(subject)).select(_NAMES).group_by(_NAMES).aggregate([])
@@ -350,7 +369,7 @@ def groups_of(groups: pa.Table, *split: str, subject: Subject = ACTIVITY) -> pa.
         is_of_split &= (compute.field(column) == name) if name else compute.field(column).is_null()
     found = groups.filter(is_of_split)
     named = dict(zip(_VALUES, sorted(split), strict=False))
-    left_out = {*_KEYS} - {"week", *named}
+    left_out = {*_KEYS, "time_zone"} - {"week", *named}
     kept = [name for name in found.column_names if name not in left_out]
     return found.select(kept).rename_columns([named.get(name, name) for name in kept])
 

@@ -13,6 +13,7 @@ from lingokids.schema.bronze import *
 from lingokids.schema.columns import *
 from lingokids.schema.contract import *
 from lingokids.schema.contract import Contract
+from lingokids.schema.days import local_date as local_date
 from lingokids.schema.gold import *
 from lingokids.schema.promises import *
 from lingokids.schema.raw import *

@@ -188,7 +188,9 @@ COLUMNS: dict[str, Column] = {
     "loading_time_seconds": Column(SECONDS, "time the activity took to load", "s", rules=COUNTED),
     "completed_flag": Column("boolean", "whether the activity was played to its end"),
     # days and instants
-    "date": Column("date", "UTC day of occurred_at", personal=QUASI_IDENTIFIER),
+    "date": Column(
+        "date", "day of occurred_at in the reporting time zone", personal=QUASI_IDENTIFIER
+    ),
     "occurred_at": Column(INSTANT, "event time", "UTC", personal=QUASI_IDENTIFIER),
     "registration_at": Column(
         INSTANT, "when the user registered", "UTC", personal=QUASI_IDENTIFIER
@@ -228,10 +230,14 @@ COLUMNS: dict[str, Column] = {
         "int64", "1 is the activity with most time spent on the day", rules=RANKED
     ),
     # user journeys
-    "registration_date": Column("date", "UTC day of registration_at", personal=QUASI_IDENTIFIER),
-    "trial_start_date": Column("date", "UTC day of trial_start_at", personal=QUASI_IDENTIFIER),
+    "registration_date": Column(
+        "date", "day of registration_at in the reporting time zone", personal=QUASI_IDENTIFIER
+    ),
+    "trial_start_date": Column(
+        "date", "day of trial_start_at in the reporting time zone", personal=QUASI_IDENTIFIER
+    ),
     "subscription_start_date": Column(
-        "date", "UTC day of subscription_start_at", personal=QUASI_IDENTIFIER
+        "date", "day of subscription_start_at in the reporting time zone", personal=QUASI_IDENTIFIER
     ),
     "first_active_date": Column(
         "date", "first day with an activity exit; NULL: none", personal=QUASI_IDENTIFIER

@@ -24,6 +24,7 @@ from pydantic import (
 
 from lingokids import schema
 from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.schema.days import time_zones
 from lingokids.schema.rules import OFF, KeysKnown, MostlyUsable, Rule
 
 if TYPE_CHECKING:
@@ -105,6 +106,15 @@ def _check_month(value: str) -> str:
     return value
 
 
+def _check_time_zone(value: str) -> str:
+    if value != "UTC" and value not in (known := time_zones()):
+        raise LingokidsError(
+            f"time_zone is {value!r}, and there is none of that name.{did_you_mean(value, known)} "
+            "Write an IANA name, such as America/Los_Angeles."
+        )
+    return value
+
+
 def _to_dimensions(value: object) -> list[Any]:
     names = value if isinstance(value, list) else [value]
     if not names or any(name not in DIMENSIONS or names.count(name) > 1 for name in names):
@@ -136,11 +146,11 @@ def _to_severities(value: object) -> object:
 
 
 _SHARE = Field(gt=0, le=1, description="a share above 0, up to 1")
-Day = Annotated[date | None, BeforeValidator(to_day), Field(description="a UTC day as YYYY-MM-DD")]
+Day = Annotated[date | None, BeforeValidator(to_day), Field(description="a day as YYYY-MM-DD")]
 
 
 class Window(Group):
-    """The days to rebuild on purpose: ``[start, end)``, in UTC; an end that is not set is open.
+    """The days to rebuild on purpose: ``[start, end)``; an end that is not set is open.
 
     They are rebuilt besides what is due, never instead of it: a run with a window leaves nothing
     behind.
@@ -328,6 +338,11 @@ class Parameters(Group):
     ] = None
     listing: Listing
     instants: Instants
+    time_zone: Annotated[
+        str,
+        AfterValidator(_check_time_zone),
+        Field(description="the IANA name of a time zone, such as America/Los_Angeles"),
+    ]
     os_names: Annotated[
         dict[str, str],
         Field(description="spellings with the name to count them under, such as {iPhone OS: iOS}"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lingokids.schema.days import is_day_somewhere
 from lingokids.schema.rules import (
     WARN,
     AddsUp,
@@ -128,10 +129,11 @@ _PERCENTAGE_OF_COUNTS = RowCondition(
         < 0.0051
     ),
 )
+# of whichever zone: a run of one pipeline may meet days of the zone before
 _DAY_OF_EVENT = RowCondition(
     "date_of_event",
-    "date is the UTC day of occurred_at",
-    lambda row: row["date"] == row.occurred_at.date(),
+    "date is the day of occurred_at somewhere from UTC-12 to UTC+14",
+    lambda row: is_day_somewhere(row["date"], row.occurred_at),
 )
 
 

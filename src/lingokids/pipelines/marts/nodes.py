@@ -67,7 +67,7 @@ def build_user_activity(
 
 
 def build_user_journeys(
-    stg_users: ir.Table, user_activity_daily: ir.Table, compared_days: int
+    stg_users: ir.Table, user_activity_daily: ir.Table, compared_days: int, time_zone: str
 ) -> ir.Table:
     """Work out milestones, activity and the effect of a subscription for each user.
 
@@ -79,15 +79,17 @@ def build_user_journeys(
         user_activity_daily: What they played, on all their days.
         compared_days: Days before and after the day of subscription that are compared; the day
             itself is in neither.
+        time_zone: The zone that days are counted in.
 
     Returns:
         ``USER_JOURNEYS``. A user without activity has no first and last day, and counts of 0.
     """
     users = stg_users.select(
         *("user_id", "country_code"),
-        registration_date=_.registration_at.date(),
-        trial_start_date=_.trial_start_at.date(),
-        subscription_start_date=_.subscription_start_at.date(),
+        **{
+            f"{name}_date": schema.local_date(stg_users[f"{name}_at"], time_zone)
+            for name in ("registration", "trial_start", "subscription_start")
+        },
     )
     # by day first: counting different days and weeks among all rows took half as long again
     user_days = (

@@ -43,7 +43,12 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 func=build_user_journeys,
-                inputs=["stg_users", "user_activity_daily", "params:subscription_impact.days"],
+                inputs=[
+                    "stg_users",
+                    "user_activity_daily",
+                    "params:subscription_impact.days",
+                    "params:time_zone",
+                ],
                 outputs="user_journeys",
                 name="build_user_journeys",
                 namespace="marts",

@@ -28,6 +28,7 @@ def measure_groups(
     earlier_shown_groups: pa.Table,
     earlier_hidden_groups: pa.Table,
     reporting: Reporting,
+    time_zone: str,
 ) -> ir.Table:
     """Compute every answer about the weeks that have closed, small groups included.
 
@@ -44,6 +45,8 @@ def measure_groups(
         earlier_hidden_groups: The number of groups hidden then.
         reporting: ``weeks``, the number of latest closed weeks; ``dimensions``, what the dashboard
             groups and filters by.
+        time_zone: The zone that days are counted in; where earlier weeks are another's, the week
+            after them is left out.
 
     Returns:
         See ``query.measure_side_by_side``: never store it.
@@ -51,6 +54,7 @@ def measure_groups(
     day = user_activity_daily["date"].epoch_days()
     last_days = user_activity_daily.group_by("user_id").aggregate(day=day.max())
     last_day = metrics.last_shared_day(last_days)
+    earlier = earlier_shown_groups, earlier_hidden_groups
     measured = []
     for subject in metrics.SUBJECTS:
         of_people = subject.table_name == schema.USER_JOURNEYS.table_name
@@ -58,9 +62,12 @@ def measure_groups(
         weeks_ago = metrics.weeks_between(rows["date"].epoch_days(), last_day)
         first = 1 + subject.settles_weeks
         closed = rows.filter(weeks_ago.between(first, first + reporting.weeks - 1))
-        decided = query.weeks_of(earlier_shown_groups, earlier_hidden_groups, subject=subject)
+        decided = query.weeks_of(*earlier, subject=subject)
+        week = metrics.GRAINS["week"].first_day(closed["date"])
         if decided:
-            closed = closed.filter(~metrics.GRAINS["week"].first_day(closed["date"]).isin(decided))
+            closed = closed.filter(~week.isin(decided))
+        if apart := query.first_week_apart(*earlier, subject=subject, time_zone=time_zone):
+            closed = closed.filter(week >= apart)
         splits = _of_people(subject) if of_people else _answers(reporting.dimensions)
         measured.append(query.measure_side_by_side(closed, subject, splits))
     return ibis.union(*measured)
@@ -97,6 +104,7 @@ def hide_groups(
     earlier_hidden_groups: pa.Table,
     smallest_group: int,
     largest_share: float,
+    time_zone: str,
 ) -> Suppression:
     """Drop small groups, and those that would reveal one; keep what was decided before.
 
@@ -106,11 +114,15 @@ def hide_groups(
         earlier_hidden_groups: The number of groups hidden then.
         smallest_group: Groups of fewer users are hidden.
         largest_share: Groups are hidden of which one user has a larger share of any sum.
+        time_zone: The zone that their days are counted in.
 
     Returns:
         The groups that may be shown, and the number of hidden ones.
     """
-    shown, hidden = query.hide_side_by_side(measured_groups, smallest_group, largest_share)
+    decided = query.hide_side_by_side(measured_groups, smallest_group, largest_share)
+    shown, hidden = (
+        new.append_column("time_zone", pa.repeat(time_zone, new.num_rows)) for new in decided
+    )
     return Suppression(
         pa.concat_tables([earlier_shown_groups, shown], promote_options="default"),
         pa.concat_tables([earlier_hidden_groups, hidden], promote_options="default"),

@@ -54,6 +54,7 @@ def lay_out(
     activities = {row[1] for row in answers.get("activity_id", [])}
     content = {
         **limits,
+        "time_zones": [*dict.fromkeys(zone or "UTC" for zone in shown["time_zone"].to_pylist())],
         "metrics": {
             name: {part: getattr(metrics.METRICS[name], part) for part in _DEFINITION}
             for name in _SHOWN

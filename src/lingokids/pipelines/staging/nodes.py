@@ -16,20 +16,22 @@ EVENT_OF_INTEREST = "activity_exit"
 ARRIVAL_ORDER = ("landed_at", "object_key", "line_number")
 
 
-def stage_events(bronze_events: ir.Table) -> ir.Table:
+def stage_events(bronze_events: ir.Table, time_zone: str) -> ir.Table:
     """Keep the last delivery of each event, if it is an activity exit.
 
     Grain: one row per ``event_id``; an event whose last delivery is of another name has none.
 
     Args:
         bronze_events: Every delivered line. An event may be delivered more than once.
+        time_zone: The zone that days are counted in.
 
     Returns:
         ``STG_EVENTS``: durations in seconds, instants in UTC, absent values as NULL.
     """
     last = _last_deliveries(bronze_events, "event_id")
-    exits = last.filter(_.event_name == EVENT_OF_INTEREST).mutate(date=_.occurred_at.date())
-    return exits.select(schema.STG_EVENTS.columns)
+    exits = last.filter(_.event_name == EVENT_OF_INTEREST)
+    dated = exits.mutate(date=schema.local_date(exits.occurred_at, time_zone))
+    return dated.select(schema.STG_EVENTS.columns)
 
 
 def stage_users(bronze_users: ir.Table) -> ir.Table:

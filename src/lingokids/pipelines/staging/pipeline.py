@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 func=stage_events,
-                inputs="bronze_events",
+                inputs=["bronze_events", "params:time_zone"],
                 outputs="stg_events",
                 name="stage_events",
                 namespace="staging",

@@ -329,7 +329,7 @@ function drawNumbers(names, metric, found) {
 
 function drawOnce() {
   element("span").textContent = weeks.length
-    ? `${days[0] || weeks[0]} to ${sunday(weeks.at(-1))}, UTC days, closed weeks. Activities left by users, each counted once.`
+    ? `${days[0] || weeks[0]} to ${sunday(weeks.at(-1))}, days in ${content.time_zones.join(", then ")}, closed weeks. Activities left by users, each counted once.`
     : "No closed week with enough users to be shown.";
   for (const [id, figure] of Object.entries(content.figures)) {
     for (const trace of figure.data) {
