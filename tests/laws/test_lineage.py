@@ -96,7 +96,7 @@ def of_the_project(smallest_group: int = 1) -> dict[str, ir.Table]:
             "subscription_impact": impact,
             "smallest_group": smallest_group,
             "os_names": {"os_name 1": "other"},
-            "time_zone": "Asia/Kathmandu",
+            "time_zone": "Asia/Pyongyang",
         }
     )
     found: dict[str, ir.Table] = {}

@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-#: Between these two offsets are exact; before and after, the first and the last one hold.
-FIRST_YEAR, END_YEAR = 1970, 2100
+#: Between these two days are exact; before and after, the first and the last offset hold. Each
+#: decade more costs a run 0.05 s of CPU.
+FIRST_YEAR, END_YEAR = 2000, 2050
 _LOOK_EVERY = timedelta(days=7)  # no zone changes twice within a week
 
 
