@@ -1,4 +1,4 @@
-"""Charts and dashboard: what is in the files, and what a browser makes of them."""
+"""Charts and dashboard: what is in the files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from html import unescape
 from pathlib import Path
 
 import duckdb
@@ -14,10 +13,8 @@ import ibis
 import pytest
 from ibis import _
 
-from browser import browse, lines_of_png
 from builders import an_event_record
 from conftest import take_in_sample
-from lingokids.query import SHARED
 
 pytestmark = pytest.mark.slow
 
@@ -50,15 +47,15 @@ def content_of(project):
 
 
 def test_no_group_that_is_too_small_is_in_any_file(reported):
-    content = content_of(reported)
+    activity = content_of(reported)["subjects"]["activity"]
     copy = ibis.duckdb.connect(reported.folder / "lingokids-gold.duckdb", read_only=True)
     days = copy.table("user_activity_daily")
     days = days.mutate(
         day=days["date"].cast("string"), week=days["date"].cast("timestamp").truncate("W").date()
     )
-    place = list(SHARED["activity"]).index("active_users")
+    place = activity["numbers"].index("active_users")
     looked_at = 0
-    for split, rows in content["answers"].items():
+    for split, rows in activity["answers"].items():
         names = ["week", *(split.split("|") if split else [])]
         of_users = days.group_by(*names, "user_id").aggregate(seconds=_.total_time_spent.sum())
         groups = of_users.group_by(names).aggregate(
@@ -82,13 +79,28 @@ def test_no_group_that_is_too_small_is_in_any_file(reported):
         ).fetchall()
     }
     assert small
-    for split, rows in content["answers"].items():
+    for split, rows in activity["answers"].items():
         if "country_code" in (names := split.split("|")):
             assert not small & {row[1 + names.index("country_code")] for row in rows}, split
-    platforms = content["figures"]["q3"]["data"][0]["x"]
+    platforms = [row[0] for row in content_of(reported)["questions"]["q3"]["rows"]]
     assert platforms == ["ios"]  # four subscribers on the web; droid would tell
-    assert "user_id" not in content["answers"]
-    assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", json.dumps(content))
+    assert "user_id" not in activity["answers"]
+    assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", json.dumps(content_of(reported)))
+
+
+def test_the_page_says_of_which_run_it_is_and_what_its_checks_found(reported):
+    ((run_id,),) = reported.rows("SELECT max(run_id) FROM runs WHERE status = 'succeeded'")
+    verdicts = reported.rows(
+        "SELECT verdict, count(*) FROM check_results WHERE run_id = (SELECT max(run_id) FROM runs) "
+        "GROUP BY ALL ORDER BY ALL"
+    )
+
+    run = content_of(reported)["run"]
+
+    assert run["run_id"] == run_id
+    assert run["started_at"][:10] == run_id[:10]
+    assert [*run["verdicts"].items()] == verdicts
+    assert run["verdicts"]["held"] > 50
 
 
 def contents_of(folder):
@@ -139,7 +151,7 @@ def test_with_nothing_that_may_be_shown_there_is_a_page_all_the_same(project):
     project.run()
     project.run("reporting")
 
-    assert content_of(project)["answers"] == {}
+    assert content_of(project)["subjects"]["activity"]["answers"] == {}
 
 
 def test_what_has_hidden_numbers_is_in_no_file_and_all_are_for_everyone(reported):
@@ -154,106 +166,3 @@ def test_what_has_hidden_numbers_is_in_no_file_and_all_are_for_everyone(reported
         shown = f"'{folder_of(reported)}/shown_groups.parquet'"
         ((fewest,),) = con.execute(f"SELECT min({users}) FROM {shown}").fetchall()
     assert fewest >= FEWEST
-
-
-# --- in a browser -----------------------------------------------------------------------------
-
-WATCH = """
-<script>
-const all = (what) => [...document.querySelectorAll(what)];
-const texts = (found) => found.map((one) => one.textContent);
-addEventListener("load", () => {
-  const seen = document.createElement("pre");
-  seen.id = "seen";
-  STEPS
-  setTimeout(() => {
-    seen.textContent = JSON.stringify({
-      requests: performance.getEntriesByType("resource").map((one) => one.name),
-      errors: window.problems,
-      title: document.getElementById("trend-title").textContent,
-      numbers: all("#numbers tr").map((row) => texts([...row.children])),
-      headline: texts(all("#headline strong")),
-      drawn: all(".chart").filter((one) => one.querySelector("svg")).map((one) => one.id),
-      note: document.getElementById("trend-note").textContent,
-    });
-    document.body.append(seen);
-  }, 1500);
-});
-</script>
-"""
-CATCH = "<script>window.problems = []; onerror = (text) => { problems.push(text); };</script>"
-
-
-def seen(project, tmp_path, steps="", hash_=""):
-    """What a reader sees of the page after some steps."""
-    page = (folder_of(project) / "dashboard.html").read_text()
-    watched = page.replace("<style>", f"{CATCH}<style>", 1).replace(
-        "</body>", WATCH.replace("STEPS", steps) + "</body>"
-    )
-    copy = tmp_path / "watched.html"
-    copy.write_text(watched)
-    dom = browse(f"{copy.as_uri()}{hash_}", tmp_path, "--dump-dom")
-    return json.loads(unescape(re.search(r'<pre id="seen">(.*?)</pre>', dom, re.DOTALL)[1]))
-
-
-def choose(name, value):
-    return (
-        f"document.getElementById('{name}').value = '{value}';"
-        f"document.getElementById('{name}').dispatchEvent(new Event('change', {{bubbles: true}}));"
-    )
-
-
-@pytest.mark.browser
-def test_the_page_is_drawn_without_the_network(reported, tmp_path):
-    page = seen(reported, tmp_path)
-
-    assert page["requests"] == []
-    assert page["errors"] == []
-    assert page["title"] == "Completion rate per week"
-    assert page["headline"] == ["295", "1,687", "69.1 %", "57.9 min"]
-    assert page["drawn"] == [
-        *("trend", "weekly_completion", "by-count", "by-time", "q1", "q2", "q3")
-    ]
-    assert [row[:2] for row in page["numbers"][1:3]] == [
-        ["2020-12-28", "73.7 %"],
-        ["2021-01-04", "68.7 %"],
-    ]
-    picture = tmp_path / "dashboard.png"
-    browse((folder_of(reported) / "dashboard.html").as_uri(), tmp_path, f"--screenshot={picture}")
-    size, different_lines = lines_of_png(picture)
-    assert size == (1600, 1200)
-    assert different_lines > 300  # a blank page has one
-
-
-@pytest.mark.browser
-def test_filters_choose_among_answers(reported, tmp_path):
-    page = seen(
-        reported,
-        tmp_path,
-        steps=choose("metric", "active_users")
-        + "setTimeout(() => {"
-        + choose("by", "country_code")
-        + "}, 200);",
-    )
-
-    assert page["errors"] == []
-    assert page["title"] == "Active users per week and country"
-    assert ["Spain", "2021-01-18", "81"] in [[row[1], row[0], row[2]] for row in page["numbers"]]
-    assert "22 groups are not shown: fewer than 5 users" in page["note"]
-    assert "split" in page["drawn"]
-
-
-@pytest.mark.browser
-def test_a_choice_is_kept_in_the_address_and_one_that_is_not_offered_is_not_taken(
-    reported, tmp_path
-):
-    asked = "#metric=activities_played&by=os_name&grain=day&week=2021-01-11&only=country_code%3Des"
-
-    page = seen(reported, tmp_path, hash_=asked)
-
-    assert page["title"] == "Activities played per week and system, only Spain"
-    assert page["headline"][:2] == ["59", "498"]
-
-    page = seen(reported, tmp_path, hash_="#only=country_code%3Dpl%27&by=nothing&metric=user_id")
-    assert page["title"] == "Completion rate per week"
-    assert page["errors"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from functools import cache
 
 import ibis
@@ -18,6 +19,7 @@ from lingokids.pipelines.reporting.nodes import (
     lay_out_dashboard,
     measure_groups,
     name_activities,
+    select_latest_weeks,
     show_completion_rate,
     show_price_tier_engagement,
     show_subscription_impact,
@@ -130,6 +132,24 @@ def test_no_hour_is_in_shared_weeks_of_two_time_zones(is_before_zones):
 
     assert weeks_in("UTC") == {"2020-12-28", "2021-01-11", "2021-01-18", "2021-01-25"}
     assert weeks_in("Asia/Tokyo") == {"2021-01-18", "2021-01-25"}
+
+
+def test_of_each_subject_the_latest_weeks_are_drawn():
+    weeks = {"activity": ["2021-01-04", "2021-01-11", "2021-01-18"], "retention": ["2020-12-07"]}
+    rows = [
+        {"subject": subject, "week": date.fromisoformat(week)}
+        for subject, each in weeks.items()
+        for week in each
+    ]
+    groups = pa.Table.from_pylist(rows)
+
+    drawn = select_latest_weeks(groups, groups.slice(0, 1), REPORTING)
+
+    assert [str(row["week"]) for row in drawn.shown.to_pylist()] == [
+        *("2021-01-11", "2021-01-18"),
+        "2020-12-07",
+    ]
+    assert drawn.hidden.num_rows == 0
 
 
 def test_every_filter_and_split_of_the_page_is_an_answer():
@@ -251,11 +271,13 @@ def test_values_are_escaped_in_labels_and_cannot_end_the_script():
     figure = charts.draw_most_played_by_count(found.shown, names)
 
     assert list(figure.layout.yaxis.ticktext) == ["&lt;/script&gt;&lt;b onclick=alert(1)&gt;&amp;"]
+    themes = pa.table({"theme": [EVIL], "completion_percentage": [50.0]})
+    tiers = pa.table({"price_tier": [EVIL], "average_time_spent": [1.0]})
+    platforms = table_of(schema.Q3_SUBSCRIPTION_IMPACT, {"platform": EVIL})
+    run = {"run_id": "1", "started_at": "2021-02-01T00:00:00Z", "verdicts": {"held": 1}}
     page = lay_out_dashboard(
-        *(found.shown, found.hidden, names),
-        *(charts.draw_weekly_completion(found.shown), figure, figure, figure),
-        FEWEST,
-        0.85,
+        *(found.shown, found.hidden, names, themes, tiers),
+        *(ibis.duckdb.connect().to_pyarrow(platforms), run, FEWEST, 0.85),
     )
     assert EVIL not in page
     (embedded,) = [

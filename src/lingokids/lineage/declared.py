@@ -25,7 +25,7 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "draw_weekly_users": {"latest_shown_groups": (*_SPLIT, "week", "active_users")},
     "draw_most_played_by_count": {"latest_shown_groups": (*_OF_ACTIVITY, "activities_played")},
-    "draw_most_played_by_time": {"latest_shown_groups": (*_OF_ACTIVITY, "total_time_spent")},
+    "draw_most_played_by_time": {"latest_shown_groups": (*_OF_ACTIVITY, "capped_time_spent")},
     "draw_completion_rate": {"shown_completion_rate": ("theme", "completion_percentage")},
     "draw_price_tier_engagement": {
         "shown_price_tier_engagement": ("price_tier", "average_time_spent")

@@ -11,13 +11,14 @@ from lingokids.storage.bronze import BronzeDataset
 from lingokids.storage.csv import CsvDataset
 from lingokids.storage.lake.delta import DeltaDataset
 from lingokids.storage.raw.objects import ObjectsDataset
-from lingokids.storage.tables import TableDataset
+from lingokids.storage.tables import LastRunDataset, TableDataset
 
 __all__ = [
     "AnswerDataset",
     "BronzeDataset",
     "CsvDataset",
     "DeltaDataset",
+    "LastRunDataset",
     "ObjectsDataset",
     "TableDataset",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from kedro.io import AbstractDataset
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
-from lingokids.storage.duckdb.history import history_of
+from lingokids.storage.duckdb.history import History, history_of
+from lingokids.storage.duckdb.published_copy import open_copy
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.previews import TablePreview, preview_of_table
 
@@ -136,3 +138,39 @@ class TableDataset(AbstractDataset["ir.Table", "ir.Table"]):
     def _describe(self) -> dict[str, Any]:
         # kedro-viz shows what is called filepath: it says which environment the rows are of
         return {"table_name": self.table_name, "filepath": self.warehouse.name}
+
+
+class LastRunDataset(AbstractDataset[None, dict[str, Any]]):
+    """The run that the published copy is of, and the last verdict of each rule.
+
+    Args:
+        warehouse: As of a table.
+        metadata: For plugins, such as kedro-viz.
+    """
+
+    def __init__(
+        self, *, warehouse: dict[str, Any], metadata: dict[str, Any] | None = None
+    ) -> None:
+        self.warehouse = Warehouse.at(**warehouse)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, Any]:
+        """``run_id``; ``started_at``, as JSON has it; ``verdicts``, the number of rules by each."""
+        read = self.warehouse.copy  # a run that reads keeps to the copy as of its beginning
+        opened = contextlib.nullcontext(read.con) if read else open_copy(self.warehouse.published)
+        with opened as con:
+            history = History(con)
+            (run,) = history.runs(1)
+            verdicts = Counter(each["verdict"] for each in history.results(1))
+        return {
+            "run_id": run["run_id"],
+            "started_at": f"{run['started_at'].isoformat(timespec='seconds')}Z",
+            "verdicts": dict(sorted(verdicts.items())),
+        }
+
+    def save(self, data: None) -> None:
+        """Runs write it: refused."""
+        raise LingokidsError("last_run is written by runs alone: give the node another output.")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self.warehouse.name}

@@ -74,9 +74,9 @@ def draw_most_played_by_count(latest_shown_groups: pa.Table, activity_names: pa.
 
 
 def draw_most_played_by_time(latest_shown_groups: pa.Table, activity_names: pa.Table) -> Figure:
-    """The activities with most time spent of the last week."""
+    """The activities with most time of the last week, long exits up to the cap."""
     return _most_played(
-        latest_shown_groups, activity_names, "total_time_spent", "Most played, by time", "seconds"
+        latest_shown_groups, activity_names, "capped_time_spent", "Most played, by time", "seconds"
     )
 
 

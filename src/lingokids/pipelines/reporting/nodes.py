@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -15,11 +15,6 @@ from lingokids import metrics, query, schema
 from lingokids.pipelines.reporting import page
 from lingokids.query.side_by_side import Suppression
 from lingokids.schema.parameters import Reporting
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-else:
-    Figure = Any  # Kedro reads the hints of all nodes on each run, which must not load plotly
 
 
 def measure_groups(
@@ -132,9 +127,12 @@ def hide_groups(
 def select_latest_weeks(
     shown_groups: pa.Table, hidden_groups: pa.Table, reporting: Reporting
 ) -> Suppression:
-    """Keep what is drawn: activity, of the latest ``reporting.weeks``; the files have all."""
-    latest = pa.array(query.weeks_of(shown_groups)[-reporting.weeks :], pa.date32())
-    is_drawn = (pc.field("subject") == "activity") & pc.field("week").isin(latest)
+    """Keep what is drawn: of each subject the latest ``reporting.weeks``; the files have all."""
+    is_drawn = pc.scalar(False)
+    for subject in metrics.SUBJECTS:
+        weeks = query.weeks_of(shown_groups, subject=subject)[-reporting.weeks :]
+        latest = pc.field("week").isin(pa.array(weeks, pa.date32()))
+        is_drawn |= (pc.field("subject") == subject.name) & latest
     return Suppression(shown_groups.filter(is_drawn), hidden_groups.filter(is_drawn))
 
 
@@ -220,10 +218,10 @@ def lay_out_dashboard(
     latest_shown_groups: pa.Table,
     latest_hidden_groups: pa.Table,
     activity_names: pa.Table,
-    weekly_completion_chart: Figure,
-    completion_rate_chart: Figure,
-    price_tier_chart: Figure,
-    subscription_impact_chart: Figure,
+    shown_completion_rate: pa.Table,
+    shown_price_tier_engagement: pa.Table,
+    shown_subscription_impact: pa.Table,
+    last_run: dict[str, Any],
     smallest_group: int,
     largest_share: float,
 ) -> str:
@@ -233,22 +231,21 @@ def lay_out_dashboard(
         latest_shown_groups: The groups that may be shown, of the weeks to draw.
         latest_hidden_groups: The number of hidden ones.
         activity_names: Titles of activities.
-        weekly_completion_chart: Weekly completion rate by country.
-        completion_rate_chart: The chart of q1.
-        price_tier_chart: The chart of q2.
-        subscription_impact_chart: The chart of q3.
+        shown_completion_rate: The answer to q1.
+        shown_price_tier_engagement: The answer to q2.
+        shown_subscription_impact: The answer to q3.
+        last_run: The run that the page is of, and what its checks found.
         smallest_group: The parameter, for the notes.
         largest_share: The parameter, for the notes.
     """
     return page.lay_out(
-        latest_shown_groups,
-        latest_hidden_groups,
+        Suppression(latest_shown_groups, latest_hidden_groups),
         activity_names,
         {
-            "weekly_completion": weekly_completion_chart,
-            "q1": completion_rate_chart,
-            "q2": price_tier_chart,
-            "q3": subscription_impact_chart,
+            "q1": shown_completion_rate,
+            "q2": shown_price_tier_engagement,
+            "q3": shown_subscription_impact,
         },
+        last_run,
         {"smallest_group": smallest_group, "largest_share": largest_share},
     )

@@ -12,94 +12,127 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 from lingokids import metrics, query, schema
-from lingokids.pipelines.reporting import charts
+from lingokids.metrics.kinds import Rate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
-    from plotly.graph_objects import Figure
 
-#: Decimal places of the numbers in the page.
-_DIGITS = 4
-_DEFINITION = ("formula", "unit", "owner", "caveat")
+    from lingokids.query.side_by_side import Suppression
 
-_SHOWN = query.SHARED["activity"]
+#: Of which time zone the days are.
+TIME_ZONE = "UTC"
 
-_ANSWERS = {
-    "q1": schema.Q1_COMPLETION_RATE,
-    "q2": schema.Q2_PRICE_TIER_ENGAGEMENT,
-    "q3": schema.Q3_SUBSCRIPTION_IMPACT,
+#: Of other metrics the page has numerator and denominator.
+_NUMBERS = {
+    subject: [name for name in names if not isinstance(metrics.METRICS[name], Rate)]
+    for subject, names in query.SHARED.items()
+}
+#: The answers to the questions of the exercise: what names a bar, and what is drawn as bars.
+_QUESTIONS = {
+    "q1": (schema.Q1_COMPLETION_RATE, "theme", ("completion_percentage",)),
+    "q2": (schema.Q2_PRICE_TIER_ENGAGEMENT, "price_tier", ("average_time_spent",)),
+    "q3": (
+        schema.Q3_SUBSCRIPTION_IMPACT,
+        "platform",
+        ("average_completed_before", "average_completed_after"),
+    ),
 }
 
 
 def lay_out(
-    shown: pa.Table,
-    hidden: pa.Table,
+    groups: Suppression,
     activity_names: pa.Table,
-    figures: dict[str, Figure],
+    answers: dict[str, pa.Table],
+    last_run: dict[str, Any],
     limits: dict[str, float],
 ) -> str:
     """Render the page.
 
     Args:
-        shown: ``Suppression.shown``.
-        hidden: ``Suppression.hidden``.
+        groups: What may be shown, and the number of hidden groups.
         activity_names: The titles of activities.
-        figures: The charts that no filter changes, by their place in the page.
+        answers: To the questions of the exercise, ``q1`` to ``q3``.
+        last_run: The run that the page is of: see ``LastRunDataset``.
         limits: The parameters of suppression, for the notes.
     """
-    from plotly.offline import get_plotlyjs
-
-    answers = _by_split(shown, ["week", "value_1", "value_2"], list(_SHOWN))
-    activities = {row[1] for row in answers.get("activity_id", [])}
+    subjects: dict[str, dict[str, Any]] = {
+        name: {
+            "numbers": numbers,
+            "answers": _by_split(_of(name, groups.shown), ["week", "value_1", "value_2"], numbers),
+            "hidden": _by_split(
+                _of(name, groups.hidden), ["week", "filter_name", "filter_value"], ["groups"]
+            ),
+        }
+        for name, numbers in _NUMBERS.items()
+    }
+    activities = {row[1] for row in subjects["activity"]["answers"].get("activity_id", [])}
     content = {
         **limits,
-        "time_zones": [*dict.fromkeys(zone or "UTC" for zone in shown["time_zone"].to_pylist())],
-        "metrics": {
-            name: {part: getattr(metrics.METRICS[name], part) for part in _DEFINITION}
-            for name in _SHOWN
-        },
+        "time_zone": TIME_ZONE,
+        "run": last_run,
+        "subjects": subjects,
+        "metrics": {name: _definition(name) for names in query.SHARED.values() for name in names},
         "dimensions": {
             name: {"meaning": dimension.meaning, "caveat": dimension.caveat}
             for name, dimension in metrics.DIMENSIONS.items()
         },
-        "answers": answers,
-        "hidden": _by_split(hidden, ["week", "filter_name", "filter_value"], ["groups"]),
         "activities": {
             row["activity_id"]: row["activity_name"]
             for row in activity_names.to_pylist()
             if row["activity_id"] in activities
         },
-        "look": json.loads(charts.blank("").to_json())["layout"],
-        "figures": {place: json.loads(figure.to_json()) for place, figure in figures.items()},
-        "meanings": {
+        "questions": {
             place: {
                 "meaning": contract.meaning,
-                "columns": {name: schema.COLUMNS[name].comment for name in contract.columns},
+                "key": key,
+                "columns": {name: schema.COLUMNS[name].comment for name in columns},
+                "rows": [
+                    [row[key], *(_number(row[name]) for name in columns)]
+                    for row in answers[place].to_pylist()
+                ],
             }
-            for place, contract in _ANSWERS.items()
+            for place, (contract, key, columns) in _QUESTIONS.items()
         },
     }
     return Template(_read("page.html")).substitute(
         style=_read("page.css"),
-        plotly=get_plotlyjs(),
+        d3=_read("vendored", "d3-7.9.2.min.js"),
+        plot=_read("vendored", "plot-0.6.17.min.js"),
         content=_as_json(content),
         script=_read("page.js"),
     )
 
 
-def _by_split(rows: pa.Table, keys: list[str], numbers: list[str]) -> dict[str, list[list[Any]]]:
+def _definition(name: str) -> dict[str, Any]:
+    metric = metrics.METRICS[name]
+    parts = ("formula", "unit", "owner", "caveat")
+    quotient = {"quotient": metric.parts} if isinstance(metric, Rate) else {}
+    return {part: getattr(metric, part) for part in parts} | quotient
+
+
+def _of(subject: str, rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.field("subject") == subject) if rows.num_rows else rows
+
+
+def _by_split(
+    rows: pa.Table, keys: Sequence[str], numbers: Sequence[str]
+) -> dict[str, list[list[Any]]]:
     """Rows (keys, then numbers) by answer: its dimensions, joined with bars."""
     answers: dict[str, list[list[Any]]] = {}
     for row in rows.to_pylist():
         names = "|".join(row[f"name_{n}"] for n in (1, 2) if row[f"name_{n}"] is not None)
         values = [str(row[key]) for key in keys if row[key] is not None]
-        answers.setdefault(names, []).append([*values, *(_short(row[name]) for name in numbers)])
+        answers.setdefault(names, []).append([*values, *(_number(row[name]) for name in numbers)])
     return answers
 
 
-def _short(number: int | float | Decimal | None) -> int | float | None:
-    return round(float(number), _DIGITS) if isinstance(number, float | Decimal) else number
+def _number(number: int | float | Decimal | None) -> int | float | None:
+    return float(number) if isinstance(number, Decimal) else number
 
 
 def _as_json(content: dict[str, Any]) -> str:
@@ -108,5 +141,5 @@ def _as_json(content: dict[str, Any]) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _read(name: str) -> str:
-    return resources.files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+def _read(*names: str) -> str:
+    return resources.files(__package__).joinpath("page", *names).read_text(encoding="utf-8")

@@ -122,6 +122,7 @@ class PublishedCopy:
             for name in self._tables:
                 copy(name)
             self._copy_rows("runs")
+            self._copy_results()
             self._con.execute(f"DELETE FROM {_COPY}.main.runs WHERE status <> 'succeeded'")
             origin = text(json.dumps(self._warehouse.origin))
             self._con.execute(f"COMMENT ON TABLE {_COPY}.main.runs IS {origin}")
@@ -131,6 +132,14 @@ class PublishedCopy:
 
     def _copy_rows(self, name: str) -> None:
         self._con.execute(f'CREATE OR REPLACE TABLE {_COPY}.main."{name}" AS {self._rows_of(name)}')
+
+    def _copy_results(self) -> None:
+        """The last result of each rule, for the dashboard."""
+        if "check_results" in self._warehouse.tables:
+            self._con.execute(
+                f"CREATE OR REPLACE TABLE {_COPY}.main.check_results AS FROM main.check_results "
+                "QUALIFY row_number() OVER (PARTITION BY table_name, rule ORDER BY run_id DESC) = 1"
+            )
 
     def _copy_changes(self, name: str) -> None:
         due = self._warehouse.due.get(name)

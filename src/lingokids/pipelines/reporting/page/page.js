@@ -1,16 +1,27 @@
 "use strict";
 
-// The filters choose among precomputed answers: nothing is summed here, because hidden groups are
-// not in the page. The key of an answer is its sorted dimensions, joined by bars; its rows begin with
-// their week, and the dimensions' values.
+// The filters choose among answers that were decided before: nothing is added up here, because
+// hidden groups are not in the page; rates are quotients of two numbers shown. The key of an answer
+// is its sorted dimensions, joined by bars; its rows begin with their week and the dimensions' values.
 
 const content = JSON.parse(document.getElementById("content").textContent);
-const METRICS = Object.keys(content.metrics);
-const MOST_LINES = 8;
-const MOST_PLAYED = 10;
-const HEADLINE = ["active_users", "activities_played", "completion_rate", "time_per_user"];
-const look = content.look;
-const element = (id) => document.getElementById(id);
+const { activity, registration, retention } = content.subjects;
+const METRICS = Object.keys(content.metrics).filter((name) => subjectOf(name) === activity);
+const HEADLINE = ["active_users", "activities_played", "completion_rate", "capped_time_per_user"];
+const MOST_LINES = 8, MOST_BARS = 14, MOST_PLAYED = 10;
+const MOST_NAMES = 2; // the longest split that is shared
+const MARKS = [["circle", "●"], ["square", "■"], ["triangle", "▲"], ["diamond", "◆"]];
+const byId = (id) => document.getElementById(id);
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("--")) made.style.setProperty(key, value); // which the policy allows
+    else made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
 
 // --- words ----------------------------------------------------------------------------------
 
@@ -18,20 +29,22 @@ const regions = new Intl.DisplayNames(["en"], { type: "region", fallback: "code"
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const words = (name) => capital(name.replace(/_(code|id)$/, "").replace(/^os_(name)?/, "system ").trim().replaceAll("_", " "));
 
+// an app left in the background counts for days in what is not capped
+const isUncapped = (name) => [name, ...(content.metrics[name].quotient || [])].slice(0, 2).includes("total_time_spent");
+const titleOf = (metric) => words(metric) + (isUncapped(metric) ? " (not capped)" : "");
+
 function label(dimension, value) {
   if (dimension === "activity_id") return content.activities[value] || value;
   if (dimension === "country_code" && /^[a-z]{2}$/.test(value)) return regions.of(value.toUpperCase());
   return value;
 }
 
-// Plotly renders some HTML in its texts, and a value may contain anything
-const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const unitOf = (metric) => content.metrics[metric].unit;
 
 function written(metric, value) {
   if (value === null || value === undefined) return "–";
-  const unit = content.metrics[metric].unit;
-  if (unit === "0 to 1") return (100 * value).toFixed(1) + " %";
-  if (unit === "s") return duration(value);
+  if (unitOf(metric) === "0 to 1") return (100 * value).toFixed(1) + " %";
+  if (unitOf(metric) === "s") return duration(value);
   return value.toLocaleString("en", { maximumFractionDigits: 1 });
 }
 
@@ -41,68 +54,78 @@ function duration(seconds) {
   return (seconds / 3600).toLocaleString("en", { maximumFractionDigits: 1 }) + " h";
 }
 
+const dateOf = (day) => new Date(day + "T00:00:00Z");
+const dayFormat = (options) => (day) => dateOf(day).toLocaleDateString("en-GB", { timeZone: "UTC", ...options });
+const short = dayFormat({ day: "numeric", month: "short" });
+const long = dayFormat({ day: "numeric", month: "short", year: "numeric" });
+const sunday = (monday) => new Date(dateOf(monday).getTime() + 6 * 864e5).toISOString().slice(0, 10);
+
 // --- answers --------------------------------------------------------------------------------
 
-const nameOf = (names) => [...names].sort().join("|");
-
-// the groups of an answer as objects, filtered if there is a filter
-function groups(names, only) {
-  const all = (only ? [...names, only.name] : [...names]).sort();
-  return (content.answers[all.join("|")] || [])
-    .map((row) => Object.fromEntries(["week", ...all, ...METRICS].map((name, place) => [name, row[place]])))
-    .filter((group) => !only || group[only.name] === only.value);
+function subjectOf(metric) {
+  const parts = content.metrics[metric].quotient || [metric];
+  return Object.values(content.subjects).find(({ numbers }) => numbers.includes(parts[0]));
 }
 
-const groupsOf = (week, names, only) => groups(names, only).filter((group) => group.week === week);
-const weeks = [...new Set(Object.values(content.answers).flat().map((row) => row[0]))].sort();
-const days = groups(["day"]).map((one) => one.day).sort();
-// the first may be partial, and would look like a rise
-const wholeWeeks = weeks.filter((week) => days.length && week >= days[0]);
-const sunday = (monday) => new Date(Date.parse(monday) + 6 * 86400000).toISOString().slice(0, 10);
-const FIRST = { metric: "completion_rate", by: "", grain: "week", week: weeks.at(-1) || "", only: "" };
+function valueOf(group, metric) {
+  const parts = content.metrics[metric].quotient;
+  if (!parts) return group[metric] ?? null;
+  const [part, whole] = parts.map((name) => valueOf(group, name));
+  return part === null || !whole ? null : part / whole;
+}
 
-// hidden groups of a week; of all weeks without one
-function notShown(names, only, week) {
-  const rows = content.hidden[nameOf(only ? [...names, only.name] : names)] || [];
-  return rows
-    .filter((row) => !week || row[0] === week)
-    .filter((row) => (only ? row.length === 4 && row[1] === only.name && row[2] === only.value : row.length === 2))
+const splitOf = (names, only) => [...new Set([...names, ...Object.keys(only)])].sort();
+
+// the groups of an answer as objects, of the values asked for
+function groups(subject, names, only = {}) {
+  const split = splitOf(names, only);
+  return (subject.answers[split.join("|")] || [])
+    .map((row) => Object.fromEntries(["week", ...split, ...subject.numbers].map((name, place) => [name, row[place]])))
+    .filter((group) => Object.entries(only).every(([name, value]) => group[name] === value));
+}
+
+const weeks = [...new Set(Object.values(activity.answers).flat().map((row) => row[0]))].sort();
+const days = groups(activity, ["day"]).map((one) => one.day).sort();
+// the first may be partial, and would look like a rise
+const isPartial = (week) => !days.length || week < days[0];
+
+// groups hidden in weeks; the counts are by at most one filter
+function notShown(subject, names, only, isMeant) {
+  const filters = Object.entries(only);
+  return (subject.hidden[splitOf(names, only).join("|")] || [])
+    .filter((row) => isMeant(row[0]))
+    .filter((row) => (filters.length === 1 ? row.length === 4 && row[1] === filters[0][0] && row[2] === filters[0][1] : row.length === 2))
     .reduce((sum, row) => sum + row.at(-1), 0);
 }
 
-function note(names, only, more = "", week = "") {
-  const hidden = notShown(names, only, week);
-  if (!hidden) return more;
-  const one = hidden === 1;
-  return `${hidden.toLocaleString("en")} ${one ? "group is" : "groups are"} not shown: fewer than ${content.smallest_group} users, mostly one user's, or needed to protect such a group. ${more}`;
+function note(subject, names, only, isMeant, more = []) {
+  const hidden = Object.keys(only).length < 2 ? notShown(subject, names, only, isMeant) : 0;
+  const why = `fewer than ${content.smallest_group} users, mostly one user's, or needed to protect such a group.`;
+  const counted = hidden ? [`${hidden.toLocaleString("en")} ${hidden === 1 ? "group is" : "groups are"} not shown: ${why}`] : [];
+  return [...counted, ...more].join(" ");
 }
 
 // --- filters --------------------------------------------------------------------------------
 
-const dimensions = Object.keys(content.answers)
-  .filter((name) => name in content.dimensions && name !== "activity_id")
-  .sort((a, b) => Object.keys(content.dimensions).indexOf(a) - Object.keys(content.dimensions).indexOf(b));
+const dimensions = Object.keys(content.dimensions).filter((name) => name in activity.answers && name !== "activity_id");
+const FIRST = {
+  ...{ metric: "completion_rate", by: "", grain: "week", from: weeks[0] || "", to: weeks.at(-1) || "" },
+  ...Object.fromEntries(dimensions.map((name) => [name, ""])),
+};
 
-function option(value, text) {
-  const made = document.createElement("option");
-  made.value = value;
-  made.textContent = text;
-  return made;
-}
+const option = (value, text) => element("option", { value }, text);
 
 function fillFilters() {
-  element("metric").append(...METRICS.map((name) => option(name, words(name))));
-  element("by").append(option("", "nothing"), ...dimensions.map((name) => option(name, words(name))));
-  element("grain").append(option("day", "Day"), option("week", "Week"));
-  element("week").append(...[...weeks].reverse().map((week) => option(week, week)));
-  element("only").append(option("", "everyone"));
+  byId("metric").append(...METRICS.map((name) => option(name, titleOf(name))));
+  byId("by").append(option("", "nothing"), ...dimensions.map((name) => option(name, words(name))));
+  byId("grain").append(option("week", "Week"), option("day", "Day"));
+  byId("from").append(...weeks.map((week) => option(week, long(week))));
+  byId("to").append(...weeks.map((week) => option(week, long(sunday(week)))));
   for (const name of dimensions) {
-    const group = document.createElement("optgroup");
-    group.label = words(name);
-    const values = [...new Set(groups([name]).map((one) => one[name]))];
+    const values = [...new Set(groups(activity, [name]).map((one) => one[name]))];
     values.sort((a, b) => label(name, a).localeCompare(label(name, b), "en", { numeric: true }));
-    group.append(...values.map((value) => option(name + "=" + value, label(name, value))));
-    element("only").append(group);
+    const select = element("select", { id: name }, option("", "all"), ...values.map((value) => option(value, label(name, value))));
+    byId("only").append(element("label", {}, words(name) + " ", select));
   }
 }
 
@@ -110,249 +133,395 @@ function read() {
   const asked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   const chosen = { ...FIRST };
   for (const name of Object.keys(FIRST)) {
-    const offered = [...element(name).options].map((one) => one.value);
+    const offered = [...byId(name).options].map((one) => one.value);
     if (offered.includes(asked[name])) chosen[name] = asked[name];
   }
   return settle(chosen);
 }
 
-// by day there is neither split nor filter; no split by the filtered dimension
+const onlyOf = (chosen) => Object.fromEntries(dimensions.filter((name) => chosen[name]).map((name) => [name, chosen[name]]));
+
+// what is shared: splits of weeks by two dimensions at most, and days of everyone
 function settle(chosen) {
-  const only = parse(chosen.only);
-  if (only && only.name === chosen.by) chosen.by = "";
-  if (chosen.grain === "day" && (only || chosen.by)) chosen.grain = "week";
+  if (chosen.by && chosen[chosen.by]) chosen.by = "";
+  const active = Object.keys(onlyOf(chosen));
+  for (const name of active.slice(MOST_NAMES - (chosen.by ? 1 : 0))) chosen[name] = "";
+  if (chosen.by || active.length) chosen.grain = "week";
+  if (chosen.from > chosen.to) [chosen.from, chosen.to] = [chosen.to, chosen.from];
   return chosen;
 }
 
-function parse(text) {
-  const place = text.indexOf("=");
-  return place < 0 ? null : { name: text.slice(0, place), value: text.slice(place + 1) };
-}
+let current;
 
 function show(chosen) {
-  const only = parse(chosen.only);
-  for (const name of Object.keys(FIRST)) element(name).value = chosen[name];
-  for (const one of element("by").options) one.disabled = Boolean(only) && one.value === only.name;
-  element("grain").options[0].disabled = Boolean(only || chosen.by);
-  drawHeadline(chosen.week, only);
-  drawTrend(chosen, only);
-  drawMostPlayed("by-count", "activities_played", chosen.week, only);
-  drawMostPlayed("by-time", "total_time_spent", chosen.week, only);
-}
-
-// --- drawings -------------------------------------------------------------------------------
-
-const settings = { displayModeBar: false, responsive: true };
-
-function draw(id, traces, layout) {
-  const place = element(id);
-  if (!traces.some((trace) => trace.y.length)) {
-    Plotly.purge(place);
-    const empty = document.createElement("div");
-    empty.className = "empty";
-    empty.textContent = "Too few users to be shown.";
-    place.replaceChildren(empty);
-    return;
+  current = chosen;
+  const only = onlyOf(chosen);
+  const used = Object.keys(only).length + (chosen.by ? 1 : 0);
+  for (const name of Object.keys(FIRST)) byId(name).value = chosen[name];
+  for (const name of dimensions) {
+    byId(name).classList.toggle("active", Boolean(chosen[name]));
+    byId(name).disabled = !chosen[name] && used >= MOST_NAMES;
   }
-  if (place.querySelector(".empty")) place.replaceChildren();
-  Plotly.react(place, traces, { ...structuredClone(look), title: undefined, ...layout }, settings);
+  for (const one of byId("by").options) one.disabled = one.value in only;
+  byId("by").disabled = !chosen.by && used >= MOST_NAMES;
+  byId("grain").options[1].disabled = used > 0;
+  byId("hint").textContent = used < MOST_NAMES ? "" : TOO_MANY.replace("a filter back", "one back to choose another");
+  drawHeadline(chosen, only);
+  drawTrend(chosen, only);
+  drawHeat(chosen, only);
+  drawMostPlayed("by-count", "activities_played", chosen, only);
+  drawMostPlayed("by-time", "capped_time_spent", chosen, only);
+  drawFunnel(chosen, only);
+  drawRetention(chosen, only);
 }
 
-// the axis label; long durations are drawn in hours
-function axisOf(metric, traces) {
-  const unit = content.metrics[metric].unit;
-  const values = traces.flatMap((trace) => trace.y).filter((value) => value !== null);
-  if (unit === "0 to 1") return { ...look.yaxis, tickformat: ".0%" };
-  const inHours = unit === "s" && Math.max(...values) > 7200;
-  if (inHours) for (const trace of traces) trace.y = trace.y.map((value) => (value === null ? null : value / 3600));
-  const text = inHours ? "hours" : unit === "s" ? "seconds" : unit;
-  return { ...look.yaxis, title: { ...look.yaxis.title, text }, rangemode: "tozero", tickformat: ",~s" };
+const inRange = (chosen) => (week) => week >= chosen.from && week <= chosen.to;
+const filtersIn = (only) => Object.entries(only).map(([name, value]) => `, only ${label(name, value)}`).join("");
+
+// --- tables, bars and their files -----------------------------------------------------------
+
+const exports = {};
+
+// text for a spreadsheet: one that it would take for a formula gets an apostrophe in front
+function csvCell(value) {
+  if (typeof value !== "string") return value === null || value === undefined ? "" : String(value);
+  const text = /^[=+\-@\t\r\n＝＋－＠]/.test(value) ? "'" + value : value;
+  return /[,"\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
 }
 
-function drawHeadline(week, only) {
-  const [all] = groupsOf(week, [], only);
-  const [before] = groupsOf(wholeWeeks[wholeWeeks.indexOf(week) - 1], [], only);
-  const cards = HEADLINE.map((metric) => {
-    const card = document.createElement("div");
-    card.className = "number";
-    const name = document.createElement("p");
-    name.textContent = words(metric);
-    const value = document.createElement("strong");
-    value.textContent = all ? written(metric, all[metric]) : "–";
-    const change = document.createElement("p");
-    change.append(...changeOf(metric, before, all));
-    card.append(name, value, change);
-    return card;
-  });
-  element("headline").replaceChildren(...cards);
+function offer(id, file, head, rows) {
+  exports[id] = { file, text: [head, ...rows].map((cells) => cells.map(csvCell).join(",")).join("\n") + "\n" };
+  document.querySelector(`[data-csv="${id}"]`).hidden = !rows.length;
 }
 
-function changeOf(metric, before, last) {
-  if (!before || !last) return ["no full week before"];
-  const isShare = content.metrics[metric].unit === "0 to 1";
-  const by = isShare ? 100 * (last[metric] - before[metric]) : 100 * (last[metric] / before[metric] - 1);
-  if (!Number.isFinite(by)) return ["change not defined"];
-  const change = document.createElement("span");
-  change.className = by >= 0 ? "up" : "down";
-  change.textContent = (by >= 0 ? "▲ " : "▼ ") + Math.abs(by).toFixed(1) + (isShare ? " points" : " %");
-  return [change, " from the week before"];
+function save(id) {
+  const { file, text } = exports[id];
+  const link = element("a", { download: file, href: URL.createObjectURL(new Blob([text], { type: "text/csv" })) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-function drawTrend({ metric, by, grain, week }, only) {
-  element("split").hidden = !by;
-  element("split").parentElement.classList.toggle("single", !by);
-  const names = grain === "day" ? ["day"] : by ? [by] : [];
-  const found = groups(names, only);
-  const periods = grain === "day" ? days : weeks;
-  const most = new Map();
-  for (const one of found) most.set(one[by], Math.max(most.get(one[by]) ?? 0, one.active_users));
-  const values = by ? [...most.keys()].sort((a, b) => most.get(b) - most.get(a)) : [null];
-  const traces = values.slice(0, MOST_LINES).map((value, place) => {
-    const line = periods.map((period) => found.find((one) => one[grain] === period && (!by || one[by] === value)));
-    return {
-      type: "scatter",
-      mode: "lines+markers",
-      name: by ? plain(label(by, value)) : "",
-      x: periods,
-      y: line.map((one) => (one ? one[metric] : null)),
-      text: line.map((one) => (one ? written(metric, one[metric]) : "")),
-      hovertemplate: "%{text}<extra>%{fullData.name}</extra>",
-      line: { color: look.colorway[place % look.colorway.length], width: 2.5 },
-      marker: { size: grain === "day" ? 4 : 7 },
-    };
-  });
-  const axis = axisOf(metric, traces);
-  draw("trend", found.length ? traces : [{ y: [] }], {
-    xaxis: { ...look.xaxis, type: "category", showgrid: false, tickangle: 0, nticks: Math.max(2, Math.min(8, Math.floor(element("trend").clientWidth / 90))), title: { ...look.xaxis.title, text: grain === "week" ? "week, from its Monday" : "" } },
-    yaxis: axis,
-    hovermode: "x unified",
-    showlegend: Boolean(by),
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
-    margin: { t: 24, r: 12, b: 52, l: 56 },
-  });
-  drawSplit(metric, by, week, groupsOf(week, names, only));
-  const filter = only ? `, only ${label(only.name, only.value)}` : "";
-  element("trend-title").textContent = `${words(metric)} per ${grain}${by ? " and " + words(by).toLowerCase() : ""}${filter}`;
-  define("trend", metric);
-  const left = values.length - traces.length;
-  const partial = grain === "week" && weeks.length && weeks[0] !== wholeWeeks[0];
-  const more = [
-    ...(left > 0 ? [`The ${MOST_LINES} with most users are drawn; the table has all.`] : []),
-    ...(partial ? [`The week of ${weeks[0]} is partial.`] : []),
-  ];
-  element("trend-note").textContent = note(names, only, more.join(" "));
-  drawNumbers(grain === "day" ? names : ["week", ...names], metric, found);
+const fileOf = (chosen, only, ...names) =>
+  [...names, ...Object.entries(only).map((pair) => pair.join("=")), chosen.from, sunday(chosen.to || chosen.from || "1970-01-05")].join("_").replace(/[^\w.=-]+/g, "-") + ".csv";
+
+function cellOf(tag, text, attributes = {}) {
+  return element(tag, attributes, ...(text instanceof Node ? [text] : [text ?? ""]));
 }
 
-function drawSplit(metric, by, week, found) {
-  if (!by) return;
-  const rows = [...found].sort((a, b) => (b[metric] ?? 0) - (a[metric] ?? 0)).slice(0, 14);
-  const ids = rows.map((one) => one[by]);
-  draw("split", [bars(metric, by, rows)], {
-    xaxis: { ...look.xaxis, visible: false, range: [0, 1.35 * Math.max(...rows.map((one) => one[metric] ?? 0))] },
-    yaxis: { ...look.yaxis, type: "category", autorange: "reversed", showgrid: false, tickvals: ids, ticktext: ids.map((id) => plain(label(by, id)) + "  ") },
-    annotations: [{ text: `week of ${week}`, xref: "paper", yref: "paper", x: 0, y: 1.02, yanchor: "bottom", showarrow: false, font: { color: "#6b7191", size: 12 } }],
-    margin: { t: 24, r: 8, b: 8, l: 60 },
-    showlegend: false,
-    bargap: 0.3,
-  });
+function fillTable(id, head, rows, first = 1) {
+  const number = (place) => (place >= first ? { class: "n" } : {});
+  const top = element("tr", {}, ...head.map((text, place) => cellOf("th", text, { scope: "col", ...number(place) })));
+  const body = rows.map((cells) => element("tr", {}, ...cells.map((text, place) => cellOf(place ? "td" : "th", text, { ...(place ? {} : { scope: "row" }), ...number(place) }))));
+  byId(id).replaceChildren(element("thead", {}, top), element("tbody", {}, ...body));
 }
 
-function bars(metric, dimension, rows) {
-  return {
-    type: "bar",
-    orientation: "h",
-    x: rows.map((one) => one[metric]),
-    y: rows.map((one) => one[dimension]),
-    text: rows.map((one) => written(metric, one[metric])),
-    textposition: "outside",
-    cliponaxis: false,
-    marker: { color: look.colorway[0] },
-    hovertemplate: "%{text}<extra></extra>",
-  };
+const NOBODY = "Too few users to be shown.";
+const TOO_MANY = "No more than two dimensions are shared together: take a filter back.";
+const nothing = (text = NOBODY) => element("p", { class: "empty" }, text);
+
+// bars are a table: its rows are read aloud, wrap, and are as wide as the place they stand in
+function drawBars(id, title, rows, otherwise) {
+  const most = Math.max(...rows.map((one) => one.value ?? 0));
+  const lines = rows.map(({ name, value, text, more, of }) =>
+    element("tr", {},
+      cellOf("th", name, { scope: "row" }),
+      cellOf("td", element("i", { "--share": most ? (value ?? 0) / most : 0, ...(of ? { "--of": of } : {}) })),
+      element("td", { class: "n" }, text, ...(more ? [element("small", {}, " " + more)] : []))));
+  const table = element("table", { class: "bars" }, ...(title ? [element("caption", {}, title)] : []), element("tbody", {}, ...lines));
+  byId(id).replaceChildren(rows.length ? table : nothing(otherwise));
 }
 
-function drawMostPlayed(id, metric, week, only) {
-  const rows = groupsOf(week, ["activity_id"], only)
-    .sort((a, b) => b[metric] - a[metric] || (a.activity_id < b.activity_id ? -1 : 1))
-    .slice(0, MOST_PLAYED);
-  const ids = rows.map((one) => one.activity_id);
-  draw(id, [bars(metric, "activity_id", rows)], {
-    xaxis: { ...look.xaxis, visible: false, range: [0, 1.25 * Math.max(...rows.map((one) => one[metric]))] },
-    yaxis: { ...look.yaxis, type: "category", autorange: "reversed", showgrid: false, tickvals: ids, ticktext: ids.map((one) => plain(label("activity_id", one)) + "  ") },
-    margin: { t: 8, r: 8, b: 8, l: 110 },
-    showlegend: false,
-    bargap: 0.3,
-  });
-  define(id, metric);
-  const more = notShown(["activity_id"], only, week) ? "A greater one may be among them." : "";
-  element(id + "-title").textContent = `Most played, by ${id === "by-count" ? "count" : "time"}, week of ${week}`;
-  element(id + "-note").textContent = note(["activity_id"], only, more, week);
+// a table whose cells are coloured from the least to the greatest
+function drawHeatTable(id, metric, head, rows, otherwise = NOBODY) {
+  const values = rows.flatMap(({ cells }) => cells.map((cell) => cell?.value)).filter((value) => value !== null && value !== undefined);
+  const [least, greatest] = [Math.min(...values), Math.max(...values)];
+  const share = (value) => (greatest > least ? (value - least) / (greatest - least) : 0.5);
+  const top = element("tr", {}, ...head.map((text) => cellOf("th", text, { scope: "col" })));
+  const body = rows.map(({ name, of, cells }) =>
+    element("tr", {}, cellOf("th", name, { scope: "row", title: name }),
+      ...(of === undefined ? [] : [cellOf("td", of, { class: "of" })]),
+      ...cells.map((cell) => {
+        if (cell === undefined) return element("td", { class: "none" });
+        if (cell === null || cell.value === null) return element("td", { class: "hidden" }, element("span", { title: "not shown" }, "–"));
+        return cellOf("td", written(metric, cell.value), { "--share": share(cell.value) });
+      })));
+  byId(id).replaceChildren(...(rows.length ? [element("thead", {}, top), element("tbody", {}, ...body)] : [element("caption", { class: "empty" }, otherwise)]));
+  const swatch = (kind, text) => element("li", {}, element("i", { class: kind }), text);
+  byId(id + "-legend").replaceChildren(...(values.length
+    ? [element("li", {}, written(metric, least) + " ", element("i", { class: "scale" }), written(metric, greatest)), swatch("hidden", "not shown")]
+    : []));
 }
 
 function define(id, metric) {
   const { formula, unit, caveat } = content.metrics[metric];
-  element(id + "-definition").textContent = `${words(metric)}: ${formula} [${unit}]. ${caveat}`;
+  byId(id + "-definition").textContent = `${words(metric)}: ${formula} [${unit}]. ${caveat}`;
 }
 
-// --- tables ---------------------------------------------------------------------------------
+// --- numbers of the last week ----------------------------------------------------------------
 
-function row(tag, cells, isNumber = () => false) {
-  const made = document.createElement("tr");
-  made.append(...cells.map((text, place) => {
-    const cell = document.createElement(tag);
-    cell.textContent = text;
-    if (isNumber(place)) cell.className = "n";
-    return cell;
+function drawHeadline({ to }, only) {
+  const of = (week) => groups(activity, [], only).find((group) => group.week === week);
+  const earlier = weeks[weeks.indexOf(to) - 1];
+  const all = of(to), before = earlier && !isPartial(earlier) && of(earlier);
+  byId("headline-title").textContent = to ? `Week of ${long(to)}${filtersIn(only)}` : "";
+  byId("tiles").replaceChildren(...HEADLINE.map((metric) => {
+    const value = element("strong", {}, all ? written(metric, valueOf(all, metric)) : "–");
+    return element("div", { class: "tile" }, element("p", {}, words(metric)), value, element("p", {}, ...changeOf(metric, before, all)));
   }));
-  return made;
 }
 
-function fillTable(id, head, rows, isNumber) {
-  const top = document.createElement("thead");
-  top.append(row("th", head, isNumber));
-  const body = document.createElement("tbody");
-  body.append(...rows.map((cells) => row("td", cells, isNumber)));
-  element(id).replaceChildren(top, body);
+function changeOf(metric, before, last) {
+  if (!before || !last) return ["no full week before"];
+  const isShare = unitOf(metric) === "0 to 1";
+  const [now, then] = [valueOf(last, metric), valueOf(before, metric)];
+  const by = isShare ? 100 * (now - then) : 100 * (now / then - 1);
+  if (!Number.isFinite(by)) return ["change not defined"];
+  const text = (by >= 0 ? "▲ " : "▼ ") + Math.abs(by).toFixed(1) + (isShare ? " points" : " %");
+  return [element("span", { class: by >= 0 ? "up" : "down" }, text), " from the week before"];
 }
 
-function drawNumbers(names, metric, found) {
-  const shown = [metric, ...METRICS.filter((name) => name !== metric)];
-  const rows = found.map((one) => [
-    ...names.map((name) => label(name, one[name])),
-    ...shown.map((name) => written(name, one[name])),
+// --- trend ----------------------------------------------------------------------------------
+
+let redraw = () => {};
+
+function drawTrend(chosen, only) {
+  const { metric, by, grain, to } = chosen;
+  const names = grain === "day" ? ["day"] : by ? [by] : [];
+  const found = groups(activity, names, only).filter((group) => inRange(chosen)(group.week));
+  const periods = grain === "day" ? days.filter((day) => day >= chosen.from && day <= sunday(to)) : weeks.filter(inRange(chosen));
+  const most = new Map();
+  for (const one of found) most.set(one[by], Math.max(most.get(one[by]) ?? 0, one.active_users));
+  const values = by ? [...most.keys()].sort((a, b) => most.get(b) - most.get(a)) : found.length ? [null] : [];
+  const lines = values.slice(0, MOST_LINES).map((value, place) => ({
+    name: by ? label(by, value) : "",
+    colour: `var(--line-${place})`,
+    mark: MARKS[place % MARKS.length],
+    points: periods.map((period) => {
+      const group = found.find((one) => one[grain] === period && (!by || one[by] === value));
+      return { period, date: dateOf(period), value: group ? valueOf(group, metric) : null, isPartial: grain === "week" && isPartial(period) };
+    }),
+  }));
+  const title = `${titleOf(metric)} per ${grain}${by ? " and " + words(by).toLowerCase() : ""}${filtersIn(only)}`;
+  byId("trend-title").textContent = title;
+  define("trend", metric);
+  byId("trend-legend").replaceChildren(...(by ? lines : []).map(({ name, colour, mark }) => element("li", {}, element("i", { class: "mark", "--of": colour }, mark[1]), name)));
+  byId("split").hidden = !by;
+  byId("split").parentElement.classList.toggle("single", !by);
+  redraw = () => plotTrend(title, chosen, periods, lines);
+  redraw();
+  if (by) {
+    const last = found.filter((group) => group.week === to && valueOf(group, metric) !== null);
+    last.sort((a, b) => valueOf(b, metric) - valueOf(a, metric));
+    drawBars("split", `Week of ${long(to)}`, last.slice(0, MOST_BARS).map((group) => {
+      const line = values.indexOf(group[by]);
+      const of = line >= 0 && line < MOST_LINES ? `var(--line-${line})` : "var(--soft)";
+      return { name: label(by, group[by]), value: valueOf(group, metric), text: written(metric, valueOf(group, metric)), of };
+    }));
+  }
+  const partial = grain === "week" ? periods.filter(isPartial) : [];
+  byId("trend-note").textContent = note(activity, names, only, inRange(chosen), [
+    ...(values.length > lines.length ? [`The ${MOST_LINES} with most users are drawn; the table has all.`] : []),
+    ...partial.map((week) => `The week of ${long(week)} is partial: the data begin within it.`),
   ]);
-  fillTable("numbers", [...names.map(words), ...shown.map(words)], rows, (place) => place >= names.length);
+  const keys = grain === "day" ? ["day"] : ["week", ...names];
+  const shown = [metric, ...METRICS.filter((name) => name !== metric)];
+  const inOrder = [...found].sort((a, b) => keys.map((key) => (a[key] < b[key] ? -1 : a[key] > b[key] ? 1 : 0)).find(Boolean) || 0);
+  fillTable("numbers", [...keys, ...shown].map(words), inOrder.map((group) => [
+    ...keys.map((key) => (key === "week" && isPartial(group.week) ? element("span", { class: "partial" }, group.week + " (partial)") : label(key, group[key]))),
+    ...shown.map((name) => written(name, valueOf(group, name))),
+  ]), keys.length);
+  offer("numbers", fileOf(chosen, only, metric, ...keys), [...keys, ...shown], inOrder.map((group) => [...keys.map((key) => group[key]), ...shown.map((name) => valueOf(group, name))]));
+}
+
+// what one step of an axis is: long durations are drawn in hours or minutes
+function scaleOf(metric, values) {
+  const most = Math.max(...values.map(Math.abs), 0);
+  if (unitOf(metric) === "0 to 1") return { by: 100, text: "%", from0: false };
+  if (unitOf(metric) !== "s") return { by: 1, text: unitOf(metric), from0: true };
+  if (most > 7200) return { by: 1 / 3600, text: "hours", from0: true };
+  return most > 240 ? { by: 1 / 60, text: "minutes", from0: true } : { by: 1, text: "seconds", from0: true };
+}
+
+function plotTrend(title, { metric, grain }, periods, lines) {
+  const place = byId("trend"), width = place.clientWidth;
+  const values = lines.flatMap(({ points }) => points.map(({ value }) => value)).filter((value) => value !== null);
+  if (!values.length || !width) return place.replaceChildren(nothing());
+  const { by, text, from0 } = scaleOf(metric, values);
+  const points = lines.flatMap(({ points, ...line }) => points.filter(({ value }) => value !== null).map((point) => ({ ...point, ...line })));
+  const y = ({ value }) => (value === null ? NaN : value * by);
+  const step = Math.ceil(periods.length / Math.max(2, Math.floor((width - 90) / 62)));
+  const ticks = periods.filter((_, number) => (periods.length - 1 - number) % step === 0);
+  const years = new Set();
+  const named = new Map(ticks.map((tick) => {
+    const year = tick.slice(0, 4), isFirst = !years.has(year);
+    years.add(year);
+    return [dateOf(tick).getTime(), isFirst ? `${short(tick)}\n${year}` : short(tick)];
+  }));
+  const quiet = { ariaHidden: "true" }; // the drawing has one name, and the table its numbers
+  const figure = Plot.plot({
+    ...{ width, height: 320, marginLeft: 52, marginRight: 16, marginTop: 28, marginBottom: 50, insetLeft: 12, insetRight: 12 },
+    ariaLabel: `${title}. The table below has its numbers.`,
+    style: { background: "none", fontSize: "12.5px", fontFamily: "inherit" },
+    x: { type: "utc", domain: d3.extent(periods, dateOf) },
+    y: { nice: true, zero: from0, label: text },
+    marks: [
+      Plot.gridY({ ...quiet, ticks: 5, stroke: "var(--line)", strokeOpacity: 1 }),
+      Plot.axisY({ ...quiet, ticks: 5, tickSize: 0, tickFormat: "~s", label: text, labelArrow: "none", labelAnchor: "top", fill: "var(--soft)" }),
+      Plot.axisX(ticks.map(dateOf), { ...quiet, tickSize: 0, tickPadding: 14, tickFormat: (date) => named.get(date.getTime()) ?? "", label: null, fill: "var(--soft)" }),
+      Plot.ruleX(points, Plot.pointerX({ ...quiet, x: "date", stroke: "var(--soft)", strokeOpacity: 0.5 })),
+      ...lines.flatMap(({ points, colour, mark }) => [
+        Plot.lineY(points, { ...quiet, x: "date", y, stroke: colour, strokeWidth: 2.25, curve: "linear" }),
+        ...(grain === "week" || lines.length > 1 || points.length < 60
+          ? [Plot.dot(points.filter(({ value }) => value !== null), { ...quiet, x: "date", y, r: grain === "day" ? 2.5 : 4, symbol: mark[0], stroke: colour, fill: (point) => (point.isPartial ? "var(--card)" : colour), strokeWidth: 1.75 })]
+          : []),
+      ]),
+      Plot.tip(points, Plot.pointer({
+        ...{ ...quiet, x: "date", y, fill: "var(--card)", stroke: "var(--line)", textPadding: 10, fontSize: 13 },
+        title: (point) => [point.name, (grain === "week" ? "week of " : "") + long(point.period) + (point.isPartial ? ", partial" : ""), written(metric, point.value)].filter(Boolean).join("\n"),
+      })),
+    ],
+  });
+  figure.setAttribute("role", "img");
+  place.replaceChildren(figure);
+}
+
+// --- by country and week ----------------------------------------------------------------------
+
+const heading = (week) => element("span", { class: isPartial(week) ? "partial" : "", title: isPartial(week) ? "partial week" : "" }, short(week), ...(isPartial(week) ? [element("br"), "partial"] : []));
+
+function drawHeat(chosen, only) {
+  const { metric } = chosen, name = chosen.by || "country_code";
+  const found = groups(activity, [name], only).filter((group) => inRange(chosen)(group.week));
+  const of = (one) => found.filter((group) => group[name] === one);
+  const most = (one) => Math.max(...of(one).map((group) => group.active_users));
+  const values = [...new Set(found.map((group) => group[name]))].sort((a, b) => most(b) - most(a) || (a < b ? -1 : 1));
+  const columns = weeks.filter(inRange(chosen));
+  byId("heat-title").textContent = `${titleOf(metric)} by week and ${words(name).toLowerCase()}${filtersIn(only)}`;
+  define("heat", metric);
+  drawHeatTable("heat", metric, [words(name), ...columns.map(heading)], values.map((value) => ({
+    name: label(name, value),
+    cells: columns.map((week) => {
+      const group = of(value).find((one) => one.week === week);
+      return group ? { value: valueOf(group, metric) } : null;
+    }),
+  })), splitOf([name], only).length > MOST_NAMES ? TOO_MANY : NOBODY);
+  byId("heat-note").textContent = note(activity, [name], only, inRange(chosen), values.length ? ["A hatched cell is a hidden group, or nobody played."] : []);
+  const rows = found.map((group) => [group.week, group[name], valueOf(group, metric)]);
+  offer("heat", fileOf(chosen, only, metric, "week", name), ["week", name, metric], rows.sort((a, b) => (a[0] + a[1] < b[0] + b[1] ? -1 : 1)));
+}
+
+// --- most played ------------------------------------------------------------------------------
+
+function drawMostPlayed(id, metric, chosen, only) {
+  const { to } = chosen;
+  const rows = groups(activity, ["activity_id"], only)
+    .filter((group) => group.week === to)
+    .sort((a, b) => b[metric] - a[metric] || (a.activity_id < b.activity_id ? -1 : 1))
+    .slice(0, MOST_PLAYED);
+  drawBars(id, "", rows.map((group) => ({ name: label("activity_id", group.activity_id), value: group[metric], text: written(metric, group[metric]) })),
+    Object.keys(only).length < MOST_NAMES ? NOBODY : TOO_MANY);
+  define(id, metric);
+  const isWeek = (week) => week === to;
+  const more = notShown(activity, ["activity_id"], only, isWeek) ? ["A greater one may be among them."] : [];
+  byId(id + "-title").textContent = `Most played, by ${id === "by-count" ? "count" : "time"}, week of ${to ? short(to) : "–"}${filtersIn(only)}`;
+  byId(id + "-note").textContent = note(activity, ["activity_id"], only, isWeek, more);
+  offer(id, fileOf(chosen, only, metric, "activity_id"), ["week", "activity_id", "activity_name", metric], rows.map((group) => [group.week, group.activity_id, content.activities[group.activity_id] ?? "", group[metric]]));
+}
+
+// --- cohorts: funnel and retention -------------------------------------------------------------
+
+// cohorts are by country alone; a range from the first to the last week is all there are
+function cohortsOf(subject, names, chosen, only) {
+  const of = only.country_code ? { country_code: only.country_code } : {};
+  const isMeant = (week) => (chosen.from === FIRST.from || week >= chosen.from) && (chosen.to === FIRST.to || week <= chosen.to);
+  const others = Object.keys(only).filter((name) => name !== "country_code");
+  const found = groups(subject, names, of).filter((group) => isMeant(group.week));
+  const more = others.length ? [`The filter of ${others.map((name) => words(name).toLowerCase()).join(" and ")} does not apply to cohorts.`] : [];
+  return { of, found, text: note(subject, names, of, isMeant, more), where: filtersIn(of) };
+}
+
+const NO_COHORT = "No cohort of this span yet: each is shared four weeks after its week, if it has users enough.";
+const STEPS = [["registered_users", "Registered"], ["trials_started", "Started a trial"], ["trials_converted", "Subscribed after a trial"], ["subscriptions_started", "Subscribed, with or without"]];
+const RATES = ["trial_rate", "trial_conversion_rate", "subscription_rate"];
+
+function drawFunnel(chosen, only) {
+  const { of, found, text, where } = cohortsOf(registration, [], chosen, only);
+  found.sort((a, b) => (a.week < b.week ? -1 : 1));
+  const last = found.at(-1);
+  byId("funnel-title").textContent = `Funnel${last ? `, registered in the week of ${short(last.week)}` : ""}${where}`;
+  byId("funnel-definition").textContent = "How far the users who registered in a week have come, as it was four weeks later.";
+  drawBars("funnel", "", last ? STEPS.map(([name, text], place) => ({
+    name: text, value: last[name], text: last[name].toLocaleString("en"),
+    more: place ? `${Math.round((100 * last[name]) / last.registered_users)} %` : "",
+    of: place === 3 ? "var(--line-5)" : "var(--line-0)",
+  })) : [], NO_COHORT);
+  byId("funnel-note").textContent = text;
+  const columns = [...STEPS.map(([name]) => name), ...RATES];
+  fillTable("cohorts", ["week", ...columns].map(words), found.map((group) => [group.week, ...columns.map((name) => written(name, valueOf(group, name)))]));
+  byId("cohorts").closest("details").hidden = !found.length;
+  offer("cohorts", fileOf(chosen, of, "funnel"), ["week", ...columns], found.map((group) => [group.week, ...columns.map((name) => valueOf(group, name))]));
+}
+
+function drawRetention(chosen, only) {
+  const after = "weeks_after_registration";
+  const { of, found, text, where } = cohortsOf(retention, [after], chosen, only);
+  const cohorts = [...new Set(found.map((group) => group.week))].sort();
+  const furthest = Math.max(-1, ...found.map((group) => Number(group[after])));
+  const columns = [...Array(furthest + 1).keys()];
+  byId("retention-title").textContent = `Retention by week of registration${where}`;
+  define("retention", "retention_rate");
+  drawHeatTable("retention", "retention_rate", ["Registered", "Users", ...columns.map((number) => `Week ${number}`)], cohorts.map((week) => {
+    const rows = new Map(found.filter((group) => group.week === week).map((group) => [Number(group[after]), group]));
+    const last = Math.max(...rows.keys());
+    return {
+      name: short(week), of: Math.max(...[...rows.values()].map((group) => group.cohort_users)).toLocaleString("en"),
+      cells: columns.map((number) => (rows.has(number) ? { value: valueOf(rows.get(number), "retention_rate") } : number > last ? undefined : null)),
+    };
+  }), NO_COHORT);
+  byId("retention-note").textContent = text;
+  const numbers = ["retained_users", "cohort_users", "retention_rate"];
+  const rows = found.map((group) => [group.week, Number(group[after]), ...numbers.map((name) => valueOf(group, name))]);
+  offer("retention", fileOf(chosen, of, "retention"), ["week", after, ...numbers], rows.sort((a, b) => (a[0] === b[0] ? a[1] - b[1] : a[0] < b[0] ? -1 : 1)));
 }
 
 // --- independent of filters -------------------------------------------------------------------
 
-function drawOnce() {
-  element("span").textContent = weeks.length
-    ? `${days[0] || weeks[0]} to ${sunday(weeks.at(-1))}, days in ${content.time_zones.join(", then ")}, closed weeks. Activities left by users, each counted once.`
-    : "No closed week with enough users to be shown.";
-  for (const [id, figure] of Object.entries(content.figures)) {
-    for (const trace of figure.data) {
-      if (trace.type === "heatmap") trace.y = trace.y.map((code) => plain(label("country_code", code)));
-    }
-    Plotly.newPlot(element(id), figure.data, figure.layout, settings);
+function drawHead() {
+  const until = weeks.length ? sunday(weeks.at(-1)) : "";
+  byId("span").textContent = weeks.length
+    ? `${long(days[0] || weeks[0])} to ${long(until)}, closed weeks. Days in ${content.time_zone}. Activities that users left, each counted once.`
+    : `No closed week with enough users to be shown. Days in ${content.time_zone}.`;
+  const { run_id, started_at, verdicts } = content.run;
+  const { held = 0, warned = 0, failed = 0 } = verdicts, all = held + warned + failed;
+  const verdict = element("span", { class: failed ? "failed" : warned || !all ? "warned" : "held" }, all ? `${held} of ${all} rules hold` : "none recorded");
+  const others = [...(failed ? [`${failed} failed`] : []), ...(warned ? [`${warned} warned`] : [])];
+  byId("run").append("Data as of ", element("time", { datetime: started_at }, started_at.replace("T", " ").replace(/:\d\dZ$/, " UTC")), ` (run ${run_id}). Checks: `, verdict, others.length ? `, ${others.join(", ")}.` : ".");
+}
+
+function drawQuestions() {
+  for (const [id, { meaning, columns, rows }] of Object.entries(content.questions)) {
+    const names = Object.keys(columns), isPair = names.length > 1;
+    const said = (value) => (value === null ? "–" : value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 }) + (id === "q1" ? " %" : ""));
+    drawBars(id, "", rows.flatMap(([key, ...values]) => values.map((value, place) => ({
+      name: place ? element("span", { class: "soft" }, "") : key, value, text: said(value), of: `var(--line-${place})`,
+    }))));
+    if (isPair) byId(id + "-legend").append(...["before", "after subscribing"].map((text, place) => element("li", {}, element("i", { class: "mark", "--of": `var(--line-${place})` }, "■"), text)));
+    byId(id + "-definition").textContent = `${meaning} Groups of ${content.smallest_group} users or more.`;
+    byId(id + "-definition").title = Object.entries(columns).map(([name, text]) => `${words(name)}: ${text}`).join("\n");
   }
-  define("weekly_completion", "completion_rate");
-  element("weekly_completion-note").textContent = note(["country_code"], null);
-  for (const [id, { meaning, columns }] of Object.entries(content.meanings)) {
-    const measures = Object.entries(columns).map(([name, text]) => `${words(name)}: ${text}`);
-    element(id + "-definition").textContent = `${meaning} Groups of ${content.smallest_group} users or more.`;
-    element(id + "-definition").title = measures.join("\n");
-  }
-  fillTable(
-    "definitions",
-    ["", "Formula", "Unit", "Owner", "Caveat"],
-    METRICS.map((name) => {
-      const { formula, unit, owner, caveat } = content.metrics[name];
-      return [words(name), formula, unit, owner, caveat];
-    }).concat(dimensions.map((name) => [words(name), content.dimensions[name].meaning, "", "", content.dimensions[name].caveat.replaceAll("`", "")])),
-  );
-  element("small-groups").textContent =
+}
+
+function drawDefinitions() {
+  const names = [...METRICS, ...STEPS.map(([name]) => name), ...RATES, "cohort_users", "retained_users", "retention_rate"];
+  const rows = names.map((name) => {
+    const { formula, unit, owner, caveat } = content.metrics[name];
+    return [words(name), formula, unit, owner, caveat];
+  });
+  fillTable("definitions", ["Name", "Formula", "Unit", "Owner", "Caveat"], [
+    ...rows,
+    ...dimensions.map((name) => [words(name), content.dimensions[name].meaning, "", "", content.dimensions[name].caveat.replaceAll("`", "")]),
+  ], 9);
+  byId("small-groups").textContent =
     `The app's users are families with children. A group of fewer than ${content.smallest_group} users, or of which one user has ` +
     `more than ${100 * content.largest_share} % of what is summed, is not in this file, nor is one that would reveal it by subtraction: ` +
     "across all filters, or from another day's page. So what is shown of a week was decided when it closed, and events that came " +
@@ -360,14 +529,27 @@ function drawOnce() {
 }
 
 fillFilters();
-drawOnce();
+drawHead();
+drawQuestions();
+drawDefinitions();
 show(read());
-element("filters").addEventListener("change", () => {
-  const chosen = Object.fromEntries(Object.keys(FIRST).map((name) => [name, element(name).value]));
-  location.hash = new URLSearchParams(settle(chosen)).toString();
-});
-element("filters").addEventListener("reset", (event) => {
+// a split or a resize gives the trend another width
+new ResizeObserver(() => {
+  if (byId("trend").clientWidth !== Number(byId("trend").querySelector("svg")?.getAttribute("width"))) redraw();
+}).observe(byId("trend"));
+const write = (chosen) => {
+  const hash = new URLSearchParams(Object.entries(chosen).filter(([name, value]) => value !== FIRST[name])).toString();
+  history.replaceState(null, "", "#" + hash);
+  show(chosen);
+};
+byId("filters").addEventListener("change", () => write(settle(Object.fromEntries(Object.keys(FIRST).map((name) => [name, byId(name).value])))));
+byId("filters").addEventListener("submit", (event) => event.preventDefault());
+byId("filters").addEventListener("reset", (event) => {
   event.preventDefault();
-  location.hash = new URLSearchParams(FIRST).toString();
+  write({ ...FIRST });
+});
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-csv]");
+  if (button) save(button.dataset.csv);
 });
 window.addEventListener("hashchange", () => show(read()));
