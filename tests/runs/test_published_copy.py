@@ -59,6 +59,21 @@ def test_a_late_event_replaces_its_day_in_the_copy(history):
     assert published(history) == committed(history)
 
 
+def test_the_copy_has_the_last_result_of_each_rule(history):
+    results = (
+        "SELECT table_name, rule, max(run_id), arg_max(verdict, run_id) FROM main.check_results "
+        "GROUP BY ALL ORDER BY ALL"
+    )
+    first = history.rows(results)
+    history.deliver("events", "late", [an_event_record(99, occurred_at="2021-01-05 09:00:00.000")])
+    history.run()
+
+    with duckdb.connect(str(history.folder / "lingokids-gold.duckdb"), read_only=True) as con:
+        assert con.execute(results).fetchall() == history.rows(results) != first
+        copied = con.execute("SELECT count(*) FROM check_results").fetchall()
+    assert copied == [(len(first),)]
+
+
 def test_an_event_that_moves_leaves_no_trace_in_the_copy(history):
     moved = an_event_record(3, occurred_at="2021-03-03 09:00:00.000")
     history.deliver("events", "moved", [moved], landed_at="2021-05-01 00:00:00")

@@ -38,6 +38,7 @@ _MOST_CHANGES = 200
 _MEANINGS = {
     LINE: "a line as delivered",
     OTHER_KEYS: "keys that no field reads, and their values",
+    "last_run": "The run that the published copy is of, and how many rules held when last checked.",
 }
 
 
@@ -161,7 +162,7 @@ def _meaning(
         return f"The {dataset} as delivered: objects of JSON Lines."
     if not makers and (place := project.entries.get(table.name, {}).get("filepath")):
         return f"What an earlier run has left in {place.rpartition('/')[2]}."
-    return " ".join(map(_summary, makers))
+    return " ".join(map(_summary, makers)) or _MEANINGS.get(table.name, "")
 
 
 def _summary(node: Node) -> str:

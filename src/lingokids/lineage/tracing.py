@@ -48,6 +48,7 @@ _LAYERS = {
     "CsvDataset": "raw",
     "DeltaDataset": "published",
     "AnswerDataset": "answer",
+    "LastRunDataset": "run",
 }
 
 

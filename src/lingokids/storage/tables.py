@@ -15,7 +15,7 @@ from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.history import History, history_of
 from lingokids.storage.duckdb.published_copy import open_copy
 from lingokids.storage.duckdb.warehouse import Warehouse
-from lingokids.storage.previews import TablePreview, preview_of_table
+from lingokids.storage.previews import TablePreview, preview_of, preview_of_table
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -167,6 +167,12 @@ class LastRunDataset(AbstractDataset[None, dict[str, Any]]):
             "started_at": f"{run['started_at'].isoformat(timespec='seconds')}Z",
             "verdicts": dict(sorted(verdicts.items())),
         }
+
+    def preview(self) -> TablePreview:
+        """The same, for kedro-viz."""
+        import pyarrow as pa
+
+        return preview_of(lambda: pa.Table.from_pylist([self.load()]))
 
     def save(self, data: None) -> None:
         """Runs write it: refused."""

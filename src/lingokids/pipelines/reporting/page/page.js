@@ -314,7 +314,7 @@ function drawTrend(chosen, only) {
     last.sort((a, b) => valueOf(b, metric) - valueOf(a, metric));
     drawBars("split", `Week of ${long(to)}`, last.slice(0, MOST_BARS).map((group) => {
       const line = values.indexOf(group[by]);
-      const of = line >= 0 && line < MOST_LINES ? `var(--line-${line})` : "var(--soft)";
+      const of = line >= 0 && line < MOST_LINES ? `var(--line-${line})` : "color-mix(in srgb, var(--soft) 55%, var(--card))";
       return { name: label(by, group[by]), value: valueOf(group, metric), text: written(metric, valueOf(group, metric)), of };
     }));
   }
@@ -375,8 +375,8 @@ function plotTrend(title, { metric, grain }, periods, lines) {
           ? [Plot.dot(points.filter(({ value }) => value !== null), { ...quiet, x: "date", y, r: grain === "day" ? 2.5 : 4, symbol: mark[0], stroke: colour, fill: (point) => (point.isPartial ? "var(--card)" : colour), strokeWidth: 1.75 })]
           : []),
       ]),
-      Plot.tip(points, Plot.pointer({
-        ...{ ...quiet, x: "date", y, fill: "var(--card)", stroke: "var(--line)", textPadding: 10, fontSize: 13 },
+      Plot.tip(points, Plot.pointerX({
+        ...{ ...quiet, x: "date", y, fill: "var(--card)", stroke: "var(--line)", textPadding: 10, fontSize: 13, lineHeight: 1.3 },
         title: (point) => [point.name, (grain === "week" ? "week of " : "") + long(point.period) + (point.isPartial ? ", partial" : ""), written(metric, point.value)].filter(Boolean).join("\n"),
       })),
     ],
@@ -405,7 +405,7 @@ function drawHeat(chosen, only) {
       return group ? { value: valueOf(group, metric) } : null;
     }),
   })), splitOf([name], only).length > MOST_NAMES ? TOO_MANY : NOBODY);
-  byId("heat-note").textContent = note(activity, [name], only, inRange(chosen), values.length ? ["A hatched cell is a hidden group, or nobody played."] : []);
+  byId("heat-note").textContent = note(activity, [name], only, inRange(chosen), found.length < values.length * columns.length ? ["A hatched cell is a hidden group, or nobody played."] : []);
   const rows = found.map((group) => [group.week, group[name], valueOf(group, metric)]);
   offer("heat", fileOf(chosen, only, metric, "week", name), ["week", name, metric], rows.sort((a, b) => (a[0] + a[1] < b[0] + b[1] ? -1 : 1)));
 }
