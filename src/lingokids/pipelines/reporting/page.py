@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from lingokids.query.side_by_side import Suppression
 
-#: Of which time zone the days are.
-TIME_ZONE = "UTC"
+#: Of which time zones the days are, one after the other.
+TIME_ZONES = ("UTC",)
 
 #: Of other metrics the page has numerator and denominator.
 _NUMBERS = {
@@ -73,7 +73,7 @@ def lay_out(
     activities = {row[1] for row in subjects["activity"]["answers"].get("activity_id", [])}
     content = {
         **limits,
-        "time_zone": TIME_ZONE,
+        "time_zones": TIME_ZONES,
         "run": last_run,
         "subjects": subjects,
         "metrics": {name: _definition(name) for names in query.SHARED.values() for name in names},

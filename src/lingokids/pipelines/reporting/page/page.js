@@ -489,8 +489,8 @@ function drawRetention(chosen, only) {
 function drawHead() {
   const until = weeks.length ? sunday(weeks.at(-1)) : "";
   byId("span").textContent = weeks.length
-    ? `${long(days[0] || weeks[0])} to ${long(until)}, closed weeks. Days in ${content.time_zone}. Activities that users left, each counted once.`
-    : `No closed week with enough users to be shown. Days in ${content.time_zone}.`;
+    ? `${long(days[0] || weeks[0])} to ${long(until)}, closed weeks. Days in ${content.time_zones.join(", then ")}. Activities that users left, each counted once.`
+    : `No closed week with enough users to be shown. Days in ${content.time_zones.join(", then ")}.`;
   const { run_id, started_at, verdicts } = content.run;
   const { held = 0, warned = 0, failed = 0 } = verdicts, all = held + warned + failed;
   const verdict = element("span", { class: failed ? "failed" : warned || !all ? "warned" : "held" }, all ? `${held} of ${all} rules hold` : "none recorded");
@@ -498,14 +498,16 @@ function drawHead() {
   byId("run").append("Data as of ", element("time", { datetime: started_at }, started_at.replace("T", " ").replace(/:\d\dZ$/, " UTC")), ` (run ${run_id}). Checks: `, verdict, others.length ? `, ${others.join(", ")}.` : ".");
 }
 
+const PAIR = ["before", "after subscribing"];
+
 function drawQuestions() {
   for (const [id, { meaning, columns, rows }] of Object.entries(content.questions)) {
     const names = Object.keys(columns), isPair = names.length > 1;
     const said = (value) => (value === null ? "–" : value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 }) + (id === "q1" ? " %" : ""));
     drawBars(id, "", rows.flatMap(([key, ...values]) => values.map((value, place) => ({
-      name: place ? element("span", { class: "soft" }, "") : key, value, text: said(value), of: `var(--line-${place})`,
+      name: place ? element("span", { class: "aside" }, `${key}, ${PAIR[place]}`) : key, value, text: said(value), of: `var(--line-${place})`,
     }))));
-    if (isPair) byId(id + "-legend").append(...["before", "after subscribing"].map((text, place) => element("li", {}, element("i", { class: "mark", "--of": `var(--line-${place})` }, "■"), text)));
+    if (isPair) byId(id + "-legend").append(...PAIR.map((text, place) => element("li", {}, element("i", { class: "mark", "--of": `var(--line-${place})` }, "■"), text)));
     byId(id + "-definition").textContent = `${meaning} Groups of ${content.smallest_group} users or more.`;
     byId(id + "-definition").title = Object.entries(columns).map(([name, text]) => `${words(name)}: ${text}`).join("\n");
   }
