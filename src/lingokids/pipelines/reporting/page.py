@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: Of which time zones the days are, one after the other.
 TIME_ZONES = ("UTC",)
 
+#: In the order in which they are run, as one.
+_SCRIPTS = ("answers", "tables", "cards", "page")
+
 #: Of other metrics the page has numerator and denominator.
 _NUMBERS = {
     subject: [name for name in names if not isinstance(metrics.METRICS[name], Rate)]
@@ -104,7 +107,7 @@ def lay_out(
         d3=_read("vendored", "d3-7.9.2.min.js"),
         plot=_read("vendored", "plot-0.6.17.min.js"),
         content=_as_json(content),
-        script=_read("page.js"),
+        script="\n".join(_read(f"{name}.js") for name in _SCRIPTS),
     )
 
 
