@@ -75,7 +75,7 @@ def _group(subject, week, *pairs, users=20, **values):
     completed = {"activities_played": 10 * users, "activities_completed": 7 * users - week.day}
     return {
         **dict.fromkeys(("name_1", "value_1", "name_2", "value_2")),
-        **{"subject": subject, "week": week, **names, **given},
+        **{"subject": subject, "week": week, "time_zone": "UTC", **names, **given},
         **dict.fromkeys(METRICS),
         **numbers,
         **{name: value for name, value in completed.items() if name in numbers},

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from lingokids.query.side_by_side import Suppression
 
-#: Of which time zones the days are, one after the other.
-TIME_ZONES = ("UTC",)
-
 #: In the order in which they are run, as one.
 _SCRIPTS = ("answers", "tables", "cards", "page")
 
@@ -74,9 +71,10 @@ def lay_out(
         for name, numbers in _NUMBERS.items()
     }
     activities = {row[1] for row in subjects["activity"]["answers"].get("activity_id", [])}
+    zones = groups.shown["time_zone"].to_pylist()
     content = {
         **limits,
-        "time_zones": TIME_ZONES,
+        "time_zones": [*dict.fromkeys(zone or "UTC" for zone in zones)],
         "run": last_run,
         "subjects": subjects,
         "metrics": {name: _definition(name) for names in query.SHARED.values() for name in names},

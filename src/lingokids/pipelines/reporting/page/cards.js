@@ -233,7 +233,7 @@ function drawHead() {
   const until = weeks.length ? sunday(weeks.at(-1)) : "";
   byId("span").textContent = weeks.length
     ? `${long(days[0] || weeks[0])} to ${long(until)}, closed weeks. Days in ${content.time_zones.join(", then ")}. Activities that users left, each counted once.`
-    : `No closed week with enough users to be shown. Days in ${content.time_zones.join(", then ")}.`;
+    : "No closed week with enough users to be shown.";
   const { run_id, started_at, verdicts } = content.run;
   const { held = 0, warned = 0, failed = 0 } = verdicts, all = held + warned + failed;
   const verdict = element("span", { class: failed ? "failed" : warned || !all ? "warned" : "held" }, all ? `${held} of ${all} rules hold` : "none recorded");
