@@ -5,6 +5,7 @@ from typing import Any
 
 from lingokids.runtime import configuration, environment, log
 from lingokids.runtime.hooks import RunHooks
+from lingokids.runtime.openlineage import LineageEvents
 from lingokids.runtime.viz import RunStatus
 
 configuration.configure_log()
@@ -28,7 +29,8 @@ def _own_name(*, _parent_: Any) -> str:
 # Of kedro-viz's hooks one counts rows of pandas frames only, and would empty the file of row counts
 # that RunHooks writes; RunStatus is the other. Telemetry is off beyond this project's folder too.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-viz", "kedro-telemetry")
-HOOKS = (RunHooks(), RunStatus())
+_RUNS = RunHooks()
+HOOKS = (_RUNS, RunStatus(), LineageEvents(_RUNS))
 
 CONFIG_LOADER_CLASS = configuration.ConfigLoader
 CONFIG_LOADER_ARGS = {

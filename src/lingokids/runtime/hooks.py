@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from kedro.pipeline.node import Node
 
     from lingokids.checks.inspection import Inspection
+    from lingokids.checks.results import Result
     from lingokids.runtime.records import Run
     from lingokids.storage import BronzeDataset, TableDataset
     from lingokids.storage.duckdb.warehouse import Warehouse
+    from lingokids.storage.engine import Change
 
 LOGGER = logging.getLogger(__name__)
 
@@ -56,6 +58,13 @@ class RunHooks(threading.local):
         self._rebuild = False
         self._retention: Retention | None = None
 
+    @property
+    def done(self) -> tuple[bool, list[tuple[str, Change]], list[Result]]:
+        """Whether what the run has made stays, what it wrote, by node, and what checks found."""
+        if self._run is None or self._inspection is None:
+            return True, [], []
+        return self._run.is_kept, self._run.changes, self._inspection.results
+
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Keep credentials out of the log, and refuse a wrong environment or parameters."""
@@ -73,7 +82,7 @@ class RunHooks(threading.local):
         from lingokids.checks.inspection import Inspection
         from lingokids.runtime.records import Run
 
-        self._is_begun, self._run, self._read = True, None, None
+        self._is_begun, self._run, self._read, self._inspection = True, None, None, None
         parameters = Parameters.read(catalog.load("parameters"))
         preconditions.refuse_request(run_params, pipeline, parameters)
         self._all_tables = tables_of(catalog, _names_of_tables(catalog))
@@ -124,7 +133,7 @@ class RunHooks(threading.local):
             self._prepare_rebuild(parameters, written)
         looked_at = [*tables.values(), *(self._beside_bronze() if _bronze(tables) else ())]
         preconditions.refuse_tables_of_another_version(looked_at)
-        bronze = _bronze(self._all_tables) if _makes_what_is_published(pipeline) else []
+        bronze = _bronze(self._all_tables) if makes_what_is_published(pipeline) else []
         erasing.begin(warehouse, preconditions.sources_of(catalog, pipeline), bronze)
 
     def _prepare_rebuild(self, parameters: Parameters, written: list[TableDataset]) -> None:
@@ -225,9 +234,10 @@ class RunHooks(threading.local):
             run.warehouse.prune_marks(self._steps.values())
             run.record_success()
         erasing.complete(run.warehouse)
-        if _makes_what_is_published(pipeline):
+        if makes_what_is_published(pipeline):
             _offer(pipelines["publication"], catalog)
         run.warehouse.commit()
+        run.is_kept = True
 
     @hook_impl(tryfirst=True)  # of a plugin that fails there, Kedro tells no further hook
     def on_pipeline_error(self, error: Exception) -> None:
@@ -303,7 +313,7 @@ def _bronze(tables: dict[str, TableDataset]) -> list[BronzeDataset]:
     return [table for table in tables.values() if isinstance(table, BronzeDataset)]
 
 
-def _makes_what_is_published(pipeline: Pipeline) -> bool:
+def makes_what_is_published(pipeline: Pipeline) -> bool:
     """Whether a run makes every published table: a plain run does, and a replay."""
     made = pipelines["publication"].inputs() & pipelines["__default__"].all_outputs()
     return made <= pipeline.all_outputs()

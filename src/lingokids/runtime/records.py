@@ -36,6 +36,7 @@ class Run:
         pipelines: The pipelines asked for.
         parameters: The parameters given with the run.
         is_checking: Whether it checks tables and builds none.
+        is_kept: Whether it is committed.
     """
 
     warehouse: Warehouse
@@ -47,6 +48,7 @@ class Run:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     _started: float = field(default_factory=time.perf_counter)
     has_ingested: bool = False
+    is_kept: bool = False
     _node_name: str = ""
     _node_started: float = 0.0
     _seen: int = 0
@@ -86,6 +88,11 @@ class Run:
             LOGGER.info("%-32s %6.2f s  %s", self._node_name, seconds, done, extra=about)
         self._node_name = ""
         log.note(step=None)
+
+    @property
+    def changes(self) -> list[tuple[str, Change]]:
+        """What each step that is over did to each table, by node."""
+        return _totals(self._steps)
 
     @property
     def so_far(self) -> dict[str, int]:
