@@ -290,25 +290,21 @@ def docs_group() -> None:
 
 @docs_group.command(name="build")
 @click.option("--output", type=click.Path(path_type=Path), help="Default: data/09_shared/docs.")
+@click.option(
+    "--graph", type=click.Path(path_type=Path), help="Add the folder that kedro viz build wrote."
+)
 @click.option("--serve", "is_served", is_flag=True, help="Then open it, on 127.0.0.1.")
 @click.option("--port", default=4142, show_default=True, help="For --serve; 0: a free one.")
 @env_option
 @click.pass_obj
-def build_docs(
-    metadata: ProjectMetadata,
-    /,
-    output: Path | None,
-    is_served: bool,
-    port: int,
-    env: str | None,
-) -> None:
+def build_docs(metadata: ProjectMetadata, /, is_served: bool, port: int, **asked: Any) -> None:
     """Write the data docs: a static site for a browser, and catalog.json for programs.
 
     They have no value of a row, and may be shared.
     """
     from lingokids.docs import command
 
-    folder = command.build(metadata.project_path, env, output)
+    folder = command.build(metadata.project_path, **asked)
     click.echo(f"Wrote the data docs: {folder / 'index.html'}")
     if is_served:
         command.serve(folder, port, click.echo)

@@ -175,6 +175,53 @@ def test_it_says_what_the_warehouse_has_counted(documented, site):
     assert all(each["is_stale"] for each in document["freshness"])
 
 
+def test_each_table_has_the_sql_of_its_nodes(site):
+    makers = {
+        table["name"]: {node["name"]: node["sql"] for node in table["nodes"]}
+        for table in document_in(site)["tables"]
+    }
+    staged = makers["stg_events"]["staging.stage_events"]
+    assert 'FROM "bronze_events"' in staged
+    assert len(makers["ingested_objects"]) == 3  # another of each node
+    assert all('"(line)"' in sql for sql in makers["ingested_objects"].values())
+    assert makers["weekly_users_chart"] == {"draw_weekly_users": ""}  # Python
+    page = (site / "tables" / "stg_events.html").read_text()
+    assert "FROM &#34;bronze_events&#34;" in page
+
+
+def test_docs_and_the_graph_of_kedro_viz_lead_to_each_other(project, tmp_path):
+    project.switch_to()
+    folder, built = tmp_path / "docs", tmp_path / "build"
+    (built / "api" / "nodes").mkdir(parents=True)
+    (built / "index.html").write_text("<html><body><div id='root'></div></body></html>")
+    failed = {"status": "failed", "error": {"message": SECRET}}
+    ended = {"nodes": {"a": failed}, "datasets": {"b": failed}, "pipeline": failed}
+    (built / "api" / "run-status").write_text(json.dumps(ended))
+    assert (
+        "graph/" not in (command.build(project.folder, "test", folder) / "index.html").read_text()
+    )
+
+    command.build(project.folder, "test", folder, graph=built)
+    command.build(project.folder, "test", folder)  # it stays
+
+    assert 'href="graph/index.html"' in (folder / "index.html").read_text()
+    page = (folder / "tables" / "stg_events.html").read_text()
+    assert 'href="../graph/index.html?sn=stg_events"' in page
+    assert "sn=" not in (folder / "tables" / "runs.html").read_text()  # no node makes it
+    copied = (folder / "graph" / "index.html").read_text()
+    assert copied.count('href="../index.html"') == 1
+    assert stat.S_IMODE((folder / "graph").stat().st_mode) == 0o755
+
+    status = json.loads((folder / "graph" / "api" / "run-status").read_text())
+    assert status["nodes"]["a"] == status["pipeline"] == {"status": "failed", "error": None}
+
+    with pytest.raises(LingokidsError, match="kedro viz build"):
+        command.build(project.folder, "test", folder, graph=tmp_path / "nothing")
+    (built / "api" / "nodes" / "c").write_text('{"preview": {"data": []}, "preview_type": "x"}')
+    with pytest.raises(LingokidsError, match="without --include-previews"):
+        command.build(project.folder, "test", folder, graph=built)
+
+
 @pytest.mark.slow
 def test_while_a_run_holds_the_warehouse_the_published_copy_answers(documented, tmp_path):
     with duckdb.connect(str(documented.database)):

@@ -26,13 +26,28 @@ if TYPE_CHECKING:
     from lingokids.docs.state import Json
 
 DOCUMENT = "catalog.json"
+_GRAPH = "graph"
+#: kedro-viz has no public place for a link: this one stands above what it draws.
+_BACK = (
+    '<a href="../index.html" style="position:fixed;right:1rem;bottom:1rem;z-index:9;'
+    'padding:.4rem .8rem;background:#fff;color:#111;font:14px sans-serif">Data docs</a>'
+)
 
 
-def build(project_path: Path, env: str | None, output: Path | None) -> Path:
+def build(
+    project_path: Path, env: str | None, output: Path | None, graph: Path | None = None
+) -> Path:
     """Write the site of an environment into a folder: its own, unless one is named.
 
+    Args:
+        project_path: The project.
+        env: The environment.
+        output: The folder.
+        graph: What ``kedro viz build`` has written, to be published with it; it is copied.
+
     Raises:
-        LingokidsError: The folder has something else in it, or cannot be written.
+        LingokidsError: The folder has something else in it, or cannot be written; or there is no
+            graph.
     """
     from kedro.framework.project import pipelines
     from kedro.framework.session import KedroSession
@@ -53,8 +68,36 @@ def build(project_path: Path, env: str | None, output: Path | None) -> Path:
         not_kept=list(places["privacy"]["not_kept"]),
     )
     document = document_of(project, _state(places["warehouse"]), before)
-    _write(folder, site(document, project.graph))
+    if graph is not None:
+        _add_graph(graph, folder / _GRAPH)
+    has_graph = (folder / _GRAPH / "index.html").is_file()
+    _write(folder, site(document, project.graph, has_graph=has_graph))
     return folder
+
+
+def _add_graph(built: Path, folder: Path) -> None:
+    """Copy the graph, with a link to the docs, and without the text of failures."""
+    try:
+        page = (built / "index.html").read_text(encoding="utf-8")
+        status = json.loads((built / "api" / "run-status").read_text(encoding="utf-8"))
+        boxes = [json.loads(file.read_bytes()) for file in (built / "api" / "nodes").iterdir()]
+        if any(box.get("preview") and "preview_type" in box for box in boxes):
+            raise LingokidsError(
+                f"{built} has previews of rows, which are not for everyone: write it again by uv "
+                "run kedro viz build, without --include-previews."
+            )
+        for ended in (*status["nodes"].values(), *status["datasets"].values(), status["pipeline"]):
+            ended["error"] = None  # it may name a user, an object or a line
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(built, folder)
+        linked = page.replace("</body>", f"{_BACK}</body>")
+        (folder / "index.html").write_text(linked, encoding="utf-8")
+        (folder / "api" / "run-status").write_text(json.dumps(status), encoding="utf-8")
+    except (OSError, ValueError, KeyError) as error:
+        raise LingokidsError(
+            f"{built} has no graph that can be copied: write it by uv run kedro viz build, and "
+            "name its folder, build, as --graph."
+        ) from error
 
 
 def _state(warehouse: Json) -> State:

@@ -18,6 +18,7 @@ import yaml
 
 from lingokids import metrics, query, schema
 from lingokids.docs.state import instant
+from lingokids.lineage.declared import METRICS_OF
 from lingokids.lineage.graph import LINE, METRICS, OTHER_KEYS
 from lingokids.metrics.dimensions import DIMENSIONS
 from lingokids.metrics.glossary import kind_of
@@ -132,7 +133,14 @@ def _tables(project: Project, state: State) -> Iterator[Json]:
             "owner": contract.promise.owner if contract else schema.DATA_ENGINEERING,
             "audience": _audience(project, name, contract),
             "note": table.note,
-            "nodes": [{"name": node.name, "meaning": _summary(node)} for node in makers],
+            "nodes": [
+                {
+                    "name": node.name,
+                    "meaning": _summary(node),
+                    "sql": _sql(project.graph, node.name, name),
+                }
+                for node in makers
+            ],
             "parameters": sorted(
                 {
                     name.removeprefix("params:")
@@ -163,6 +171,14 @@ def _meaning(
     if not makers and (place := project.entries.get(table.name, {}).get("filepath")):
         return f"What an earlier run has left in {place.rpartition('/')[2]}."
     return " ".join(map(_summary, makers)) or _MEANINGS.get(table.name, "")
+
+
+def _sql(graph: Graph, node_name: str, table_name: str) -> str:
+    """What a node compiles to, of all its inputs; of metrics each has its own on their page."""
+    expression = graph.expressions.get((node_name, table_name))
+    if expression is None or table_name in METRICS_OF:
+        return ""
+    return str(ibis.to_sql(expression, dialect="duckdb"))
 
 
 def _summary(node: Node) -> str:

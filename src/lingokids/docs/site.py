@@ -59,8 +59,8 @@ _KINDS = {
 }
 
 
-def site(document: Json, graph: Graph) -> dict[str, str]:
-    """Every file of the site by its path."""
+def site(document: Json, graph: Graph, *, has_graph: bool = False) -> dict[str, str]:
+    """Every file of the site by its path; ``has_graph``: that of kedro-viz is beside them."""
     templates = Environment(
         loader=PackageLoader("lingokids", "docs/pages"),
         autoescape=True,
@@ -83,6 +83,7 @@ def site(document: Json, graph: Graph) -> dict[str, str]:
         "navigation": NAVIGATION,
         "worst": worst,
         "verdicts": _verdicts(document),
+        "has_graph": has_graph,
     }
 
     def render(template: str, title: str, root: str = "", **content: Any) -> str:

@@ -7,7 +7,7 @@ everything influences everything. How it is made: ``tracing``.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +15,8 @@ from lingokids.lineage.expressions import OF_VALUES, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    import ibis.expr.types as ir
 
 #: The table that metrics are columns of.
 METRICS = "metrics"
@@ -98,10 +100,15 @@ class Trace(NamedTuple):
 
 @dataclass(frozen=True)
 class Graph:
-    """Every table, and every step between columns."""
+    """Every table, and every step between columns.
+
+    Attributes:
+        expressions: What was traced, by node and table: on unbound tables of the contracts.
+    """
 
     tables: dict[str, Table]
     links: tuple[Link, ...]
+    expressions: dict[tuple[str, str], ir.Table] = field(default_factory=dict, repr=False)
 
     @cached_property
     def columns(self) -> frozenset[Column]:

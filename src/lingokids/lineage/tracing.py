@@ -76,7 +76,7 @@ def trace(
     tracing.define_metrics()
     for name in schema.STORED:
         tracing.add(name)
-    return Graph(tracing.tables, tuple(tracing.links))
+    return Graph(tracing.tables, tuple(tracing.links), tracing.expressions)
 
 
 class _Tracing:
@@ -87,6 +87,7 @@ class _Tracing:
         self._parameters = parameters
         self.tables: dict[str, Table] = {}
         self.links: dict[Link, None] = {}
+        self.expressions: dict[tuple[str, str], ir.Table] = {}
         #: Without rows, what has no contract: answers, and what nodes hand on in memory.
         self._made: dict[str, ir.Table] = {}
 
@@ -155,6 +156,7 @@ class _Tracing:
         source_of: Callable[[Edge], Column | None] = lambda edge: Column(*edge[:2]),
     ) -> None:
         lineage = _lineage(node, expression)
+        self.expressions[node, name] = expression
         for column, edges in (*lineage.columns.items(), (ROWS, lineage.rows)):
             for edge in sorted(edges):
                 source = source_of(edge)
