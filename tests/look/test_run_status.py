@@ -6,6 +6,12 @@ import json
 
 import ibis
 import pytest
+from kedro.framework.project import pipelines
+from kedro_viz.api.rest.responses.run_events import (
+    RunStatusAPIResponse,
+    transform_events_to_structured_format,
+)
+from kedro_viz.integrations.kedro.hooks_utils import hash_node
 
 from builders import an_event_record
 from lingokids.errors import LingokidsError
@@ -57,18 +63,47 @@ def test_row_counts_are_of_the_warehouse_of_the_last_run(begun_project, new_proj
     assert begun_project.row_counts()["bronze_events"] == 1
 
 
-def test_each_whole_run_is_noted_anew_and_a_part_leaves_it(begun_project):
-    begun_project.run()
-    noted = _events(begun_project)
-    assert [event["event"] for event in noted].count("before_pipeline_run") == 1
-    assert noted[-1]["event"] == "after_pipeline_run"
+def _status(project) -> RunStatusAPIResponse:
+    """What kedro-viz makes of what is noted."""
+    return transform_events_to_structured_format(_events(project))
 
-    begun_project.run("marts", window={"start": "2021-01-01"})
-    assert _events(begun_project) == noted
+
+def test_a_part_is_noted_beside_how_the_other_nodes_ended_before(begun_project, monkeypatch):
+    begun_project.run()
+    whole = _status(begun_project)
+    _deliver_another(begun_project)
 
     part = begun_project.command("run", "--namespaces", "staging")
+
     assert part.returncode == 0, part.stderr
-    assert _events(begun_project) == noted
+    noted = [event["event"] for event in _events(begun_project)]
+    assert noted.count("before_pipeline_run") == noted.count("after_pipeline_run") == 1
+    status = _status(begun_project)
+    assert status.nodes.keys() == whole.nodes.keys()
+    assert status.pipeline.start_time > whole.pipeline.end_time
+    staged = {hash_node(node) for node in pipelines["staging"].nodes}
+    renewed = {name for name in status.nodes if status.nodes[name] != whole.nodes[name]}
+    assert renewed == staged
+
+    def fail(_):
+        raise RuntimeError("no status")
+
+    monkeypatch.setattr(enrichment, "subscription_status", fail)
+    with pytest.raises(RuntimeError):
+        begun_project.run("enrichment")
+    failed = _status(begun_project)
+    assert failed.pipeline.status.value == "failed"
+    assert [name for name, node in failed.nodes.items() if node.status.value == "failed"] == [
+        hash_node(pipelines["enrichment"].nodes[0])
+    ]
+
+    monkeypatch.undo()
+    begun_project.switch_to()
+    begun_project.run("checks")  # of no box
+    assert _status(begun_project).nodes == failed.nodes
+    begun_project.run("enrichment")
+    assert _status(begun_project).pipeline.status.value == "success"
+    assert {node.status.value for node in _status(begun_project).nodes.values()} == {"success"}
 
 
 def test_a_run_that_breaks_a_rule_is_noted_as_failed(begun_project, monkeypatch):

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 ROW_COUNTS = "stats.json"
 RUN_STATUS = PIPELINE_EVENTS_FILENAME
+_OF_NODES = frozenset(
+    {"after_node_run", "on_node_error", "after_dataset_loaded", "after_dataset_saved"}
+)
 #: The entry that says what was counted; no table has this name.
 _COUNTED = "(counted)"
 
@@ -59,21 +62,22 @@ def show(project: Path, environment: str | None) -> None:
 
 
 class RunStatus(PipelineRunStatusHook, threading.local):
-    """How each node of a whole run ended, noted when the run is committed or has failed.
+    """How each node last ended, noted when its run is committed or has failed.
 
-    kedro-viz's own hook (12.5) notes success before a run is checked, takes a run of one pipeline
-    for a whole one, adds a second run of a process to the first, notes all environments in one
-    file, and passes over notebooks.
+    kedro-viz's own hook (12.5) notes success before a run is checked, passes over a run of a part
+    or takes it for a whole one, adds a second run of a process to the first, notes all
+    environments in one file, and passes over notebooks.
     """
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
-        """Begin again; a run of a part leaves what is noted of the last whole run."""
+        """Begin again; a run that has none of the nodes shown leaves what is noted."""
         self._events: list[dict[str, Any]] = []
+        self._current_node = None
         self._should_collect_events = False
         self._folder = folder_of(run_params["project_path"], run_params["env"])
-        if set(pipeline.nodes) == set(pipelines["__default__"].nodes):
-            # whole, and a sequential one: others are refused
+        if {*pipeline.nodes} & {*pipelines["__default__"].nodes}:
+            # without parameters it is taken for a whole, and a sequential one: others are refused
             super().before_pipeline_run({}, pipeline)
 
     @hook_impl(wrapper=True)
@@ -87,10 +91,22 @@ class RunStatus(PipelineRunStatusHook, threading.local):
         super().after_pipeline_run()
         return result
 
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Note which node failed, also before its function was called: Kedro tells no hook then."""
+        noted = {each["event"] for each in self._events}
+        if self._current_node is not None and "on_node_error" not in noted:
+            self.on_node_error(error, self._current_node)
+        super().on_pipeline_error(error)
+
     def _add_event(self, event: dict[str, Any], flush: bool = False) -> None:
         super()._add_event(event)
         if flush:
-            _write(self._folder / RUN_STATUS, self._events)
+            file = self._folder / RUN_STATUS
+            run_now = {each.get("node_id") for each in self._events}
+            before = [each for each in _read(file, []) if each.get("node_id") not in run_now]
+            kept = [each for each in before if each["event"] in _OF_NODES]
+            _write(file, [*kept, *self._events])
 
 
 def keep_row_counts(folder: Path, warehouse: Warehouse, tables: dict[str, TableDataset]) -> None:
@@ -103,7 +119,7 @@ def keep_row_counts(folder: Path, warehouse: Warehouse, tables: dict[str, TableD
     """
     file = folder / ROW_COUNTS
     counted = {"database": str(warehouse.database), "run_id": warehouse.last_run()}
-    if _read(file).get(_COUNTED) == counted:
+    if _read(file, {}).get(_COUNTED) == counted:
         return
     counts = {
         name: {"columns": len(table.columns), "rows": table.stored.count()}
@@ -113,11 +129,13 @@ def keep_row_counts(folder: Path, warehouse: Warehouse, tables: dict[str, TableD
     _write(file, counts | {_COUNTED: counted})
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path, nothing: Any) -> Any:
+    """What is in it; ``nothing`` where it is not there or has something else."""
     try:
-        return dict(json.loads(file.read_text()))
+        content = json.loads(file.read_text())
     except (OSError, ValueError):
-        return {}
+        return nothing
+    return content if isinstance(content, type(nothing)) else nothing
 
 
 def _write(file: Path, content: object) -> None:
