@@ -10,7 +10,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import metadata
-from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
 import ibis
@@ -23,6 +22,7 @@ from lingokids.lineage.graph import LINE, METRICS, OTHER_KEYS
 from lingokids.metrics.dimensions import DIMENSIONS
 from lingokids.metrics.glossary import kind_of
 from lingokids.schema.parameters import Group, Parameters
+from lingokids.storage.previews import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -136,7 +136,7 @@ def _tables(project: Project, state: State) -> Iterator[Json]:
             "nodes": [
                 {
                     "name": node.name,
-                    "meaning": _summary(node),
+                    "meaning": summary_of(node),
                     "sql": _sql(project.graph, node.name, name),
                 }
                 for node in makers
@@ -170,7 +170,7 @@ def _meaning(
         return f"The {dataset} as delivered: objects of JSON Lines."
     if not makers and (place := project.entries.get(table.name, {}).get("filepath")):
         return f"What an earlier run has left in {place.rpartition('/')[2]}."
-    return " ".join(map(_summary, makers)) or _MEANINGS.get(table.name, "")
+    return " ".join(map(summary_of, makers)) or _MEANINGS.get(table.name, "")
 
 
 def _sql(graph: Graph, node_name: str, table_name: str) -> str:
@@ -179,11 +179,6 @@ def _sql(graph: Graph, node_name: str, table_name: str) -> str:
     if expression is None or table_name in METRICS_OF:
         return ""
     return str(ibis.to_sql(expression, dialect="duckdb"))
-
-
-def _summary(node: Node) -> str:
-    """The first line of a node's docstring."""
-    return (getdoc(node.func) or "").partition("\n")[0].replace("``", "")
 
 
 def _audience(project: Project, name: str, contract: schema.Contract | None) -> str:

@@ -7,6 +7,7 @@ answer becomes rows here. One that still has hidden numbers is given no file: it
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,21 @@ import ibis.expr.types as ir
 from kedro.io import AbstractDataset
 
 from lingokids.errors import LingokidsError
-from lingokids.storage.previews import TablePreview, preview_of
+from lingokids.metrics import METRICS
+from lingokids.schema import COLUMNS
+from lingokids.storage.previews import TablePreview, meaning_of, preview_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _MADE_FROM = b"made_from"
+
+
+def _meaning(column: str) -> str:
+    """What a column is; of a metric, how it is computed."""
+    if (known := COLUMNS.get(column)) is not None:
+        return known.comment
+    return METRICS[column].formula if column in METRICS else ""
 
 
 class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
@@ -29,6 +39,7 @@ class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
         filepath: The file; None: the rows are held in memory until the run ends.
         published: The published copy that the rows are computed from; a file of another is refused.
         may_be_missing: Without a file there are no rows: it is read before it is first written.
+        name: Its entry in the catalog.
         metadata: For plugins, such as kedro-viz.
     """
 
@@ -40,11 +51,13 @@ class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
         filepath: str | None = None,
         published: str = "",
         may_be_missing: bool = False,
+        name: str = "",
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._filepath = Path(filepath) if filepath is not None else None
         self._published = Path(published)
         self._may_be_missing = may_be_missing
+        self._name = name
         self._rows: pa.Table | None = None
         self.metadata = metadata
 
@@ -117,8 +130,19 @@ class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
             aside.unlink(missing_ok=True)
 
     def preview(self, nrows: int = 10) -> TablePreview:
-        """The first rows, for kedro-viz."""
-        return preview_of(lambda: self.load().slice(0, nrows))
+        """What it is and its first rows, for kedro-viz."""
+        file = self._filepath.name if self._filepath is not None else "no file"
+        about = {"table": meaning_of(self._name) or f"What an earlier run has left in {file}."}
+        try:
+            rows = self.load()
+        except LingokidsError as error:
+            return preview_of(about | {"notice": error.message}, {})
+        about["rows"] = f"{rows.num_rows:,}"
+        if self._filepath is not None and self._exists():
+            written = datetime.fromtimestamp(self._filepath.stat().st_mtime, UTC)
+            about["last written"] = f"{written:%Y-%m-%d %H:%M} UTC"
+        columns = {field.name: (str(field.type), _meaning(field.name)) for field in rows.schema}
+        return preview_of(about, columns, lambda: rows.slice(0, nrows))
 
     def _release(self) -> None:
         self._rows = None

@@ -12,7 +12,7 @@ from kedro.io import AbstractDataset
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
-from lingokids.storage.previews import TablePreview
+from lingokids.storage.previews import TablePreview, preview_of_table
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -100,16 +100,27 @@ class CsvDataset(AbstractDataset["ir.Table", "ir.Table"]):
         raise LingokidsError(f"{self._filepath} is given, not written.")
 
     def preview(self, nrows: int = 10) -> TablePreview:
-        """The first lines as they are in the file, for kedro-viz: no more of it is read."""
+        """What it is and its first lines, for kedro-viz: no more of the file is read."""
+        return preview_of_table(
+            self._contract, {"file": self._filepath}, lambda: self._first_lines(nrows)
+        )
+
+    def _first_lines(self, nrows: int) -> pa.Table:
+        """Lines as they are in the file, each value a text."""
         import csv
 
         import fsspec
+        import pyarrow as pa
 
-        with fsspec.open(
-            self._filepath, "rt", encoding="utf-8-sig", newline="", **self._credentials
-        ) as file:
-            header, *lines = itertools.islice(csv.reader(file), nrows + 1)
-        return TablePreview({"index": list(range(len(lines))), "columns": header, "data": lines})
+        try:
+            with fsspec.open(
+                self._filepath, "rt", encoding="utf-8-sig", newline="", **self._credentials
+            ) as file:
+                lines = [*itertools.islice(csv.DictReader(file), nrows)]
+        except OSError as error:
+            raise LingokidsError(f"{self._filepath} cannot be read: {error.strerror}.") from error
+        named = [{name: line.get(name) or "" for name in self._contract.columns} for line in lines]
+        return pa.Table.from_pylist(named)
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "contract": self._contract.table_name}

@@ -2,12 +2,12 @@
 
 from kedro.pipeline import Pipeline
 
+from lingokids.pipelines import Node
 from lingokids.pipelines.analytics.nodes import (
     answer_completion_rate,
     answer_price_tier_engagement,
     answer_subscription_impact,
 )
-from lingokids.storage.previews import Node
 
 
 def create_pipeline() -> Pipeline:

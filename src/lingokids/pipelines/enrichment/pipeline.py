@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Pipeline
 
+from lingokids.pipelines import Node
 from lingokids.pipelines.enrichment.nodes import enrich_events
-from lingokids.storage.previews import Node
 
 
 def create_pipeline() -> Pipeline:

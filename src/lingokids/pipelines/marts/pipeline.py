@@ -2,13 +2,13 @@
 
 from kedro.pipeline import Pipeline
 
+from lingokids.pipelines import Node
 from lingokids.pipelines.marts.nodes import (
     build_engagement_metrics,
     build_user_activity,
     build_user_journeys,
     rank_activities,
 )
-from lingokids.storage.previews import Node
 
 
 def create_pipeline() -> Pipeline:

@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Pipeline
 
+from lingokids.pipelines import Node
 from lingokids.pipelines.staging.nodes import stage_activities, stage_events, stage_users
-from lingokids.storage.previews import Node
 
 
 def create_pipeline() -> Pipeline:

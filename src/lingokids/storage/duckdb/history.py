@@ -191,21 +191,27 @@ class History:
         return {name: (rows, size) for name, rows, size in self._ask(counts)} if counts else {}
 
     def facts(self, table_name: str) -> dict[str, str]:
-        """What is known of one table, in words: size, last run, verdicts, freshness."""
-        size = self.sizes([table_name]).get(table_name, (0, 0))[1]
+        """What is known of one table, in words: rows, size, last run, verdicts, freshness."""
+        rows, size = self.sizes([table_name]).get(table_name, (None, 0))
         written_at = self.written_at().get(table_name)
         of_table = [each for each in self.results(1) if each["table_name"] == table_name]
         verdicts = Counter(each["verdict"] for each in of_table)
+        broken = (each["rule"] for each in of_table if each["verdict"] in ("warned", "failed"))
         facts = {
-            "(size)": f"{size / 1024:,.0f} KiB" if size else "",
-            "(last written)": f"{written_at:%Y-%m-%d %H:%M} UTC" if written_at else "",
-            "(last verdicts)": ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common()),
+            "rows": "" if rows is None else f"{rows:,}",
+            "size": f"{size / 1024:,.0f} KiB" if size else "",
+            "last written": f"{written_at:%Y-%m-%d %H:%M} UTC" if written_at else "",
+            "last verdicts": ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common()),
+            "broken": ", ".join(broken),
         }
         for rule in schema.CONTRACTS[table_name].rules:
             if isinstance(rule, schema.Fresh):
                 newest = self.newest(table_name, rule.column, rule.by)
-                said = (f"{group} {newest[group]:%Y-%m-%d %H:%M} UTC" for group in sorted(newest))
-                facts["(newest)"] = ", ".join(said)
+                facts["newest"] = ", ".join(
+                    f"{group} {newest[group]:%Y-%m-%d %H:%M} UTC"
+                    + (f" (promised within {rule.hours[group]:g} h)" if group in rule.hours else "")
+                    for group in sorted(newest)
+                )
         return facts
 
     def behind(self, step: Step) -> list[str] | None:

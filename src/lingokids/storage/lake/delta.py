@@ -24,7 +24,7 @@ from lingokids.errors import LingokidsError, in_one_line
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.lake.pointer import POINTER, Pointer, Sum
 from lingokids.storage.lake.storage import Bucket, Storage, temporary_folder
-from lingokids.storage.previews import TablePreview
+from lingokids.storage.previews import TablePreview, preview_of_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -336,19 +336,19 @@ class DeltaDataset(AbstractDataset["ir.Table", "ir.Table"]):
         unit = rows[self.unit]
         return unit.epoch_days() if unit.type().is_date() else unit - SECOND_LOAD
 
-    def preview(self, nrows: int = 10) -> TablePreview:
-        """What the pointer says of the table, for kedro-viz."""
+    def preview(self, nrows: int = 0) -> TablePreview:
+        """What it is and what the pointer says of it, for kedro-viz; its rows are those below."""
+        facts = {"place": f"{self.lake.place}/{self.table}, a Delta table"}
         try:
             pointer, _ = self.lake.pointer()
         except Exception as error:  # each filesystem has errors of its own
-            notice = f"{self.lake.place} cannot be read: {error}"
-            return TablePreview({"index": [0], "columns": ["notice"], "data": [[notice]]})
-        cells = []
-        if pointer and (noted := pointer.tables.get(self.table)):
-            rows = sum(each.rows for each in noted.sums.values())
-            cells = [[str(pointer.published_at), pointer.run, noted.version, rows]]
-        columns = ["published_at", "run", "version", "rows"]
-        return TablePreview({"index": [*range(len(cells))], "columns": columns, "data": cells})
+            facts["notice"] = f"{self.lake.place} cannot be read: {error}"
+        else:
+            if pointer and (noted := pointer.tables.get(self.table)):
+                facts["published"] = f"{pointer.published_at}, by run {pointer.run}"
+                facts["version"] = str(noted.version)
+                facts["rows"] = f"{sum(each.rows for each in noted.sums.values()):,}"
+        return preview_of_table(schema.CONTRACTS[self.table], facts)
 
     def _exists(self) -> bool:
         pointer, _ = self.lake.pointer()

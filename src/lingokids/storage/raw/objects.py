@@ -27,7 +27,7 @@ from lingokids.errors import LingokidsError, in_one_line, refuse_out_of_range
 from lingokids.schema import Delivery
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.erasures import ErasureRecord
-from lingokids.storage.previews import TablePreview
+from lingokids.storage.previews import TablePreview, preview_of
 from lingokids.storage.raw import lines as line_cutting
 from lingokids.storage.raw.places import open_store
 from lingokids.storage.raw.progress import progress_bar
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 _IF_GONE = "lines of it that quarantine holds in part stay there"
+_SHOWN = ("object_key", "size_bytes", "landed_at")
 _PAGE_OBJECTS = 10_000
 _ARRIVAL_IN_KEY = re.compile(r"(?:^|/)(\d{4}-\d{2}-\d{2})/(\d{2})/")
 
@@ -238,14 +239,26 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
                 return f"{first.key} was read, {len(block):,} bytes of it"
         return f"{first.key} is gone"
 
-    def preview(self, nrows: int = 10) -> TablePreview:
-        """The first objects found, for kedro-viz: listing stops when there are enough."""
-        cells = [
-            [found.key, found.size_bytes, str(self.landed_at(found))]
-            for found in itertools.islice(self.store().find(), nrows)
-        ]
-        columns = ["object_key", "size_bytes", "landed_at"]
-        return TablePreview({"index": list(range(len(cells))), "columns": columns, "data": cells})
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """What is delivered: objects, of which the first are shown, and the fields of a record."""
+        about = {
+            "table": f"The {self.dataset} as delivered: objects of JSON Lines.",
+            "grain": "a line of an object",
+            "owner": f"{schema.DATA_ENGINEERING}; restricted",
+            "place": self.path,
+        }
+        fields = {field.path: schema.COLUMNS[field.column] for field in schema.FIELDS[self.dataset]}
+        columns = {
+            name: (str(schema.RAW_OBJECTS.nullable_schema[name]), schema.COLUMNS[name].comment)
+            for name in _SHOWN
+        } | {path: (column.type, column.comment) for path, column in fields.items()}
+        return preview_of(about, columns, lambda: self._first_objects(nrows))
+
+    def _first_objects(self, nrows: int) -> pa.Table:
+        """Those that are found first: listing stops when there are enough."""
+        found = itertools.islice(self.store().find(), nrows)
+        values = [(each.key, each.size_bytes, self.landed_at(each)) for each in found]
+        return pa.Table.from_pylist([dict(zip(_SHOWN, each, strict=True)) for each in values])
 
     def _in_order(self, objects: ir.Table) -> list[RawObject]:
         """Objects to be read, in order of arrival."""
