@@ -30,7 +30,7 @@ _NO_PIPELINE = re.compile(r"Failed to find the pipeline named '(.*?)'", re.DOTAL
 _FORMAT = click.Choice(["table", "csv", "json"])
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# Modules and expressions live as long as the run: looking for garbage among them as often as
+# Modules and expressions live as long as the command: looking for garbage among them as often as
 # Python does by default was a tenth of the CPU time of a small run.
 _COLLECTION_THRESHOLDS = (100_000, 50, 50)
 
@@ -304,6 +304,7 @@ def build_docs(metadata: ProjectMetadata, /, is_served: bool, port: int, **asked
     """
     from lingokids.docs import command
 
+    gc.set_threshold(*_COLLECTION_THRESHOLDS)
     folder = command.build(metadata.project_path, **asked)
     click.echo(f"Wrote the data docs: {folder / 'index.html'}")
     if is_served:

@@ -137,7 +137,7 @@ def _tables(project: Project, state: State) -> Iterator[Json]:
                 {
                     "name": node.name,
                     "meaning": summary_of(node),
-                    "sql": _sql(project.graph, node.name, name),
+                    "sql": _sql(project.graph, node, name),
                 }
                 for node in makers
             ],
@@ -173,10 +173,14 @@ def _meaning(
     return " ".join(map(summary_of, makers)) or _MEANINGS.get(table.name, "")
 
 
-def _sql(graph: Graph, node_name: str, table_name: str) -> str:
-    """What a node compiles to, of all its inputs; of metrics each has its own on their page."""
-    expression = graph.expressions.get((node_name, table_name))
-    if expression is None or table_name in METRICS_OF:
+def _sql(graph: Graph, node: Node, table_name: str) -> str:
+    """What a node compiles to, of all its inputs.
+
+    Left out is what ingestion files beside its table, long and made by no expression of the node,
+    and the union of all metrics: each has its own on their page.
+    """
+    expression = graph.expressions.get((node.name, table_name))
+    if expression is None or table_name not in node.outputs or table_name in METRICS_OF:
         return ""
     return str(ibis.to_sql(expression, dialect="duckdb"))
 
