@@ -172,7 +172,10 @@ class LastRunDataset(AbstractDataset[None, dict[str, Any]]):
         """The same, for kedro-viz."""
         import pyarrow as pa
 
-        return preview_of(lambda: pa.Table.from_pylist([self.load()]))
+        about = {"table": "The run that the published copy is of, and its rules by their verdict."}
+        known = ("run_id", "started_at")
+        columns = {name: ("string", schema.COLUMNS[name].comment) for name in known}
+        return preview_of(about, columns, lambda: pa.Table.from_pylist([self.load()]))
 
     def save(self, data: None) -> None:
         """Runs write it: refused."""
