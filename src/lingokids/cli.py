@@ -22,17 +22,10 @@ from lingokids.operations import commands
 from lingokids.operations.commands import WithParams
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from kedro.framework.startup import ProjectMetadata
 
 _NO_PIPELINE = re.compile(r"Failed to find the pipeline named '(.*?)'", re.DOTALL)
 _FORMAT = click.Choice(["table", "csv", "json"])
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-# Modules and expressions live as long as the command: looking for garbage among them as often as
-# Python does by default was a tenth of the CPU time of a small run.
-_COLLECTION_THRESHOLDS = (100_000, 50, 50)
 
 
 class _StoppableRun(WithParams):
@@ -43,31 +36,16 @@ class _StoppableRun(WithParams):
             # Kedro 1.7 prefers --pipelines and says so on each run; both work and mean the same
             ctx.params["pipelines"] = [ctx.params.pop("pipeline")]
             ctx.params["pipeline"] = None
-        gc.set_threshold(*_COLLECTION_THRESHOLDS)
-        received: list[int] = []
-
-        def stop(signal_number: int, _frame: FrameType | None) -> None:
-            from lingokids.storage.duckdb.warehouse import Warehouse
-
-            if Warehouse.is_committing:
-                click.echo("The run is committed; it ends in a moment.", err=True)
-                return
-            received.append(signal_number)
-            raise KeyboardInterrupt
-
-        before = {number: signal.signal(number, stop) for number in _SIGNALS}
-        try:
-            return super().invoke(ctx)
-        except BaseException as error:
-            if received:  # the engine may report the interruption in words of its own
-                click.echo("Stopped. Every table is as it was before the run.", err=True)
-                ctx.exit(128 + received[0])
-            if (expected := _expected_failure(error)) is not None:
-                raise LingokidsError("", to_write=expected) from None  # lines stay lines
-            raise
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with commands.stoppable() as stop:
+            try:
+                return super().invoke(ctx)
+            except BaseException as error:
+                if stop.interrupted:  # the engine may report the interruption in words of its own
+                    click.echo("Stopped. Every table is as it was before the run.", err=True)
+                    ctx.exit(128 + stop.interrupted)
+                if (expected := _expected_failure(error)) is not None:
+                    raise LingokidsError("", to_write=expected) from None  # lines stay lines
+                raise
 
 
 def _expected_failure(error: BaseException) -> str | None:
@@ -304,7 +282,7 @@ def build_docs(metadata: ProjectMetadata, /, is_served: bool, port: int, **asked
     """
     from lingokids.docs import command
 
-    gc.set_threshold(*_COLLECTION_THRESHOLDS)
+    gc.set_threshold(*commands.COLLECTION_THRESHOLDS)
     folder = command.build(metadata.project_path, **asked)
     click.echo(f"Wrote the data docs: {folder / 'index.html'}")
     if is_served:

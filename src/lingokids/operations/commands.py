@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +17,52 @@ from yaml import YAMLError
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from kedro.framework.startup import ProjectMetadata
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+# Modules and expressions live as long as the command: looking for garbage among them as often as
+# Python does by default was a tenth of the CPU time of a small run.
+COLLECTION_THRESHOLDS = (100_000, 50, 50)
+
+
+@dataclass
+class Stop:
+    """Whether a command was told to stop.
+
+    Attributes:
+        is_asked: It was.
+        interrupted: By which signal it was interrupted; 0: none. A run that is committed ends.
+    """
+
+    is_asked: bool = False
+    interrupted: int = 0
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Have Ctrl-C and SIGTERM roll back the run under way, by a KeyboardInterrupt."""
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
+    stop = Stop()
+
+    def handle(signal_number: int, _frame: FrameType | None) -> None:
+        from lingokids.storage.duckdb.warehouse import Warehouse
+
+        stop.is_asked = True
+        if Warehouse.is_committing:
+            click.echo("The run is committed; it ends in a moment.", err=True)
+            return
+        stop.interrupted = signal_number
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class WithParams(click.Command):
@@ -84,4 +134,40 @@ def show_plan(metadata: ProjectMetadata, /, **asked: Any) -> None:
     click.echo((words.as_json if asked["is_json"] else plan.as_text)(found))
 
 
-COMMANDS = (show_status, show_plan, examine)
+@click.command(name="watch")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=1, max=86_400),
+    default=60.0,
+    show_default=True,
+    help="Seconds between two looks at the raw objects.",
+)
+@click.option(
+    "--daily",
+    type=click.DateTime(["%H:%M"]),
+    help="Run at this time of day, UTC, whether or not objects are new.",
+)
+@click.option(
+    "--webhook",
+    metavar="HOST:PORT",
+    help="Listen here for notifications, and look at once: 127.0.0.1:8001.",
+)
+@env_option
+@click.pass_obj
+def watch_raw(metadata: ProjectMetadata, /, webhook: str | None, **asked: Any) -> None:
+    """Stay, and run whenever raw objects are new; Ctrl-C or SIGTERM ends it."""
+    from lingokids.operations import requests
+    from lingokids.operations.watch import Watch
+
+    with stoppable() as stop:
+        try:
+            watch = Watch(metadata.project_path, **asked)
+            with requests.listening(webhook, watch.hint.set):
+                watch.go_on(lambda: stop.is_asked)
+        except BaseException:
+            if not stop.interrupted:
+                raise
+    click.echo("Stopped. Every table is as the last run left it.", err=True)
+
+
+COMMANDS = (show_status, show_plan, examine, watch_raw)

@@ -92,7 +92,7 @@ def status_of(folder: Path, env: str | None, since: datetime | None) -> Status:
         status.freshness = [*_freshness(project, history, now)]
         status.tables = [*_tables(project, history)]
         if not status.held_by:
-            status.objects = [*_objects(listed, history)]
+            status.objects = [*not_in_ledger(listed, history)]
     status.slow_runs = [
         run
         for run in status.runs
@@ -141,9 +141,10 @@ def _tables(project: Project, history: History) -> Iterator[dict[str, Any]]:
             }
 
 
-def _objects(
+def not_in_ledger(
     listed: dict[str, list[tuple[StoredObject, datetime]]], history: History
 ) -> Iterator[dict[str, Any]]:
+    """What a run would take in, of the objects listed: how many and how much, by dataset."""
     for dataset, objects in listed.items():
         known = history.known(dataset)
         keys = {key for key, *_ in known}

@@ -22,7 +22,7 @@ def out_of_room(error: duckdb.Error) -> str:
     )
 
 
-def is_locked(error: duckdb.Error) -> bool:
+def is_locked(error: BaseException | None) -> bool:
     """Whether another process has the file open."""
     return "Could not set lock on file" in str(error)
 

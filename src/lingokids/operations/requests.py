@@ -1,0 +1,108 @@
+"""What may be asked of this project over HTTP, by whom: runs of a server, looks of a watch.
+
+Only this machine may ask; others with the token ``LINGOKIDS_TOKEN``, as ``Authorization: Bearer``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import ipaddress
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING
+
+from lingokids.errors import LingokidsError, in_one_line
+from lingokids.runtime.environment import variable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_TOKEN = "LINGOKIDS_TOKEN"
+_LONGEST_BODY = 1 << 20
+_PATIENCE_SECONDS = 5.0
+
+
+def token_for(host: str) -> str | None:
+    """The token without which nothing may be asked; None: none is needed.
+
+    Raises:
+        LingokidsError: Other machines may reach this address, and there is none.
+    """
+    token = variable(_TOKEN, None)
+    if not token and not _is_of_this_machine(host):
+        raise LingokidsError(
+            f"{in_one_line(host)} can be reached from other machines: set {_TOKEN}, which they "
+            "must send as Authorization: Bearer, or listen on 127.0.0.1."
+        )
+    return token or None
+
+
+def is_admitted(header: str | None, token: str | None) -> bool:
+    """Whether an Authorization header has the token."""
+    return token is None or hmac.compare_digest((header or "").encode(), f"Bearer {token}".encode())
+
+
+def _is_of_this_machine(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+@contextlib.contextmanager
+def listening(address: str | None, notify: Callable[[], None]) -> Iterator[None]:
+    """Call ``notify`` for each POST to an address HOST:PORT; without one, do nothing.
+
+    What is posted is not looked at: a notification may be late, twice, or lie.
+
+    Raises:
+        LingokidsError: It is no address, or cannot be listened to.
+    """
+    if address is None:
+        yield
+        return
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 1 << 16):
+        raise LingokidsError(
+            f"--webhook is {in_one_line(address)}: write HOST:PORT, such as 127.0.0.1:8001."
+        )
+    token = token_for(host)
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _PATIENCE_SECONDS
+
+        def do_GET(self) -> None:
+            self._answer(HTTPStatus.OK)
+
+        do_HEAD = do_GET  # noqa: N815
+
+        def do_POST(self) -> None:
+            with contextlib.suppress(OSError, ValueError):
+                self.rfile.read(min(int(self.headers["Content-Length"] or 0), _LONGEST_BODY))
+            if is_admitted(self.headers["Authorization"], token):
+                notify()
+                self._answer(HTTPStatus.NO_CONTENT)
+            else:
+                self._answer(HTTPStatus.UNAUTHORIZED)
+
+        def _answer(self, status: HTTPStatus) -> None:
+            self.send_response_only(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing: what is found is said by the look."""
+
+    try:
+        server = HTTPServer((host.strip("[]"), int(port)), Handler)
+    except OSError as error:
+        raise LingokidsError(
+            f"--webhook {address} cannot be listened to: {error.strerror}. Name a free port."
+        ) from error
+    with server:
+        threading.Thread(target=server.serve_forever, name="webhook", daemon=True).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
