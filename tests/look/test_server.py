@@ -1,4 +1,4 @@
-"""``kedro server start``: one run at a time a warehouse, and the server answers all the while."""
+"""``kedro server start``: one run at a time, one that waits, and it answers all the while."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -27,16 +28,16 @@ pytestmark = pytest.mark.slow
 class Server:
     """A server of the project, asked over HTTP."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, token: str = "") -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         command = f"-m kedro server start --env test --port {port}"
         self.process = subprocess.Popen(
             [sys.executable, *command.split()],
             cwd=project.folder,
-            env=project.environment,
+            env=project.environment | {"LINGOKIDS_TOKEN": token},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -44,21 +45,36 @@ class Server:
     def is_healthy(self) -> bool:
         """Whether it answers, at once."""
         try:
-            with urllib.request.urlopen(f"{self._url}/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
                 return json.load(answer)["status"] == "healthy"
         except OSError:
             return False
 
     def run(self, **request: Any) -> tuple[str, str]:
         """Ask for a run: its status, and what is said of its failure."""
-        asked = urllib.request.Request(
-            f"{self._url}/run",
-            data=json.dumps(request).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(asked, timeout=120) as answer:
-            told = json.load(answer)
+        code, told = self.ask("/run", request)
+        if code != 200:
+            return str(code), told["detail"]
         return told["status"], (told.get("error") or {}).get("message", "")
+
+    def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Ask for whatever, by POST if there is a body: the code of the answer, and the answer."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} | headers
+        asked = urllib.request.Request(f"{self.url}{path}", data, headers)
+        try:
+            with urllib.request.urlopen(asked, timeout=120) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as refused:
+            return refused.code, json.load(refused)
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        give_up_at = time.monotonic() + 120
+        while not self.is_healthy():
+            assert self.process.poll() is None
+            assert time.monotonic() < give_up_at
+            time.sleep(0.5)
 
 
 @pytest.fixture
@@ -66,11 +82,7 @@ def server(begun_project) -> Iterator[Server]:
     """A server of a project that one event was taken into."""
     server = Server(begun_project)
     try:
-        give_up_at = time.monotonic() + 120
-        while not server.is_healthy():
-            assert server.process.poll() is None
-            assert time.monotonic() < give_up_at
-            time.sleep(0.5)
+        server.wait()
         yield server
     finally:
         server.process.terminate()
@@ -115,7 +127,7 @@ def test_runs_follow_each_other_whatever_became_of_the_one_before(begun_project,
     duckdb.connect(str(begun_project.database)).close()  # refused if the server held the file
 
 
-def test_requests_at_once_take_turns_and_the_server_answers(begun_project, server):
+def test_of_requests_at_once_one_runs_one_waits_and_others_are_told_so(begun_project, server):
     _deliver(begun_project, 2)
     with ThreadPoolExecutor(4) as clients:
         asked = [clients.submit(server.run) for _ in range(3)]
@@ -124,14 +136,39 @@ def test_requests_at_once_take_turns_and_the_server_answers(begun_project, serve
             assert server.is_healthy()
             time.sleep(0.2)
 
-    answers = [each.result() for each in asked]
-    assert ("success", "") in answers
-    for status, why in set(answers) - {("success", "")}:  # on a busy machine one waits too long
-        assert status == "failure"
-        assert why.endswith("is in use by another run in this process: run again when it ends.")
+    answers = sorted(each.result() for each in asked)
+    told = "A run is under way, and another waits: ask again when they end."
+    assert answers == [("429", told)] * 2 + [("success", "")] * 2
+    assert server.run() == ("success", "")
     assert _events(begun_project) == 2
     succeeded = "SELECT count(*) FROM runs WHERE status = 'succeeded'"
     assert begun_project.rows(succeeded) == [(2,)], "one of them found something new"
+
+
+def test_with_a_token_all_but_health_is_for_those_who_have_it(begun_project):
+    _deliver(begun_project, 2)
+    server = Server(begun_project, token="s3cret-of-a-test")
+    try:
+        server.wait()
+        for authorization in ({}, {"Authorization": "Bearer s3cret-of-a-tesT"}):
+            for path, body in (("/run", {}), ("/snapshot", None), ("/docs", None)):
+                code, told = server.ask(path, body, **authorization)
+                assert (code, "s3cret" in str(told)) == (401, False)
+        assert _events(begun_project) == 1
+        code, told = server.ask("/run", {}, Authorization="Bearer s3cret-of-a-test")
+        assert (code, told["status"]) == (200, "success")
+        assert _events(begun_project) == 2
+    finally:
+        server.process.terminate()
+        server.process.wait(30)
+
+
+def test_an_address_that_others_reach_is_refused_without_a_token(begun_project):
+    started = begun_project.command(*["server", "start", "--host", "0.0.0.0"], LINGOKIDS_TOKEN="")
+
+    assert started.returncode == 1
+    assert started.stderr.startswith("Error: 0.0.0.0 can be reached from other machines: set LING")
+    assert "Traceback" not in started.stderr
 
 
 def test_a_request_while_another_process_holds_the_warehouse_ends_in_a_sentence(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from kedro.framework.cli.server import server_start
 from kedro.framework.cli.utils import _split_params, env_option
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -170,4 +171,25 @@ def watch_raw(metadata: ProjectMetadata, /, webhook: str | None, **asked: Any) -
     click.echo("Stopped. Every table is as the last run left it.", err=True)
 
 
-COMMANDS = (show_status, show_plan, examine, watch_raw)
+@click.group(name="server")
+def server_group() -> None:
+    """Kedro's HTTP server: runs for webhooks and other schedulers."""
+
+
+def _start_server(metadata: ProjectMetadata, /, **asked: Any) -> None:
+    from lingokids.operations import requests
+
+    requests.serve(metadata.project_path, **asked)
+
+
+server_group.add_command(
+    click.Command(
+        name="start",
+        # of these, --reload would start it by its name, which is of the server without a gate
+        params=[each for each in server_start.params if each.name != "reload"],
+        callback=click.pass_obj(_start_server),
+        help="Start it: POST /run, one run at a time; GET /health. Others than this machine need "
+        "the token LINGOKIDS_TOKEN.",
+    )
+)
+COMMANDS = (show_status, show_plan, examine, watch_raw, server_group)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ from lingokids.runtime import retention
 from lingokids.runtime.environment import name_of
 from lingokids.schema.parameters import Parameters
 from lingokids.storage import ObjectsDataset, TableDataset
+from lingokids.storage.raw.stores import StoredObject
 
+#: By dataset, the objects there are, and when each landed.
+Listing = dict[str, list[tuple[StoredObject, datetime]]]
 #: Of the client of buckets: one who waits for an answer hears soon that there is none.
 IMPATIENT = {"retries": 0, "connect_seconds": 3, "stall_seconds": 5, "request_seconds": 10}
 
@@ -88,6 +91,17 @@ class Project:
     def published(self) -> Path:
         """The published copy."""
         return Path(self.places["warehouse"]["published"])
+
+    def list_as_a_run(self) -> Listing:
+        """What a run that begins now would list, by dataset.
+
+        Raises:
+            LingokidsError: A place cannot be listed.
+        """
+        now = datetime.now(UTC).replace(tzinfo=None)
+        list_as_a_run(self.sources.values(), self.parameters, now)
+        since = self.parameters.listing.since
+        return {each.dataset: [*each.arrivals(since)] for each in self.sources.values()}
 
 
 def list_as_a_run(sources: Iterable[ObjectsDataset], parameters: Parameters, now: datetime) -> None:

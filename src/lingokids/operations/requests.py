@@ -5,6 +5,7 @@ Only this machine may ask; others with the token ``LINGOKIDS_TOKEN``, as ``Autho
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 import ipaddress
@@ -18,6 +19,9 @@ from lingokids.runtime.environment import variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 _TOKEN = "LINGOKIDS_TOKEN"
 _LONGEST_BODY = 1 << 20
@@ -42,6 +46,56 @@ def token_for(host: str) -> str | None:
 def is_admitted(header: str | None, token: str | None) -> bool:
     """Whether an Authorization header has the token."""
     return token is None or hmac.compare_digest((header or "").encode(), f"Bearer {token}".encode())
+
+
+class Gate:
+    """What stands before Kedro's server: the token, and a queue of one run.
+
+    A run holds the warehouse, and a second one waits until it ends; a third is told to come again.
+    Only ``/health`` is for everyone.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app, self._token = app, token
+        self._turn, self._runs = asyncio.Lock(), 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on, or answer it."""
+        from starlette.datastructures import Headers
+        from starlette.responses import JSONResponse
+
+        if scope["type"] != "http" or scope["path"] == "/health":
+            await self._app(scope, receive, send)
+        elif not is_admitted(Headers(scope=scope).get("authorization"), self._token):
+            said = {"detail": f"Send {_TOKEN} as Authorization: Bearer."}
+            await JSONResponse(said, HTTPStatus.UNAUTHORIZED)(scope, receive, send)
+        elif scope["method"] != "POST":
+            await self._app(scope, receive, send)
+        elif self._runs > 1:
+            said = {"detail": "A run is under way, and another waits: ask again when they end."}
+            await JSONResponse(said, HTTPStatus.TOO_MANY_REQUESTS)(scope, receive, send)
+        else:
+            self._runs += 1
+            try:
+                async with self._turn:
+                    await self._app(scope, receive, send)
+            finally:
+                self._runs -= 1
+
+
+def serve(folder: Path, host: str, port: int, **options: str | None) -> None:
+    """Start Kedro's server, behind a gate.
+
+    Raises:
+        LingokidsError: Other machines may reach this address, and there is no token.
+    """
+    token = token_for(host)
+    import uvicorn
+    from kedro.server import create_http_server
+
+    app = create_http_server(folder, **options)
+    app.add_middleware(Gate, token=token)
+    uvicorn.run(app, host=host, port=port)
 
 
 def _is_of_this_machine(host: str) -> bool:

@@ -16,14 +16,12 @@ from kedro.framework.project import pipelines
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import steps_of
-from lingokids.operations.project import Project, list_as_a_run
+from lingokids.operations.project import Listing, Project, list_as_a_run
 from lingokids.operations.words import columns, counted, size_of
 from lingokids.storage.duckdb.history import History, history_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from lingokids.storage.raw.stores import StoredObject
 
 _RUNS = 5
 _LISTED = 5
@@ -76,7 +74,7 @@ def status_of(folder: Path, env: str | None, since: datetime | None) -> Status:
     project = Project.read(folder, env)
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     status = Status(project.environment, now, since or now - timedelta(days=7))
-    listed = {}
+    listed: Listing = {}
     for source in project.sources.values():  # before the file is opened
         try:
             list_as_a_run([source], project.parameters, now)
@@ -141,9 +139,7 @@ def _tables(project: Project, history: History) -> Iterator[dict[str, Any]]:
             }
 
 
-def not_in_ledger(
-    listed: dict[str, list[tuple[StoredObject, datetime]]], history: History
-) -> Iterator[dict[str, Any]]:
+def not_in_ledger(listed: Listing, history: History) -> Iterator[dict[str, Any]]:
     """What a run would take in, of the objects listed: how many and how much, by dataset."""
     for dataset, objects in listed.items():
         known = history.known(dataset)

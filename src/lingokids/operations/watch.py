@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kedro.framework.session import KedroSession
 
 from lingokids.errors import sentence_of
-from lingokids.operations.project import Project, list_as_a_run
+from lingokids.operations.project import Project
 from lingokids.operations.status import not_in_ledger
 from lingokids.storage.duckdb.history import history_of
 from lingokids.storage.duckdb.sentences import is_locked
@@ -24,8 +24,6 @@ from lingokids.storage.duckdb.sentences import is_locked
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from lingokids.storage.raw.stores import StoredObject
 
 LOGGER = logging.getLogger(__name__)
 
@@ -89,7 +87,7 @@ class Watch:
 
     def _look(self) -> str:
         """List, and run if something is due; gives who holds the warehouse, so that it was not."""
-        listed = self._list()
+        listed = self._project.list_as_a_run()
         found = hash(frozenset((name, *each) for name in listed for each in listed[name]))
         is_time = self._run_at is not None and _now() >= self._run_at
         seen = (found, *self._version())
@@ -106,12 +104,6 @@ class Watch:
             seen = (found, *self._version())
         self._settled = seen
         return ""
-
-    def _list(self) -> dict[str, list[tuple[StoredObject, datetime]]]:
-        sources, parameters = self._project.sources.values(), self._project.parameters
-        list_as_a_run(sources, parameters, _now())
-        since = parameters.listing.since
-        return {source.dataset: [*source.arrivals(since)] for source in sources}
 
     def _version(self) -> tuple[int, ...]:
         """What changes with the warehouse file."""
