@@ -145,6 +145,18 @@ def test_of_requests_at_once_one_runs_one_waits_and_others_are_told_so(begun_pro
     assert begun_project.rows(succeeded) == [(2,)], "one of them found something new"
 
 
+def test_told_to_stop_it_lets_the_run_under_way_end(begun_project, server):
+    _deliver(begun_project, 2)
+    with ThreadPoolExecutor(1) as client:
+        asked = client.submit(server.run)
+        while begun_project.is_free:
+            assert not asked.done()
+        server.process.terminate()
+        assert asked.result() == ("success", "")
+    assert server.process.wait(30) in (0, -15)
+    assert _events(begun_project) == 2
+
+
 def test_with_a_token_all_but_health_is_for_those_who_have_it(begun_project):
     _deliver(begun_project, 2)
     server = Server(begun_project, token="s3cret-of-a-test")

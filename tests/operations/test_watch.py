@@ -38,6 +38,7 @@ def _runs(project) -> list[str]:
     return [status for (status,) in project.rows("SELECT status FROM runs ORDER BY started_at")]
 
 
+@pytest.mark.slow
 def test_what_is_new_is_run_and_without_it_the_warehouse_is_not_even_opened(
     fresh_project, watching
 ):
@@ -73,6 +74,7 @@ def test_what_another_run_took_in_is_not_run_again(fresh_project, watching, monk
     assert watching.turn() == 60
 
 
+@pytest.mark.slow
 def test_while_another_process_holds_the_warehouse_it_waits_and_says_so_once(
     fresh_project, watching, caplog
 ):
