@@ -110,6 +110,22 @@ def test_after_failures_it_looks_less_and_less_often_and_says_why_in_a_sentence(
 
 
 @pytest.mark.slow
+def test_looks_do_not_repeat_what_the_run_warned_of(project, monkeypatch, caplog):
+    project.switch_to()
+    monkeypatch.setenv("LINGOKIDS_TEST_ARRIVAL", "key")
+    project.deliver("events", "2021-02-01/00/a", [an_event_record()])
+    project.deliver("events", "loose", [an_event_record(2)])
+    watching = a_watch(project)
+
+    watching.turn()
+    warned = caplog.text.count("Not read")
+    project.deliver("events", "loose", [an_event_record(3)])
+    watching.turn()
+
+    assert warned == caplog.text.count("Not read") == 1
+
+
+@pytest.mark.slow
 def test_a_failing_run_is_tried_again_and_leaves_every_table(fresh_project, watching):
     before = fresh_project.snapshot()
     fresh_project.deliver("events", "bad", b"{}\n" * 400, ago(0.5))

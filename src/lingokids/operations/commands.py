@@ -162,9 +162,9 @@ def watch_raw(metadata: ProjectMetadata, /, webhook: str | None, **asked: Any) -
 
     with stoppable() as stop:
         try:
-            watch = Watch(metadata.project_path, **asked)
+            watch = Watch(metadata.project_path, **asked, is_over=lambda: stop.is_asked)
             with requests.listening(webhook, watch.hint.set):
-                watch.go_on(lambda: stop.is_asked)
+                watch.go_on()
         except BaseException:
             if not stop.interrupted:
                 raise

@@ -7,17 +7,15 @@ estimates from past runs; all else is what the run would do.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lingokids.errors import LingokidsError
-from lingokids.operations.project import list_as_a_run
+from lingokids.operations.project import list_as_a_run, silence
 from lingokids.operations.words import columns, counted, size_of
-from lingokids.runtime import log, retention
+from lingokids.runtime import retention
 from lingokids.runtime.hooks import RunHooks, tables_of
 from lingokids.schema import BESIDE_BRONZE
 from lingokids.schema.parameters import Parameters
@@ -136,7 +134,7 @@ def may_begin(project_path: Path, env: str | None) -> None:
     with KedroSession.create(project_path, env=env) as session:
         context, pipeline = session.load_context(), pipelines["__default__"]  # type: ignore[attr-defined]
         asked = as_asked(context.env, "__default__", None)
-        with _silence(), rehearsal(_warehouse(pipeline, context.catalog)):
+        with silence(), rehearsal(_warehouse(pipeline, context.catalog)):
             RunHooks().before_pipeline_run(asked, pipeline, context.catalog)
 
 
@@ -167,7 +165,7 @@ def rehearse(pipeline: Pipeline, catalog: DataCatalog, asked: dict[str, Any]) ->
     plan = Plan(asked["pipeline_names"][0], past_runs=estimates.runs)
     hooks, rehearsed = RunHooks(), _Rehearsal(warehouse, catalog, parameters)
     due: dict[str, list[RawObject]] = {}
-    with _silence(), rehearsal(warehouse) as is_over:
+    with silence(), rehearsal(warehouse) as is_over:
         try:
             hooks.before_pipeline_run(asked, pipeline, catalog)
             found = {entry: each.due(listed[entry]) for entry, each in sources.items()}
@@ -280,19 +278,6 @@ def _refuse_others(pipeline: Pipeline) -> None:
             "A plan is of pipelines that keep tables up to date: name one of "
             f"{', '.join(names)}, or leave --pipeline out."
         )
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keep a rehearsal's log back: it says that it did what it only would do."""
-    logger = logging.getLogger("lingokids")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        log.note(run=None, step=None)
 
 
 def _taken(

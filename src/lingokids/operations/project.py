@@ -6,7 +6,9 @@ for which it loads pandas.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +18,7 @@ from kedro.config import MissingConfigException
 from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
 
-from lingokids.runtime import retention
+from lingokids.runtime import log, retention
 from lingokids.runtime.environment import name_of
 from lingokids.schema.parameters import Parameters
 from lingokids.storage import ObjectsDataset, TableDataset
@@ -101,7 +103,8 @@ class Project:
         now = datetime.now(UTC).replace(tzinfo=None)
         list_as_a_run(self.sources.values(), self.parameters, now)
         since = self.parameters.listing.since
-        return {each.dataset: [*each.arrivals(since)] for each in self.sources.values()}
+        with silence():  # what it warns of, the run does
+            return {each.dataset: [*each.arrivals(since)] for each in self.sources.values()}
 
 
 def list_as_a_run(sources: Iterable[ObjectsDataset], parameters: Parameters, now: datetime) -> None:
@@ -114,3 +117,16 @@ def list_as_a_run(sources: Iterable[ObjectsDataset], parameters: Parameters, now
     record = next((each for each in sources if each.erasures), None)
     if record and record.erasures:
         record.warehouse.erasing.erasures = record.erasures.read()
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Keep the log of what is only tried back: it says that it did what it only would do."""
+    logger = logging.getLogger("lingokids")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        log.note(run=None, step=None)

@@ -42,8 +42,16 @@ class Watch:
         hint: Set by whoever knows that objects have landed.
     """
 
-    def __init__(self, folder: Path, env: str | None, every: float, daily: datetime | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        env: str | None,
+        every: float,
+        daily: datetime | None,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.hint = Event()
+        self._is_over = is_over
         self._project = Project.read(folder, env)
         self._env = env
         self._every = every
@@ -56,14 +64,14 @@ class Watch:
         self._failures = 0
         self._is_waiting = False
 
-    def go_on(self, is_over: Callable[[], bool]) -> None:
+    def go_on(self) -> None:
         """Look and run until it is over, or interrupted."""
         places = ", ".join(source.path for source in self._project.sources.values())
         LOGGER.info("Watching %s: a look every %g s.", places, self._every)
         while True:
             self.hint.clear()  # before the look: what is told during it is looked for after it
             seconds = self.turn()
-            if is_over():
+            if self._is_over():
                 return
             if self._failures:  # a source that fails is not asked more often for being notified
                 time.sleep(seconds)
@@ -73,17 +81,19 @@ class Watch:
     def turn(self) -> float:
         """Look, and run if something is due; gives the seconds until the next look."""
         try:
-            is_held = self._look()
+            held_by = self._look()
         except Exception as error:  # whatever failed, the next look may find it mended
+            if self._is_over():  # the engine may report the interruption in words of its own
+                return 0.0
             if not is_locked(error.__cause__):
                 return self._seconds_after(error)
-            is_held = str(error)
+            held_by = str(error)
         self._failures = 0
-        if is_held and not self._is_waiting:
-            LOGGER.info("Waiting for the warehouse: %s", is_held)
-        self._is_waiting = bool(is_held)
+        if held_by and not self._is_waiting:
+            LOGGER.info("Waiting for the warehouse: %s", held_by)
+        self._is_waiting = bool(held_by)
         until_run = (self._run_at - _now()).total_seconds() if self._run_at else self._every
-        return max(0.0, min(self._every, _HELD_SECONDS if is_held else until_run))
+        return max(0.0, min(self._every, _HELD_SECONDS if held_by else until_run))
 
     def _look(self) -> str:
         """List, and run if something is due; gives who holds the warehouse, so that it was not."""
