@@ -104,7 +104,7 @@ def build_user_journeys(
     weeks_after = metrics.weeks_between(registered.epoch_days(), active.epoch_days())
     activity = user_days.group_by("user_id").aggregate(
         active_days=user_days.count(),
-        active_weeks=weeks_after.collect(where=weeks_after >= 0, distinct=True),
+        active_weeks=ibis.cases((weeks_after >= 0, weeks_after)).collect(distinct=True),
         completed_before=_completed(user_days, days_after.between(-compared_days, -1)),
         completed_after=_completed(user_days, days_after.between(1, compared_days)),
         first_active_date=user_days["date"].min(),
