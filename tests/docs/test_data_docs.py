@@ -167,6 +167,10 @@ def test_it_says_what_the_warehouse_has_counted(documented, site):
     )
     assert usable["last"]["verdict"] == "warned"
     assert usable["trend"] == [1, 1]
+    (never_null,) = (
+        rule for rule in table_in(site, "stg_events")["rules"] if rule["name"] == "date_not_null"
+    )
+    assert (never_null["each_run"], never_null["enforced"]) == (False, True)
     assert [each["reason"] for each in document["quarantine"]] == ["name is missing"]
     assert document["unknown_keys"] == [
         {"dataset": "events", "json_type": "text", "key": None, "count": 1, "lines": 1}

@@ -26,7 +26,6 @@ from lingokids.schema import (
     Fresh,
     MostlyUsable,
     NoOtherColumns,
-    NotNull,
     Rule,
     SchemaKept,
     Steady,
@@ -95,7 +94,11 @@ class Inspection:
             changed.append(schema.UNKNOWN_KEYS.table_name)
         for name in changed:
             contract = schema.CONTRACTS[name]
-            rules = [rule for rule in self._options.rules_of(name) if _is_of_changes(rule)]
+            rules = [
+                rule
+                for rule in self._options.rules_of(name)
+                if rule.each_run and not rule.is_enforced
+            ]
             if contract.promise.each_run and rules:
                 self._check(contract, rules, self._changed_rows(self._tables[name]))
 
@@ -351,13 +354,3 @@ def _at_fault(result: Result) -> str:
 
 def _columns(faults: dict[str, str]) -> list[Example]:
     return [Example({"column": name}, {"is": fault}) for name, fault in faults.items()]
-
-
-def _is_of_changes(rule: Rule) -> bool:
-    """Whether a rule is checked on changed rows.
-
-    Not if it is enforced earlier: NOT NULL by the engine on write, columns and types by
-    ``Contract.validate`` when Kedro saves the table.
-    """
-    is_enforced = isinstance(rule, NotNull) and rule.is_enforced
-    return rule.each_run and not is_enforced and not isinstance(rule, SchemaKept | NoOtherColumns)

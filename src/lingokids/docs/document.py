@@ -218,7 +218,8 @@ def _rules(project: Project, state: State, table_name: str) -> Iterator[Json]:
             "meaning": rule.meaning,
             "severity": project.parameters.checks.severity_of(table_name, rule),
             "tolerance": rule.tolerance,
-            "each_run": contract.promise.each_run and rule.each_run,
+            "each_run": contract.promise.each_run and rule.each_run and not rule.is_enforced,
+            "enforced": rule.is_enforced,
             **state.checked(table_name, rule),
         }
 

@@ -39,7 +39,7 @@ NAVIGATION = (
 _AS_THEY_ARE = ("site.css", "site.js", "catalog.schema.json")
 _DASHBOARD = "dashboard"
 _VERDICTS = (FAILED, WARNED, HELD, SKIPPED)
-UNCHECKED = "unchecked"
+ENFORCED, UNCHECKED = "enforced", "unchecked"
 _LAYERS = {
     "raw": "what is delivered",
     "bronze": "every usable line, as delivered, and what was set aside",
@@ -138,7 +138,7 @@ def _content_of(name: str, document: Json, worst: dict[str, str]) -> Json:
             ruled = [table for table in tables if table["rules"]]
             return {
                 "ruled": sorted(ruled, key=lambda table: order.index(worst[table["name"]])),
-                "verdict_names": [*_VERDICTS, UNCHECKED],
+                "verdict_names": [*_VERDICTS, ENFORCED, UNCHECKED],
             }
         case "privacy.html":
             return {"classes": [*_classes(tables)]}
@@ -201,7 +201,7 @@ def _worst(rules: Iterable[Json]) -> str:
 
 def _verdicts(document: Json) -> Counter[str]:
     return Counter(
-        rule["last"]["verdict"] if rule["last"] else UNCHECKED
+        rule["last"]["verdict"] if rule["last"] else ENFORCED if rule["enforced"] else UNCHECKED
         for table in document["tables"]
         for rule in table["rules"]
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from lingokids.schema.columns import COLUMNS, NONE
 from lingokids.schema.contract import Contract
-from lingokids.schema.rules import NoOtherColumns, NotNull, Rule, SchemaKept
+from lingokids.schema.rules import Rule
 
 _HEAD = """\
 # Data dictionary
@@ -60,7 +60,7 @@ def _section(contract: Contract) -> str:
             for name, dtype in contract.nullable_schema.items()
         ],
     )
-    rules = [rule for rule in contract.rules if not _is_of_every_table(rule)]
+    rules = [rule for rule in contract.rules if not rule.is_enforced]
     if not rules:
         return "\n".join([*about, columns])
     return "\n".join([*about, columns, _rules(contract, rules)])
@@ -85,11 +85,6 @@ def _rules(contract: Contract, rules: Sequence[Rule]) -> str:
             for rule in rules
         ],
     )
-
-
-def _is_of_every_table(rule: Rule) -> bool:
-    is_enforced = isinstance(rule, NotNull) and rule.is_enforced
-    return is_enforced or isinstance(rule, SchemaKept | NoOtherColumns)
 
 
 def markdown_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -37,12 +37,15 @@ class Rule:
         most_rows: Failing rows that are tolerated.
         most_share: Share of the checked rows that may fail.
         each_run: Checked in every run that changes the table; else on demand only.
+        is_enforced: No run writes rows that break it: the engine, or ``Contract.validate`` when
+            Kedro saves the table, refuses them. It is checked on demand only.
     """
 
     severity: str = ERROR
     most_rows: int = 0
     most_share: float = 0.0
     each_run: bool = True
+    is_enforced: bool = False
 
     @property
     def name(self) -> str:
@@ -77,6 +80,8 @@ class Rule:
 class SchemaKept(Rule):
     """The table exists and has the promised columns and types."""
 
+    is_enforced: bool = True
+
     def _words(self) -> Words:
         return Words(
             "schema_kept", "the table and every promised column exist, with the promised types"
@@ -87,6 +92,8 @@ class SchemaKept(Rule):
 class NoOtherColumns(Rule):
     """The table has no unexpected columns."""
 
+    is_enforced: bool = True
+
     def _words(self) -> Words:
         return Words("no_other_columns", "there are no unexpected columns")
 
@@ -96,7 +103,6 @@ class NotNull(Rule):
     """A column is never NULL; with ``most_share``, seldom."""
 
     column: str
-    is_enforced: bool = False  # by the engine, when a row is written
 
     def _words(self) -> Words:
         if self.most_share:
