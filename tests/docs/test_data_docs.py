@@ -23,6 +23,7 @@ from builders import a_user_record, an_activity_record, an_event_record, an_id
 from lingokids import metrics, schema
 from lingokids.docs import command, drawing
 from lingokids.errors import LingokidsError
+from operators import configure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,7 +139,8 @@ def test_nothing_of_a_person_and_nothing_that_was_delivered_is_in_it(documented,
     assert not {word for word in (*delivered - {"None"}, SECRET, PLACE) if word in text}
 
 
-def test_without_a_warehouse_it_is_of_contracts_and_lineage(project):
+def test_without_a_warehouse_it_is_of_contracts_lineage_and_parameters(project):
+    configure(project, "parameters.yml", "time_zone: UTC", "time_zone: Asia/Kolkata")
     project.switch_to()
 
     site = command.build(project.folder, "test", None)
@@ -150,6 +152,9 @@ def test_without_a_warehouse_it_is_of_contracts_and_lineage(project):
     assert {table["name"] for table in document["tables"]} > {*schema.STORED}
     assert {metric["name"] for metric in document["metrics"]} == {*metrics.METRICS}
     assert "there is no warehouse yet" in (site / "index.html").read_text()
+    values = {each["name"]: each["value"] for each in document["parameters"]}
+    assert (values["time_zone"], values["window.start"]) == ("Asia/Kolkata", None)
+    assert "Asia/Kolkata" in (site / "parameters.html").read_text()
 
 
 def test_it_says_what_the_warehouse_has_counted(documented, site):

@@ -55,7 +55,8 @@ def build(
     with KedroSession.create(project_path=project_path, env=env) as session:
         config = session.load_context().config_loader  # type: ignore[attr-defined]
         entries, places = config["catalog"], config["globals"]
-        parameters = Parameters.read(config["parameters"])
+        given = config["parameters"]
+    parameters = Parameters.read(given)
     folder = output or Path(places["shared"]) / "docs"
     before = _built_before(folder)
     project = Project(
@@ -65,6 +66,7 @@ def build(
         entries=entries,
         parameters=parameters,
         defaults=project_path / "conf" / "base" / "parameters.yml",
+        given=given,
         not_kept=list(places["privacy"]["not_kept"]),
     )
     document = document_of(project, _state(places["warehouse"]), before)

@@ -50,6 +50,7 @@ class Project:
     Attributes:
         entries: The configuration of the catalog, by entry.
         defaults: ``conf/base/parameters.yml``, which explains each parameter.
+        given: The parameters as the environment gives them.
         not_kept: Columns that ``privacy.not_kept`` keeps out of every table.
     """
 
@@ -59,6 +60,7 @@ class Project:
     entries: Mapping[str, Any]
     parameters: Parameters
     defaults: Path
+    given: Mapping[str, Any]
     not_kept: list[str]
 
     @property
@@ -258,6 +260,7 @@ def _parameters(project: Project) -> Iterator[Json]:
         for name in node.inputs:
             if name.startswith("params:"):
                 users[name.removeprefix("params:")].add(node.name)
+    in_use = {name: value for name, _accepts, value in _leaves(Parameters, project.given)}
     for name, accepts, default in _leaves(Parameters, defaults):
         groups = [name[: match.end()] for match in re.finditer(r"\w+", name)]
         meaning = next((meanings[each] for each in reversed(groups) if meanings.get(each)), "")
@@ -266,13 +269,17 @@ def _parameters(project: Project) -> Iterator[Json]:
             "meaning": meaning,
             "accepts": accepts,
             "default": default,
+            "value": in_use[name],
             "nodes": sorted(set().union(*(users[each] for each in groups))),
         }
 
 
-def _leaves(group: type[Group], defaults: Json, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+def _leaves(
+    group: type[Group], values: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, str, Any]]:
+    """Each parameter by its whole name: what it takes, and its value, as JSON has it."""
     for name, each in group.model_fields.items():
-        inner, given = each.annotation, defaults.get(name)
+        inner, given = each.annotation, values.get(name)
         if isinstance(inner, type) and issubclass(inner, Group):
             yield from _leaves(inner, given or {}, f"{prefix}{name}.")
         else:

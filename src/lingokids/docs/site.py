@@ -132,7 +132,7 @@ def _content_of(name: str, document: Json, worst: dict[str, str]) -> Json:
             for metric in document["metrics"]:
                 subjects[metric["subject"]].append(metric)
             least = next(p for p in document["parameters"] if p["name"] == "smallest_group")
-            return {"subjects": [*subjects.items()], "smallest_group": least["default"]}
+            return {"subjects": [*subjects.items()], "smallest_group": least["value"]}
         case "rules.html":
             order = [*_VERDICTS, ""]
             ruled = [table for table in tables if table["rules"]]
