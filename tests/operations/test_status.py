@@ -15,6 +15,8 @@ import duckdb
 import pytest
 
 from builders import a_user_record, an_event_record
+from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.history import history_of
 from operators import ago, ask, held
 
 AN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
@@ -143,6 +145,24 @@ def test_while_a_run_holds_the_warehouse_the_copy_answers_and_says_so(fresh_proj
     assert "Freshness" not in said.stdout
     ask(fresh_project, "status")
     assert fresh_project.is_free
+
+
+def test_a_damaged_warehouse_is_said_and_not_waited_for(tmp_path):
+    database, copy = tmp_path / "w.duckdb", tmp_path / "none.duckdb"
+    database.write_text("no database")
+    with (
+        pytest.raises(LingokidsError, match=r"w.duckdb cannot be opened as .*file!$"),
+        history_of(database, copy),
+    ):
+        pass
+
+    database.unlink()
+    duckdb.connect(str(database)).close()
+    with (
+        pytest.raises(LingokidsError, match=r"w.duckdb cannot be read: IO Error: a block"),
+        history_of(database, copy),
+    ):
+        raise duckdb.IOException("IO Error: a block is not as it was written")
 
 
 def test_a_place_that_cannot_be_listed_is_said_and_the_rest_all_the_same(fresh_project):

@@ -18,7 +18,7 @@ from lingokids.errors import LingokidsError
 from lingokids.schema import INGESTED_OBJECTS, RUNS
 from lingokids.storage.duckdb.expressions import text
 from lingokids.storage.duckdb.published_copy import open_copy
-from lingokids.storage.duckdb.sentences import cannot_open
+from lingokids.storage.duckdb.sentences import cannot_open, first_line
 from lingokids.storage.duckdb.state import changed_inputs
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def history_of(database: Path, published: Path) -> Iterator[History]:
     """The records of a warehouse; those of its published copy while a run holds it.
 
     Raises:
-        LingokidsError: Neither can be read.
+        LingokidsError: Neither can be opened, or it is damaged.
     """
     held_by = ""
     try:
@@ -266,9 +266,13 @@ def history_of(database: Path, published: Path) -> Iterator[History]:
         name, is_there = str(database), database.exists()
         con = duckdb.connect(name, read_only=True) if is_there else duckdb.connect()
     except duckdb.Error as error:
-        held_by = cannot_open(database, error, "").strip()
         if not published.exists():
-            raise LingokidsError(f"{held_by} Ask again when that one ends.") from error
+            cure = "Ask again when that one ends."
+            raise LingokidsError(cannot_open(database, error, cure)) from error
+        held_by = cannot_open(database, error, cure="").strip()
         con = open_copy(published)
-    with con:
-        yield History(con, held_by)
+    try:
+        with con:
+            yield History(con, held_by)
+    except duckdb.IOException as error:  # a block that is damaged is found when it is read
+        raise LingokidsError(f"{database.name} cannot be read: {first_line(error)}.") from error
