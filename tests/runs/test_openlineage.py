@@ -353,6 +353,17 @@ def test_an_endpoint_that_is_dead_fails_no_run_and_holds_it_up_for_one_time_out(
     assert SECRET not in caplog.text
 
 
+def test_a_transport_that_there_is_not_is_a_matter_of_configuration(
+    begun_project, monkeypatch, caplog
+):
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT", json.dumps({"type": "carrier-pigeon"}))
+
+    begun_project.run()
+
+    assert "look at OPENLINEAGE_URL or openlineage.yml" in caplog.text
+    assert "not installed" not in caplog.text
+
+
 def test_a_place_is_named_as_the_specification_says():
     warehouse = {"database": "/data/kids.duckdb"}
     places = Places(

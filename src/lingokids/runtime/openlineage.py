@@ -7,6 +7,7 @@ the log: it fails no run, and holds none up for longer than the time-out of one 
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import queue
@@ -64,13 +65,14 @@ class LineageEvents(threading.local):
         self._told = None
         if not is_configured():
             return
-        try:
-            self._begin(run_params, pipeline, catalog)
-        except ImportError:
+        if importlib.util.find_spec("openlineage") is None:
             LOGGER.warning(
                 "OpenLineage is configured, and its client is not installed: uv sync --extra "
                 "openlineage."
             )
+            return
+        try:
+            self._begin(run_params, pipeline, catalog)
         except Exception as error:
             _warn(error)
 
@@ -175,7 +177,7 @@ class _Sender:
         self._thread.join(self._seconds)
         if self._thread.is_alive():
             self.is_heard = False
-            _warn(f"no answer in {self._seconds:g} s")
+            _warn(f"not taken in {self._seconds:g} s")
 
     def _send_all(self) -> None:
         while self.is_heard and (event := self._events.get()) is not None:
