@@ -206,6 +206,8 @@ def test_docs_and_the_graph_of_kedro_viz_lead_to_each_other(project, tmp_path):
     failed = {"status": "failed", "error": {"message": SECRET}}
     ended = {"nodes": {"a": failed}, "datasets": {"b": failed}, "pipeline": failed}
     (built / "api" / "run-status").write_text(json.dumps(ended))
+    for name, place in ("d", project.folder / "raw"), ("e", tmp_path / "lake"):
+        (built / "api" / "nodes" / name).write_text(json.dumps({"filepath": str(place)}))
     assert (
         "graph/" not in (command.build(project.folder, "test", folder) / "index.html").read_text()
     )
@@ -222,6 +224,11 @@ def test_docs_and_the_graph_of_kedro_viz_lead_to_each_other(project, tmp_path):
     assert stat.S_IMODE((folder / "graph").stat().st_mode) == 0o755
 
     status = json.loads((folder / "graph" / "api" / "run-status").read_text())
+    nodes = folder / "graph" / "api" / "nodes"
+    assert [json.loads((nodes / name).read_text()) for name in "de"] == [
+        {"filepath": "raw"},
+        {"filepath": "lake"},
+    ]
     assert status["nodes"]["a"] == status["pipeline"] == {"status": "failed", "error": None}
 
     with pytest.raises(LingokidsError, match="kedro viz build"):

@@ -71,19 +71,20 @@ def build(
     )
     document = document_of(project, _state(places["warehouse"]), before)
     if graph is not None:
-        _add_graph(graph, folder / _GRAPH)
+        _add_graph(graph, folder / _GRAPH, project_path)
     has_graph = (folder / _GRAPH / "index.html").is_file()
     _write(folder, site(document, project.graph, has_graph=has_graph))
     return folder
 
 
-def _add_graph(built: Path, folder: Path) -> None:
-    """Copy the graph, with a link to the docs, and without the text of failures."""
+def _add_graph(built: Path, folder: Path, project_path: Path) -> None:
+    """Copy the graph, with a link to the docs, and without what is of this machine or a failure."""
     try:
         page = (built / "index.html").read_text(encoding="utf-8")
         status = json.loads((built / "api" / "run-status").read_text(encoding="utf-8"))
-        boxes = [json.loads(file.read_bytes()) for file in (built / "api" / "nodes").iterdir()]
-        if any(box.get("preview") and "preview_type" in box for box in boxes):
+        files = [*(built / "api" / "nodes").iterdir()]
+        boxes = {file.name: json.loads(file.read_bytes()) for file in files}
+        if any(box.get("preview") and "preview_type" in box for box in boxes.values()):
             raise LingokidsError(
                 f"{built} has previews of rows, which are not for everyone: write it again by uv "
                 "run kedro viz build, without --include-previews."
@@ -95,6 +96,12 @@ def _add_graph(built: Path, folder: Path) -> None:
         linked = page.replace("</body>", f"{_BACK}</body>")
         (folder / "index.html").write_text(linked, encoding="utf-8")
         (folder / "api" / "run-status").write_text(json.dumps(status), encoding="utf-8")
+        for name, box in boxes.items():
+            if Path(box.get("filepath") or "").is_absolute():
+                place = Path(box["filepath"])  # which may tell whose machine it is
+                is_inside = place.is_relative_to(project_path)
+                box["filepath"] = str(place.relative_to(project_path)) if is_inside else place.name
+                (folder / "api" / "nodes" / name).write_text(json.dumps(box), encoding="utf-8")
     except (OSError, ValueError, KeyError) as error:
         raise LingokidsError(
             f"{built} has no graph that can be copied: write it by uv run kedro viz build, and "
