@@ -356,6 +356,8 @@ def test_every_page_fits_on_its_screen_and_is_readable_by_all(site, page, scheme
         page.open(f"{site.as_uri()}/{name}", width, 900)
         page.wait_for("document.readyState === 'complete'")
         assert page.value("document.documentElement.scrollWidth") <= width, name
+        narrow = "[...document.querySelectorAll('td')].filter((cell) => cell.offsetHeight > 900)"
+        assert page.value(f"{narrow}.length") == 0, name  # a column of a letter or two
         page.value(axe)
         found = page.value("axe.run().then((found) => found.violations)")
         serious = [
