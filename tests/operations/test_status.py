@@ -148,8 +148,9 @@ def test_while_a_run_holds_the_warehouse_the_copy_answers_and_says_so(fresh_proj
 
 
 def test_a_damaged_warehouse_is_said_and_not_waited_for(tmp_path):
-    database, copy = tmp_path / "w.duckdb", tmp_path / "none.duckdb"
+    database, copy = tmp_path / "w.duckdb", tmp_path / "copy.duckdb"
     database.write_text("no database")
+    duckdb.connect(str(copy)).close()
     with (
         pytest.raises(LingokidsError, match=r"w.duckdb cannot be opened as .*file!$"),
         history_of(database, copy),

@@ -18,7 +18,12 @@ from lingokids.errors import LingokidsError
 from lingokids.schema import INGESTED_OBJECTS, RUNS
 from lingokids.storage.duckdb.expressions import text
 from lingokids.storage.duckdb.published_copy import open_copy
-from lingokids.storage.duckdb.sentences import cannot_open, first_line
+from lingokids.storage.duckdb.sentences import (
+    cannot_open,
+    first_line,
+    is_locked,
+    is_open_here,
+)
 from lingokids.storage.duckdb.state import changed_inputs
 
 if TYPE_CHECKING:
@@ -258,7 +263,7 @@ def history_of(database: Path, published: Path) -> Iterator[History]:
     """The records of a warehouse; those of its published copy while a run holds it.
 
     Raises:
-        LingokidsError: Neither can be opened, or it is damaged.
+        LingokidsError: It is damaged, or held and there is no copy.
     """
     held_by = ""
     try:
@@ -266,7 +271,8 @@ def history_of(database: Path, published: Path) -> Iterator[History]:
         name, is_there = str(database), database.exists()
         con = duckdb.connect(name, read_only=True) if is_there else duckdb.connect()
     except duckdb.Error as error:
-        if not published.exists():
+        is_held = is_locked(error) or is_open_here(error)
+        if not (is_held and published.exists()):  # a damaged one is not to be passed over
             cure = "Ask again when that one ends."
             raise LingokidsError(cannot_open(database, error, cure)) from error
         held_by = cannot_open(database, error, cure="").strip()
