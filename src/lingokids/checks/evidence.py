@@ -16,6 +16,8 @@ from lingokids.checks.results import FAILED, MOST_EXAMPLES, WARNED, Result
 from lingokids.storage.records import insert_records, kept_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lingokids.storage.duckdb.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
@@ -79,6 +81,38 @@ def write_page(warehouse: Warehouse, run_id: str, about: str, results: list[Resu
             LOGGER.info("Check report: %s", file.relative_to(Path.cwd()) if near else file)
     except OSError as error:  # the tables have the results as well
         LOGGER.warning("The check report could not be written: %s", error)
+
+
+def write_index(
+    warehouse: Warehouse, environment: str, where_of: Callable[[str | None], str]
+) -> None:
+    """Write the page of the last runs, which leads to their check reports.
+
+    Args:
+        warehouse: The tables, in a run.
+        environment: Its name.
+        where_of: Says of a recorded failure in which node it was, and no more.
+    """
+    from lingokids.checks import report
+
+    if warehouse.reports is None:
+        return
+    history, file = warehouse.history(), warehouse.reports / "index.html"
+    pages = {page.stem for page in page_of(warehouse.reports, "").parent.glob("*.html")}
+    recorded = history.runs(RUNS_OF_A_TREND)
+    runs = report.entries(
+        [run | {"where": where_of(run["failure"])} for run in recorded],
+        history.lines_of_events(),
+        history.checked(MOST_PAGES),
+        pages,
+    )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        part.write_text(report.index(environment, runs), encoding="utf-8")
+        part.replace(file)
+    except OSError as error:  # the tables have it as well
+        LOGGER.warning("The page of the last runs could not be written: %s", error)
 
 
 def page_of(reports: Path, run_id: str) -> Path:

@@ -87,6 +87,7 @@ class WithParams(click.Command):
     help="The last look, UTC; default: a week ago.",
 )
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+@click.option("--alert", is_flag=True, help="Send what is new and what is over: LINGOKIDS_ALERTS.")
 @env_option
 @click.pass_context
 def show_status(context: click.Context, /, **asked: Any) -> None:
@@ -101,6 +102,8 @@ def show_status(context: click.Context, /, **asked: Any) -> None:
         configuration.refuse_a_log_on_standard_output()
     found = status.status_of(context.obj.project_path, asked["env"], asked["since"])
     click.echo((words.as_json if asked["is_json"] else status.as_text)(found))
+    if asked["alert"]:
+        status.alert(context.obj.project_path, asked["env"], found)
     context.exit(found.exit_code)
 
 

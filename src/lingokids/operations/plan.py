@@ -235,7 +235,7 @@ class _Rehearsal:
         days = defaultdict(list)
         for unit in self._warehouse.units_written():
             days[unit["table_name"]].append(unit.get("date"))
-        for name, deleted, inserted, _seconds in self._warehouse.changes:
+        for name, deleted, inserted, *_ in self._warehouse.changes:
             if name in self.news or name in self._filed or not (deleted or inserted):
                 continue
             reason = self._reasons.get(name, "what it is made from changed")

@@ -18,6 +18,10 @@ from lingokids.errors import LingokidsError
 from lingokids.incremental.links import steps_of
 from lingokids.operations.project import Listing, Project, list_as_a_run
 from lingokids.operations.words import columns, counted, size_of
+from lingokids.runtime import alerts, faults
+from lingokids.runtime.aftermath import ADDRESSES
+from lingokids.runtime.environment import variable
+from lingokids.runtime.faults import Fault
 from lingokids.storage.duckdb.history import History, history_of
 
 if TYPE_CHECKING:
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
 
 _RUNS = 5
 _LISTED = 5
-_UNUSUAL = 2
 FINE, FAILED, STALE = 0, 1, 2
 
 
@@ -41,6 +44,7 @@ class Status:
         tables: When each was written, and which of its inputs changed since it was made.
         objects: Raw objects that are not in the ledger, by dataset.
         notes: What could not be found out.
+        faults: What is wrong now: what the exit code and alerts are about.
     """
 
     environment: str
@@ -57,6 +61,7 @@ class Status:
     unknown_keys: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     exit_code: int = FINE
 
 
@@ -73,6 +78,7 @@ def status_of(folder: Path, env: str | None, since: datetime | None) -> Status:
     """
     project = Project.read(folder, env)
     now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    checks = project.parameters.checks
     status = Status(project.environment, now, since or now - timedelta(days=7))
     listed: Listing = {}
     for source in project.sources.values():  # before the file is opened
@@ -87,42 +93,36 @@ def status_of(folder: Path, env: str | None, since: datetime | None) -> Status:
         status.warnings = history.warnings(status.since)
         status.quarantined = history.quarantined(status.since)
         status.unknown_keys = [schema.masked(each) for each in history.unknown_keys(status.since)]
-        status.freshness = [*_freshness(project, history, now)]
+        status.freshness = [*faults.freshness(checks, history, now)]
         status.tables = [*_tables(project, history)]
         if not status.held_by:
             status.objects = [*not_in_ledger(listed, history)]
+        killed_at = faults.killed_at(project.database, history.held_by)
+        status.faults = [*faults.find(history, checks, status.runs, status.freshness, killed_at)]
     status.slow_runs = [
-        run
-        for run in status.runs
-        if run["started_at"] >= status.since
-        and run["run_seconds"] > _UNUSUAL * (run["usual_seconds"] or run["run_seconds"])
+        run for run in status.runs if run["started_at"] >= status.since and faults.is_slow(run)
     ]
     status.files = [*_files(project)]
-    if status.runs and status.runs[0]["status"] == "failed":
+    kinds = {fault.kind for fault in status.faults}
+    if kinds & {faults.FAILED_RUN, faults.KILLED_RUN}:
         status.exit_code = FAILED
-    elif any(each["is_stale"] for each in status.freshness):
+    elif faults.STALE_TABLE in kinds:
         status.exit_code = STALE
     return status
 
 
-def _freshness(project: Project, history: History, now: datetime) -> Iterator[dict[str, Any]]:
-    """Each rule of freshness of the contracts, by the clock (or ``checks.now``)."""
-    checks = project.parameters.checks
-    now = checks.now or now
-    for name in schema.STORED:
-        for rule in checks.rules_of(name):
-            # the copy has no such table, which says nothing
-            if isinstance(rule, schema.Fresh) and (name in history.tables or not history.held_by):
-                newest = history.newest(name, rule.column, rule.by)
-                stale = rule.overdue(newest, now)
-                for group, hours in rule.hours.items():
-                    yield {
-                        "table_name": name,
-                        rule.by: group,
-                        "newest": newest.get(group),
-                        "most_hours": hours,
-                        "is_stale": group in stale,
-                    }
+def alert(folder: Path, env: str | None, status: Status) -> None:
+    """Send what is new and what is over: see ``runtime.alerts``.
+
+    Raises:
+        LingokidsError: There is no address.
+    """
+    if not (addresses := variable(ADDRESSES, None)):
+        raise LingokidsError(
+            f"{ADDRESSES} is not set: give it the addresses to alert, as apprise writes them."
+        )
+    database, is_whole = Project.read(folder, env).database, not status.held_by
+    alerts.tell(addresses, database, status.environment, status.faults, is_whole=is_whole)
 
 
 def _tables(project: Project, history: History) -> Iterator[dict[str, Any]]:
@@ -180,7 +180,9 @@ def _files(project: Project) -> Iterator[dict[str, Any]]:
 
 def as_text(status: Status) -> str:
     """One screen: a section for each question, but for those with nothing to say."""
-    verdict = {FINE: "fine", FAILED: "the last run failed", STALE: "stale"}[status.exit_code]
+    is_killed = any(fault.kind == faults.KILLED_RUN for fault in status.faults)
+    failed = "the last run was killed" if is_killed else "the last run failed"
+    verdict = {FINE: "fine", FAILED: failed, STALE: "stale"}[status.exit_code]
     lines = [f"{status.environment} at {status.now} UTC: {verdict}"]
     if status.held_by:
         lines.append(f"{status.held_by} Shown is what was published before.")
@@ -210,10 +212,9 @@ def _run(run: dict[str, Any]) -> list[str]:
 
 
 def _fresh(each: dict[str, Any]) -> list[str]:
-    named = next(value for name, value in each.items() if name != "table_name")
     newest = f"newest {each['newest']:%Y-%m-%d %H:%M}" if each["newest"] else "none"
     said = "STALE" if each["is_stale"] else "fresh"
-    return [str(named), newest, f"at most {each['most_hours']:g} h old", said]
+    return [faults.group_of(each), newest, f"at most {each['most_hours']:g} h old", said]
 
 
 def _gold(table: dict[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from kedro.framework.session.service_session import KedroServiceSession
 
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
-from lingokids.runtime import erasing, log, preconditions, retention, secrets
+from lingokids.runtime import aftermath, erasing, log, preconditions, retention, secrets
 from lingokids.runtime.viz import folder_of, keep_row_counts
 from lingokids.schema.parameters import Parameters, Retention, Window
 
@@ -72,7 +72,7 @@ class RunHooks(threading.local):
             Path(context.config_loader.conf_source), context.config_loader.env
         )
         secrets.hide_in_logs(_credentials(context))
-        Parameters.read(context.config_loader["parameters"])
+        aftermath.note(context, Parameters.read(context.config_loader["parameters"]))
 
     @hook_impl
     def before_pipeline_run(
@@ -98,6 +98,7 @@ class RunHooks(threading.local):
             self._prepare(warehouse, run_params, pipeline, catalog, parameters)
             self._inspection = Inspection(warehouse, self._all_tables, parameters.checks)
             self._run = Run.begin(warehouse, run_params, is_checking=is_checking)
+            aftermath.begin_run(self._run)
             if not is_checking:
                 self._run.begin_step("forget_lines")
                 sources = preconditions.sources_of(catalog, pipeline)
@@ -232,7 +233,7 @@ class RunHooks(threading.local):
         self._inspect(run, inspection)
         if run.warehouse.has_changed:
             run.warehouse.prune_marks(self._steps.values())
-            run.record_success()
+        run.record_success()
         erasing.complete(run.warehouse)
         if makes_what_is_published(pipeline):
             _offer(pipelines["publication"], catalog)
@@ -279,12 +280,16 @@ class RunHooks(threading.local):
             LOGGER.warning("The failure could not be recorded in runs: %s", second)
 
     def _write_page(self, run: Run, outcome: str) -> None:
+        """Write the report of its checks, and the page of the last runs."""
         from lingokids.checks import evidence
+        from lingokids.runtime.faults import where_of
 
-        if self._inspection is None or not self._inspection.results:
+        if self._inspection is not None and self._inspection.results:
+            about = f"{self._inspection.about} {outcome} Pipelines: {run.pipelines}."
+            evidence.write_page(run.warehouse, run.run_id, about, self._inspection.results)
+        elif not run.is_recorded:
             return
-        about = f"{self._inspection.about} {outcome} Pipelines: {run.pipelines}."
-        evidence.write_page(run.warehouse, run.run_id, about, self._inspection.results)
+        evidence.write_index(run.warehouse, run.environment, where_of)
 
 
 def tables_of(catalog: DataCatalog, names: set[str]) -> dict[str, TableDataset]:
@@ -375,7 +380,7 @@ def _hand_out_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -
 
 
 def _closing(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Have a run close the warehouse however it ends: Kedro tells hooks of few ends.
+    """Have a run close the warehouse, and be told of, however it ends: Kedro tells of few ends.
 
     Not of Ctrl-C in a notebook, nor of a plugin that fails; the process, and what it holds open,
     lives on.
@@ -385,10 +390,17 @@ def _closing(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]
     def run_and_close(*args: Any, **kwargs: Any) -> dict[str, Any]:
         from lingokids.storage.duckdb.warehouse import Warehouse
 
+        ended: BaseException | None = None
+        aftermath.begin(kwargs.get("pipeline_names"))
         try:
             return run(*args, **kwargs)
+        except BaseException as error:
+            ended = error
+            raise
         finally:
+            aftermath.end_run()  # while no other run can have begun
             Warehouse.close_all()
+            aftermath.tell(ended)
             log.note(run=None, step=None)
 
     return run_and_close

@@ -1,15 +1,20 @@
 """What a run did, kept in tables: ``runs``, ``run_steps`` and ``run_units``.
 
-A run that changed nothing leaves no record: it writes nothing at all.
+A run that changed nothing leaves no record: it writes nothing at all. But for one: after a run of
+its kind that failed it is recorded as ``unchanged``, so that the failure is seen to be over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import resource
+import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lingokids import schema
@@ -47,8 +52,10 @@ class Run:
     is_checking: bool = False
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     _started: float = field(default_factory=time.perf_counter)
+    _cpu_started: float = field(default_factory=time.process_time)
     has_ingested: bool = False
     is_kept: bool = False
+    is_recorded: bool = False
     _node_name: str = ""
     _node_started: float = 0.0
     _seen: int = 0
@@ -65,6 +72,8 @@ class Run:
             parameters=run_params["runtime_params"] or {},
             is_checking=is_checking,
         )
+        warehouse.bytes_read = 0
+        _forget_peak_memory()
         log.note(run=run.run_id, step=None)
         return run
 
@@ -123,7 +132,29 @@ class Run:
 
     def record_success(self) -> None:
         """Write the record of a run that changed something, inside its transaction."""
-        self._write("succeeded", None, self._steps)
+        if self.warehouse.has_changed:
+            self._write("succeeded", None, self._steps)
+        elif self._ends_a_failure:
+            self._write("unchanged", None, [])
+
+    @property
+    def _ends_a_failure(self) -> bool:
+        """Whether the run before failed, and this one does what that one could not."""
+        failed = self.warehouse.failed_before()
+        is_whole = self.pipelines == "__default__" and failed not in (None, "checks")
+        return is_whole or failed == self.pipelines
+
+    def figures(self) -> dict[str, Any]:
+        """What the run has cost so far, and what it did, as in ``runs``."""
+        changes = self.warehouse.changes
+        return {
+            "run_seconds": time.perf_counter() - self._started,
+            "cpu_seconds": time.process_time() - self._cpu_started,
+            "peak_memory_bytes": _peak_memory(),
+            "bytes_read": self.warehouse.bytes_read,
+            "rows_deleted": sum(change.rows_deleted for change in changes),
+            "rows_inserted": sum(change.rows_inserted for change in changes),
+        }
 
     def record_failure(self, error: BaseException) -> None:
         """Write why a run failed; the run itself was rolled back before."""
@@ -133,6 +164,7 @@ class Run:
         self._write("failed", failure.encode(errors="replace").decode(), [])
 
     def _write(self, status: str, failure: str | None, steps: list[tuple[str, Change]]) -> None:
+        self.is_recorded = True
         run = {
             "run_id": self.run_id,
             "environment": self.environment,
@@ -141,9 +173,7 @@ class Run:
             "status": status,
             "failure": failure,
             "started_at": self.started_at,
-            "run_seconds": time.perf_counter() - self._started,
-            "rows_deleted": sum(change.rows_deleted for _, change in steps),
-            "rows_inserted": sum(change.rows_inserted for _, change in steps),
+            **self.figures(),
         }
         insert_records(self.warehouse, schema.RUNS, [run])
         steps_made = [
@@ -152,9 +182,11 @@ class Run:
                 "step": step,
                 "node_name": node_name,
                 "table_name": change.table_name,
+                "rows_read": change.rows_read,
                 "rows_deleted": change.rows_deleted,
                 "rows_inserted": change.rows_inserted,
                 "run_seconds": change.seconds,
+                "cpu_seconds": change.cpu_seconds,
             }
             for step, (node_name, change) in enumerate(_totals(steps), start=1)
         ]
@@ -180,9 +212,26 @@ def _totals(steps: list[tuple[str, Change]]) -> list[tuple[str, Change]]:
                 rows_deleted=before.rows_deleted + change.rows_deleted,
                 rows_inserted=before.rows_inserted + change.rows_inserted,
                 seconds=before.seconds + change.seconds,
+                cpu_seconds=before.cpu_seconds + change.cpu_seconds,
+                rows_read=before.rows_read + change.rows_read,
             )
         )
     return [(node_name, change) for (node_name, _), change in totals.items()]
+
+
+def _forget_peak_memory() -> None:
+    """Begin to measure again: a process that stays has held more in some run before."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> int:
+    """The most memory that the process held, in bytes; where Linux says so, in this run."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
 
 
 def _rows_written(changes: list[Change]) -> int:

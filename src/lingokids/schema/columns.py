@@ -268,14 +268,23 @@ COLUMNS: dict[str, Column] = {
     "pipelines": Column("string", "the pipelines asked for", personal=NONE),
     "parameters": Column("string", "the parameters given with the run, as JSON", personal=NONE),
     "status": Column(
-        "string", "succeeded or failed", rules=_one_of("succeeded", "failed"), personal=NONE
+        "string",
+        "succeeded, failed, or unchanged: nothing was new after a failure",
+        rules=_one_of("succeeded", "failed", "unchanged"),
+        personal=NONE,
     ),
     "failure": Column("string", "the node that failed and why; NULL if none did", personal=NONE),
     "started_at": Column(INSTANT, "when the run began", "UTC", personal=NONE),
     "run_seconds": Column("float64", "duration of the run", "s", rules=COUNTED),
+    "cpu_seconds": Column(
+        "float64", "CPU time of the process meanwhile; of a step: since the one before", "s"
+    ),
+    "peak_memory_bytes": Column("int64", "most memory that the process held", "bytes"),
+    "bytes_read": Column("int64", "size of the raw objects read", "bytes"),
     "step": Column("int32", "position in the run, from 1"),
     "node_name": Column("string", "node that wrote the table", personal=NONE),
     "table_name": Column("string", "name of the table", personal=NONE),
+    "rows_read": Column("int64", "rows, or raw lines, that were read to make these"),
     "rows_deleted": Column("int64", "deleted rows", rules=COUNTED),
     "rows_inserted": Column("int64", "inserted rows", rules=COUNTED),
     # check results

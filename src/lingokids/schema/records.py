@@ -6,11 +6,12 @@ from lingokids.schema.contract import Contract
 
 RUNS = Contract(
     "runs",
-    "One row per run that changed something or failed.",
+    "One row per run that changed something, failed, or followed one of its kind that failed.",
     ("run_id",),
     (
         *("run_id", "environment", "pipelines", "parameters", "status", "failure"),
-        *("started_at", "run_seconds", "rows_deleted", "rows_inserted"),
+        *("started_at", "run_seconds", "cpu_seconds", "peak_memory_bytes", "bytes_read"),
+        *("rows_deleted", "rows_inserted"),
     ),
     ("environment", "pipelines", "parameters", "status", "started_at", "run_seconds"),
 )
@@ -19,7 +20,10 @@ RUN_STEPS = Contract(
     "run_steps",
     "One row per table and step of a recorded run, in order.",
     ("run_id", "step"),
-    ("run_id", "step", "node_name", "table_name", "rows_deleted", "rows_inserted", "run_seconds"),
+    (
+        *("run_id", "step", "node_name", "table_name"),
+        *("rows_read", "rows_deleted", "rows_inserted", "run_seconds", "cpu_seconds"),
+    ),
     ("node_name", "table_name", "rows_deleted", "rows_inserted", "run_seconds"),
 )
 

@@ -24,17 +24,23 @@ if TYPE_CHECKING:
     from lingokids.schema import Contract, Delivery
     from lingokids.schema.parameters import Instants, Window
     from lingokids.storage.bronze import BronzeDataset
+    from lingokids.storage.duckdb.history import History
     from lingokids.storage.raw.lines import Piece
     from lingokids.storage.raw.stores import RawObject
 
 
 class Change(NamedTuple):
-    """What one save did to a table."""
+    """What one save did to a table.
+
+    ``cpu_seconds`` count from the save before: reading objects and planning are of the next save.
+    """
 
     table_name: str
     rows_deleted: int
     rows_inserted: int
     seconds: float
+    cpu_seconds: float
+    rows_read: int
 
 
 class UnreadableError(LingokidsError):
@@ -154,6 +160,7 @@ class Engine(Protocol):
         name: What a sentence calls it.
         number: The number of the run in hand.
         changes: What the run in hand has done so far, in order.
+        bytes_read: Of raw objects, by the run in hand.
         reports: The folder of pages about runs; None: none are written.
         origin: The environment and the raw places that the tables are of, by name.
         hidden_column: The column of rows that nodes do not see: the run that last changed one.
@@ -161,6 +168,7 @@ class Engine(Protocol):
 
     number: int
     changes: list[Change]
+    bytes_read: int
     reports: Path | None
     origin: dict[str, str]
     hidden_column: str
@@ -252,6 +260,12 @@ class Engine(Protocol):
 
     def last_run(self) -> str | None:
         """The greatest id of a recorded run; None if there is none."""
+
+    def failed_before(self) -> str | None:
+        """The pipelines of the last recorded run, if it failed."""
+
+    def history(self) -> History:
+        """What is recorded, as the run in hand sees it."""
 
     def runs_since(self, run_id: str | None) -> list[str] | None:
         """The runs that changed something after a run, in order.

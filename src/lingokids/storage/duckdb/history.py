@@ -39,7 +39,7 @@ _PAST_RUNS = 30
 _LEAST_RUNS = 3
 
 _RUNS = """
-    SELECT run_id, started_at, status, pipelines, run_seconds, rows_inserted, rows_deleted, failure,
+    SELECT * EXCLUDE (environment, parameters),
         CASE WHEN count(*) OVER kind >= {least} THEN median(run_seconds) OVER kind END
         AS usual_seconds
     FROM main.runs WINDOW kind AS (PARTITION BY pipelines, parameters, status)
@@ -74,6 +74,17 @@ _RESULTS = """
         arg_max(rows_checked, run_id) AS rows_checked, arg_max(rows_failed, run_id) AS rows_failed,
         list_reverse(list(rows_failed ORDER BY run_id DESC)[:{runs}]) AS trend
     FROM main.check_results GROUP BY ALL
+"""
+#: By run: lines of events, and the rules that were checked.
+_LINES_OF_EVENTS = """
+    SELECT run_id, CAST(sum(rows_read) AS BIGINT) FROM main.run_steps
+    WHERE table_name = 'bronze_events' GROUP BY ALL
+"""
+_CHECKED = """
+    SELECT run_id, count(*) FILTER (verdict = 'held') AS held,
+        list(table_name || '.' || rule ORDER BY ALL) FILTER (verdict = 'failed') AS failed,
+        list(table_name || '.' || rule ORDER BY ALL) FILTER (verdict = 'warned') AS warned
+    FROM main.check_results GROUP BY ALL ORDER BY run_id DESC LIMIT {count}
 """
 _STORED = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
 #: A block may hold parts of several tables, so the sizes of small ones are rough.
@@ -184,6 +195,14 @@ class History:
     def results(self, runs: int) -> list[dict[str, Any]]:
         """The last result of each rule, and how many rows failed in so many checks of it."""
         return self._rows(_RESULTS.format(runs=runs), "check_results")
+
+    def lines_of_events(self) -> dict[str, int | None]:
+        """Lines of events that each run read."""
+        return dict(self._ask(_LINES_OF_EVENTS, "run_steps"))
+
+    def checked(self, count: int) -> list[dict[str, Any]]:
+        """The last runs that checked rules: how many held, and which did not; the newest first."""
+        return self._rows(_CHECKED.format(count=count), "check_results")
 
     def sizes(self, of: Iterable[str] = schema.STORED) -> dict[str, tuple[int, int]]:
         """Rows and bytes of tables; a view has no bytes."""

@@ -98,8 +98,10 @@ class Replacement:
         into = f"INSERT INTO {self._name} ({listed}, version)"
         if not run(f"SELECT count(*) FROM (FROM {self._name} {self._of_units} LIMIT 1)"):
             number = self._table.warehouse.number
-            return 0, run(f"{into} SELECT {listed}, {number} FROM ({self._query})")
-        run(f"CREATE OR REPLACE TEMP TABLE {self._new} AS {self._query}")
+            with self._table.counting():
+                return 0, run(f"{into} SELECT {listed}, {number} FROM ({self._query})")
+        with self._table.counting():
+            run(f"CREATE OR REPLACE TEMP TABLE {self._new} AS {self._query}")
         self._refuse_repeated_keys()
         self._pair()
         self._mark()

@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lingokids.incremental.links import readers_of
-from lingokids.schema import GONE, RUN_UNITS, RUNS, TABLE_STATE
+from lingokids.schema import GONE, RUN_STEPS, RUN_UNITS, RUNS, TABLE_STATE
 from lingokids.storage.duckdb.expressions import text
 from lingokids.storage.records import kept_table
 
@@ -43,9 +43,11 @@ class State(NamedTuple):
 
 
 def ensure_state(warehouse: Warehouse) -> None:
-    """Make the tables of state, if they are not there."""
+    """Make the tables of state, if they are not there; records get the columns that they lack."""
     for contract in TABLE_STATE, GONE:
         kept_table(warehouse, contract).ensure()
+    for contract in RUNS, RUN_STEPS:
+        kept_table(warehouse, contract).widen()
 
 
 def next_number(warehouse: Warehouse) -> int:
@@ -163,6 +165,16 @@ def last_run(warehouse: Warehouse) -> str | None:
     if RUNS.table_name not in warehouse.tables:
         return None
     row = warehouse.writer.con.execute("SELECT max(run_id) FROM main.runs").fetchone()
+    return row[0] if row else None
+
+
+def failed_before(warehouse: Warehouse) -> str | None:
+    """See ``engine.Engine``."""
+    if RUNS.table_name not in warehouse.tables:
+        return None
+    row = warehouse.writer.con.execute(
+        "SELECT CASE status WHEN 'failed' THEN pipelines END FROM main.runs ORDER BY run_id DESC"
+    ).fetchone()
     return row[0] if row else None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from lingokids.storage.duckdb.warehouse import VERSION
 from lingokids.storage.engine import Change, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from lingokids.storage.engine import Kept
 
 _KEY = " Key: "
+_COUNT_SCANNED = """
+    PRAGMA enable_profiling = 'no_output';
+    SET custom_profiling_settings = '{"OPERATOR_CARDINALITY": "true"}'
+"""
 _VERSION = {VERSION: ibis.dtype("int32", nullable=False)}
 
 
@@ -146,7 +152,8 @@ class StoredTable(Stored):
         started = time.perf_counter()
         self.ensure()
         saved = f'temp.main."saving_{self.table_name}"'
-        self.run(f"CREATE OR REPLACE TEMP TABLE {saved} AS {self.compile(rows)}")
+        with self.counting():
+            self.run(f"CREATE OR REPLACE TEMP TABLE {saved} AS {self.compile(rows)}")
         differences = (
             f"SELECT count(*) FROM ((FROM {self.name} EXCEPT ALL FROM {saved}) UNION ALL "
             f"(FROM {saved} EXCEPT ALL FROM {self.name}))"
@@ -154,6 +161,7 @@ class StoredTable(Stored):
         if self.run(differences):
             deleted = self.run(f"DELETE FROM {self.name}")
             self.note(deleted, self.insert_from(saved), time.perf_counter() - started)
+        self.warehouse.rows_read = 0  # of a table that was left as it was, they are of none
         self.run(f"DROP TABLE {saved}")
 
     def append(self, rows: ir.Table | list[dict[str, Any]]) -> int:
@@ -177,6 +185,19 @@ class StoredTable(Stored):
         con.unregister("records_")
         return len(rows)
 
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count the rows that the engine reads for the statement within: those out of scans."""
+        con = self.warehouse.writer.con
+        con.execute(_COUNT_SCANNED)
+        yield
+        operators = [json.loads(con.get_profiling_information(format="json"))]
+        for operator in operators:
+            operators.extend(operator["children"])
+            if not operator["children"]:
+                self.warehouse.rows_read += operator.get("operator_cardinality", 0)
+        con.execute("PRAGMA disable_profiling")
+
     def insert_from(self, rows: str) -> int:
         """Add the rows of a relation, given as SQL, that has the promised columns."""
         columns = ", ".join(f'"{name}"' for name in self.columns)
@@ -197,7 +218,12 @@ class StoredTable(Stored):
 
     def note(self, deleted: int, inserted: int, seconds: float) -> None:
         """Tell the run what was done to the table."""
-        self.warehouse.changes.append(Change(self.table_name, deleted, inserted, seconds))
+        warehouse, now = self.warehouse, time.process_time()
+        cpu_seconds, rows_read = now - warehouse.cpu_noted, warehouse.rows_read
+        warehouse.cpu_noted, warehouse.rows_read = now, 0
+        warehouse.changes.append(
+            Change(self.table_name, deleted, inserted, seconds, cpu_seconds, rows_read)
+        )
 
     # --- statements ---
 
@@ -268,6 +294,16 @@ class StoredTable(Stored):
         """See ``engine.Stored``."""
         if self.table_name not in self.warehouse.tables:
             self._create()
+
+    def widen(self) -> None:
+        """Add the columns that may be NULL to a table of a version before, which lacks them."""
+        there = self.warehouse.columns.get(self.table_name, self.stored_columns)
+        added = [name for name in self.columns if name not in there]
+        for name in added:
+            column_type = _column_type(self.contract.schema[name])
+            self.run(f'ALTER TABLE {self.name} ADD COLUMN "{name}" {column_type}')
+        if added:
+            self.comment_on("TABLE")
 
     def _create(self) -> None:
         columns = [

@@ -8,6 +8,7 @@ read-only for one query at a time and closed again: notebooks and kedro-viz keep
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from lingokids.schema.parameters import Instants
     from lingokids.storage.bronze import BronzeDataset
     from lingokids.storage.duckdb.bronze import StoredBronze
+    from lingokids.storage.duckdb.history import History
     from lingokids.storage.duckdb.parsing import RecordReader
     from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.units import DueUnits
@@ -74,6 +76,9 @@ class Warehouse(Engine, threading.local):
         columns: By table that is there, its columns and their types, as the run in hand sees them.
         comments: By table, what is noted of it beside its rows.
         number: The number of the run in hand.
+        bytes_read: Of raw objects, by the run in hand.
+        rows_read: Since its last save: lines, or rows of tables.
+        cpu_noted: CPU time of the process at its last save.
         due: The units that it makes of each incremental table.
         rewritten_loads: By table, the loads whose rows it wrote.
         offers: What it offers to be published once it is committed.
@@ -99,6 +104,9 @@ class Warehouse(Engine, threading.local):
         self.columns: dict[str, dict[str, dt.DataType]] = {}
         self.comments: dict[str, str] = {}
         self.number = 0
+        self.bytes_read = 0
+        self.rows_read = 0
+        self.cpu_noted = 0.0
         self.due: dict[str, DueUnits] = {}
         self.rewritten_loads: defaultdict[str, set[int]] = defaultdict(set)
         self.offers: list[Offer] = []
@@ -219,6 +227,16 @@ class Warehouse(Engine, threading.local):
         """See ``engine.Engine``."""
         return state.last_run(self)
 
+    def failed_before(self) -> str | None:
+        """See ``engine.Engine``."""
+        return state.failed_before(self)
+
+    def history(self) -> History:
+        """See ``engine.Engine``."""
+        from lingokids.storage.duckdb.history import History
+
+        return History(self.writer.con)
+
     def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
         """See ``engine.Engine``."""
         try:
@@ -293,6 +311,7 @@ class Warehouse(Engine, threading.local):
         self._writer = Backend.from_connection(connection)
         self._writer.con.execute("BEGIN TRANSACTION")
         self.changes = []
+        self.rows_read, self.cpu_noted = 0, time.process_time()
         self.columns = {}
         for table, column, sql, nullable in connection.execute(_STORED_COLUMNS).fetchall():
             self.columns.setdefault(table, {})[column] = dtype_of(sql, nullable)

@@ -222,6 +222,9 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             progress_bar(self.dataset, len(due)) as advance,
         ):
             for batch in _ahead(self._batches(due, if_gone)):
+                self.warehouse.rows_read += sum(piece.lines for piece in batch)
+                begun = (due[piece.object_index] for piece in batch if piece.first_line == 1)
+                self.warehouse.bytes_read += sum(each.size_bytes for each in begun)
                 yield reader.read(batch)
                 advance(len({piece.object_index for piece in batch}))
 
