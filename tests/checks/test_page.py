@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
 
 import pytest
 
-from browser import browse, lines_of_png
+from browser import browse, lines_of_png, open_browser
 from lingokids.checks import Example, Result
 from lingokids.checks.report import page
 from lingokids.schema import CONTRACTS, NotNull
@@ -57,6 +58,25 @@ def test_it_needs_nothing_from_elsewhere():
 
     shown = shown.replace('href="../index.html"', "")  # the last runs, beside it
     assert not re.search("http|src=|href=|@import|url\\(|<script", shown)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
+def test_page_and_reports_fit_on_a_phone_and_are_readable_by_all(small, tmp_path, scheme, width):
+    axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
+    reports = small.folder / "08_reporting"
+    with open_browser(tmp_path) as page:
+        page.prefer(scheme)
+        for file in reports / "index.html", *(reports / "checks").glob("*.html"):
+            page.open(file.as_uri(), width, 900)
+            page.wait_for("document.readyState === 'complete'")
+            assert page.value("document.documentElement.scrollWidth") <= width, file.name
+            page.value("document.querySelectorAll('details').forEach((each) => each.open = true)")
+            page.value(axe)
+            found = page.value("axe.run().then((found) => found.violations)")
+            serious = [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+            assert not serious, file.name
+    assert file.parent.name == "checks"
 
 
 @pytest.mark.browser

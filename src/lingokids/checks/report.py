@@ -101,8 +101,8 @@ class Entry:
     @property
     def figures(self) -> str:
         """What it cost, and what it did."""
-        return ", ".join(
-            f"{name} {said}" for name, read, say in _TRENDS if (said := say(read(self))) != _NONE
+        return " · ".join(
+            f"{said} {name}" for name, read, say in _TRENDS if (said := say(read(self))) != _NONE
         )
 
 

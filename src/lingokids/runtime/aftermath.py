@@ -19,10 +19,9 @@ from lingokids.errors import LingokidsError
 from lingokids.runtime.environment import name_of, variable
 
 if TYPE_CHECKING:
-    from kedro.framework.context import KedroContext
-
     from lingokids.runtime.records import Run
-    from lingokids.schema.parameters import Parameters
+    from lingokids.schema.parameters import Checks
+    from lingokids.storage.duckdb.warehouse import Warehouse
 
 LOGGER = logging.getLogger(__name__)
 #: Addresses to alert, as apprise writes them, apart by white space: secrets.
@@ -30,12 +29,22 @@ ADDRESSES = "LINGOKIDS_ALERTS"
 
 
 class _Here(threading.local):
-    """What this thread knows of its run; of a command that runs nothing, the context alone."""
+    """What this thread knows of its run; nothing while none is asked for.
 
-    context: KedroContext | None = None
-    parameters: Parameters | None = None
+    Attributes:
+        started: When it was asked for, by the clocks of the process.
+        pipelines: Which.
+        environment: Where.
+        warehouse: Where its tables are, once that is known.
+        checks: Its parameters.
+        run: Itself, once it holds the warehouse.
+    """
+
     started: tuple[float, float] | None = None
     pipelines: str = ""
+    environment: str = ""
+    warehouse: Warehouse | None = None
+    checks: Checks | None = None
     run: Run | None = None
     mark: Path | None = None
 
@@ -43,16 +52,16 @@ class _Here(threading.local):
 _HERE = _Here()
 
 
-def note(context: KedroContext, parameters: Parameters) -> None:
-    """Note the configuration of what is begun."""
-    _HERE.context, _HERE.parameters = context, parameters
-
-
 def begin(pipeline_names: list[str] | None) -> None:
     """Note that a run of these pipelines is asked for."""
+    _HERE.__dict__.clear()
     _HERE.pipelines = ", ".join(pipeline_names or ["__default__"])
     _HERE.started = time.perf_counter(), time.process_time()
-    _HERE.context = _HERE.run = _HERE.mark = None
+
+
+def note(warehouse: Warehouse, checks: Checks, env: str | None) -> None:
+    """Note what the run is of, before it may be refused."""
+    _HERE.warehouse, _HERE.checks, _HERE.environment = warehouse, checks, name_of(env)
 
 
 def begin_run(run: Run) -> None:
@@ -80,55 +89,55 @@ def tell(ended: BaseException | None) -> None:
     Args:
         ended: What ended the run, if it failed.
     """
-    context, _HERE.context = _HERE.context, None
-    started, _HERE.started = _HERE.started, None
-    if context is None or started is None or not (ended is None or isinstance(ended, Exception)):
-        return
     try:
-        places = context.config_loader["globals"]
-        addresses, metrics = variable(ADDRESSES, None), places.get("metrics")
-        if addresses or metrics:
-            _tell(name_of(context.env), places, ended, _figures(started))
+        warehouse, addresses = _HERE.warehouse, variable(ADDRESSES, None)
+        is_stopped = ended is not None and not isinstance(ended, Exception)
+        if warehouse is not None and not is_stopped and (warehouse.metrics or addresses):
+            _tell(warehouse, addresses, is_success=ended is None)
     except Exception as error:  # its text may have an address
-        LOGGER.warning("Neither metrics nor alerts of this run: %s.", type(error).__name__)
+        LOGGER.warning("Metrics or alerts of this run are not told: %s.", type(error).__name__)
+    finally:
+        _HERE.__dict__.clear()
 
 
-def _figures(started: tuple[float, float]) -> dict[str, Any]:
-    if _HERE.run is not None:
-        return _HERE.run.figures()
-    return {
-        "run_seconds": time.perf_counter() - started[0],
-        "cpu_seconds": time.process_time() - started[1],
-    }
-
-
-def _tell(
-    environment: str, places: dict[str, Any], ended: Exception | None, figures: dict[str, Any]
-) -> None:
+def _tell(warehouse: Warehouse, addresses: str | None, *, is_success: bool) -> None:
     from lingokids.runtime import alerts, exposition, faults
     from lingokids.storage.duckdb.history import history_of
 
-    assert _HERE.parameters is not None
-    checks, now = _HERE.parameters.checks, datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-    database, published = (Path(places["warehouse"][name]) for name in ("database", "published"))
+    assert _HERE.checks is not None
+    checks, now = _HERE.checks, datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     found: list[faults.Fault] = []
     of_tables: exposition.Metrics = []
     is_whole = False
     # another process may hold the warehouse, before there is a copy
-    with contextlib.suppress(LingokidsError), history_of(database, published) as history:
+    with (
+        contextlib.suppress(LingokidsError),
+        history_of(warehouse.database, warehouse.published) as history,
+    ):
         fresh = [*faults.freshness(checks, history, now)]
-        killed_at = faults.killed_at(database, history.held_by)
+        killed_at = faults.killed_at(warehouse.database, history.held_by)
         found += faults.find(history, checks, history.runs(1), fresh, killed_at)
         of_tables += exposition.of_tables(history, fresh, found)
         is_whole = not history.held_by
-    if places.get("metrics"):
-        file = Path(places["metrics"])
-        of_run = exposition.of_run(file, figures, is_success=ended is None)
-        exposition.write(file, environment, of_run + of_tables)
-    if addresses := variable(ADDRESSES, None):
-        if ended is not None and not (_HERE.run is not None and _HERE.run.is_recorded):
+    if warehouse.metrics:
+        of_run = exposition.of_run(warehouse.metrics, _figures(), is_success=is_success)
+        exposition.write(warehouse.metrics, _HERE.environment, of_run + of_tables)
+    if addresses:
+        if not is_success and not (_HERE.run is not None and _HERE.run.is_recorded):
             said = f"A run of {_HERE.pipelines} failed that no table records: its log says why."
             found.append(faults.Fault(faults.UNRECORDED_RUN, _HERE.pipelines, said))
         alerts.tell(
-            addresses, database, environment, found, is_whole=is_whole, of_run=_HERE.pipelines
+            *(addresses, warehouse.database, _HERE.environment, found),
+            is_whole=is_whole,
+            of_run=_HERE.pipelines,
         )
+
+
+def _figures() -> dict[str, Any]:
+    if _HERE.run is not None:
+        return _HERE.run.figures()
+    wall, cpu = _HERE.started or (0.0, 0.0)
+    return {
+        "run_seconds": time.perf_counter() - wall,
+        "cpu_seconds": time.process_time() - cpu,
+    }

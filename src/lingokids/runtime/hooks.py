@@ -72,7 +72,7 @@ class RunHooks(threading.local):
             Path(context.config_loader.conf_source), context.config_loader.env
         )
         secrets.hide_in_logs(_credentials(context))
-        aftermath.note(context, Parameters.read(context.config_loader["parameters"]))
+        Parameters.read(context.config_loader["parameters"])
 
     @hook_impl
     def before_pipeline_run(
@@ -92,6 +92,7 @@ class RunHooks(threading.local):
         warehouse = _only_warehouse(tables)
         if warehouse is None:
             return
+        aftermath.note(warehouse, parameters.checks, run_params["env"])
         if is_checking or _writes_tables(catalog, pipeline):
             preconditions.refuse_reporting_beside_others(pipeline)
             warehouse.begin()
@@ -280,7 +281,6 @@ class RunHooks(threading.local):
             LOGGER.warning("The failure could not be recorded in runs: %s", second)
 
     def _write_page(self, run: Run, outcome: str) -> None:
-        """Write the report of its checks, and the page of the last runs."""
         from lingokids.checks import evidence
         from lingokids.runtime.faults import where_of
 

@@ -72,6 +72,7 @@ class Warehouse(Engine, threading.local):
         database: The file.
         published: The read-only copy of the gold tables.
         reports: The folder of pages about runs; None: none are written.
+        metrics: The file for Prometheus; None: none is written.
         changes: What the run in hand has done so far, in order.
         columns: By table that is there, its columns and their types, as the run in hand sees them.
         comments: By table, what is noted of it beside its rows.
@@ -100,6 +101,7 @@ class Warehouse(Engine, threading.local):
         self.database = database
         self.published = published
         self.reports = reports
+        self.metrics: Path | None = None
         self.changes: list[Change] = []
         self.columns: dict[str, dict[str, dt.DataType]] = {}
         self.comments: dict[str, str] = {}
@@ -122,14 +124,13 @@ class Warehouse(Engine, threading.local):
         self.read_from = database
 
     @classmethod
-    def at(
-        cls, database: str, published: str, reports: str | None = None, **settings: Any
-    ) -> Warehouse:
+    def at(cls, database: str, published: str, **settings: Any) -> Warehouse:
         """The warehouse in this file: the same object for every table of the process."""
         path = Path(database)
         if path not in cls._known:
-            folder = Path(reports) if reports else None
-            new = cls(path, Path(published), folder, **settings)
+            reports, metrics = (settings.pop(name, None) for name in ("reports", "metrics"))
+            new = cls(path, Path(published), Path(reports) if reports else None, **settings)
+            new.metrics = Path(metrics) if metrics else None
             cls._known.setdefault(path, new)  # another thread may have been quicker
         return cls._known[path]
 
