@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import time
@@ -16,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from builders import a_user_record, an_event_record
+from conftest import wait_for
 from lingokids.errors import LingokidsError
 from lingokids.runtime import alerts
 from lingokids.runtime.faults import Fault, mark_of
@@ -119,6 +121,19 @@ def test_status_tells_what_no_run_can(fresh_project, inbox):
     assert not mark_of(fresh_project.database).exists()
 
 
+@pytest.mark.slow
+def test_a_run_that_is_killed_is_found_and_over_with_the_next(fresh_project):
+    fresh_project.deliver("events", "b", [an_event_record(2)], ago(0.5))
+    run = fresh_project.start()
+    wait_for(run, "ingestion.ingest_events")
+    run.kill()
+    run.wait()
+
+    assert "the last run was killed" in ask(fresh_project, "status").stdout
+    fresh_project.run()
+    assert ask(fresh_project, "status").exit_code == 0
+
+
 def test_without_an_address_status_says_what_to_set(fresh_project, monkeypatch):
     monkeypatch.delenv("LINGOKIDS_ALERTS", raising=False)
 
@@ -154,8 +169,6 @@ def test_an_address_that_is_dead_delays_by_its_time_out_and_is_not_logged(
 
 
 def test_what_is_not_known_is_not_over(tmp_path, inbox):
-    import os
-
     fault, file = Fault("stale table", "users", "Old."), tmp_path / "w"
     for faults, is_whole in ([fault], True), ([], False), ([], True):
         alerts.tell(os.environ["LINGOKIDS_ALERTS"], file, "e", faults, is_whole=is_whole)
