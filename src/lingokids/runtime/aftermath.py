@@ -1,12 +1,13 @@
-"""What is told of a run when it has ended, however it did: alerts, and metrics for Prometheus.
+"""What is done when a run has ended, however it did: close the warehouse, alert, write metrics.
 
-Neither ever fails a run. One that is killed can tell nothing: the file that marks a run under way
-stays, and ``kedro status`` finds it.
+Neither alerts nor metrics ever fail a run. One that is killed can tell nothing: the file that marks
+a run under way stays, and ``kedro status`` finds it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import threading
@@ -15,10 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kedro.framework.session import KedroSession
+from kedro.framework.session.service_session import KedroServiceSession
+
 from lingokids.errors import LingokidsError
+from lingokids.runtime import log
 from lingokids.runtime.environment import name_of, variable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lingokids.runtime.records import Run
     from lingokids.schema.parameters import Checks
     from lingokids.storage.duckdb.warehouse import Warehouse
@@ -141,3 +148,34 @@ def _figures() -> dict[str, Any]:
         "run_seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
     }
+
+
+def _closing(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Have a run close the warehouse, and be told of, however it ends: Kedro tells of few ends.
+
+    Not of Ctrl-C in a notebook, nor of a plugin that fails; the process, and what it holds open,
+    lives on.
+    """
+
+    @functools.wraps(run)
+    def run_and_close(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        from lingokids.storage.duckdb.warehouse import Warehouse
+
+        ended: BaseException | None = None
+        begin(kwargs.get("pipeline_names"))
+        try:
+            return run(*args, **kwargs)
+        except BaseException as error:
+            ended = error
+            raise
+        finally:
+            end_run()  # while no other run can have begun
+            Warehouse.close_all()
+            tell(ended)
+            log.note(run=None, step=None)
+
+    return run_and_close
+
+
+for _kind in KedroSession, KedroServiceSession:
+    _kind.run = _closing(_kind.run)  # type: ignore[method-assign]

@@ -7,7 +7,6 @@ leaves every table as it was; running again is the cure.
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import logging
 import threading
@@ -17,18 +16,14 @@ from typing import TYPE_CHECKING, Any
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
-from kedro.framework.session import KedroSession
-from kedro.framework.session.service_session import KedroServiceSession
 
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
-from lingokids.runtime import aftermath, erasing, log, preconditions, retention, secrets
+from lingokids.runtime import aftermath, erasing, preconditions, retention, secrets
 from lingokids.runtime.viz import folder_of, keep_row_counts
 from lingokids.schema.parameters import Parameters, Retention, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kedro.framework.context import KedroContext
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
@@ -377,34 +372,3 @@ def _hand_out_files(read: Warehouse, catalog: DataCatalog, pipeline: Pipeline) -
                 Path(path).parent.chmod(0o755)
     for folder, paths in itertools.groupby(written, key=lambda path: str(Path(path).parent)):
         LOGGER.info("Written from %s: %s files in %s.", read.read_from.name, len([*paths]), folder)
-
-
-def _closing(run: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Have a run close the warehouse, and be told of, however it ends: Kedro tells of few ends.
-
-    Not of Ctrl-C in a notebook, nor of a plugin that fails; the process, and what it holds open,
-    lives on.
-    """
-
-    @functools.wraps(run)
-    def run_and_close(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        from lingokids.storage.duckdb.warehouse import Warehouse
-
-        ended: BaseException | None = None
-        aftermath.begin(kwargs.get("pipeline_names"))
-        try:
-            return run(*args, **kwargs)
-        except BaseException as error:
-            ended = error
-            raise
-        finally:
-            aftermath.end_run()  # while no other run can have begun
-            Warehouse.close_all()
-            aftermath.tell(ended)
-            log.note(run=None, step=None)
-
-    return run_and_close
-
-
-for _kind in KedroSession, KedroServiceSession:
-    _kind.run = _closing(_kind.run)  # type: ignore[method-assign]
