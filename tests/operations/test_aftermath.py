@@ -14,6 +14,7 @@ from threading import Thread
 
 import duckdb
 import pytest
+from apprise import Apprise
 from prometheus_client.parser import text_string_to_metric_families
 
 from builders import a_user_record, an_event_record
@@ -93,11 +94,10 @@ def test_a_run_that_no_table_records_is_told_and_over_by_one_of_its_kind(fresh_p
     fresh_project.run()
     fresh_project.run("staging")
 
-    said = "A run of staging failed that no table records: its log says why."
-    assert [message["message"] for message in inbox if "run" in message["message"]] == [
-        said,
-        "Over: unrecorded run: staging.\nTold before and not over: 1.",
-    ]
+    first, last = inbox[0]["message"], inbox[-1]["message"]
+    assert "A run of staging failed that no table records: its log says why." in first
+    assert "Over: unrecorded run: staging." in last
+    assert sum("unrecorded" in message["message"] for message in inbox) == 1
 
 
 @pytest.mark.slow
@@ -144,7 +144,8 @@ def test_without_an_address_status_says_what_to_set(fresh_project, monkeypatch):
 def test_an_address_that_is_dead_delays_by_its_time_out_and_is_not_logged(
     kind, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(alerts, "_SECONDS", 0.6)
+    monkeypatch.setattr(alerts, "_SECONDS", 1.0)
+    assert Apprise().add("json://127.0.0.1")  # it loads what it knows when first asked
     fault = Fault("failed run", "", "It failed.")
     with socket.socket() as listening, _inbox() as (well, messages):
         listening.bind(("127.0.0.1", 0))
@@ -152,16 +153,13 @@ def test_an_address_that_is_dead_delays_by_its_time_out_and_is_not_logged(
             listening.listen()  # and never answers
         dead = f"json://127.0.0.1:{listening.getsockname()[1]}/{SECRET}"
         dead = f"nothing-of-the-kind://{SECRET}" if kind == "is none" else dead
-        alerts.tell("json://127.0.0.1:1", tmp_path / "a", "e", [], is_whole=True)  # imports
-        import apprise  # noqa: F401
-
         started = time.monotonic()
         alerts.tell(dead, tmp_path / "w", "test", [fault], is_whole=True)
         took = time.monotonic() - started
         alerts.tell(f"{dead} {well}", tmp_path / "w", "test", [fault], is_whole=True)
         alerts.tell(f"{dead} {well}", tmp_path / "w", "test", [fault], is_whole=True)
 
-    assert took < 1.6
+    assert took < 3
     assert [message["message"] for message in messages] == ["It failed."]
     assert "taken by 0 of the 1 addresses" in caplog.text
     assert "it is sent again after the next run" in caplog.text

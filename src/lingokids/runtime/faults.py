@@ -57,7 +57,7 @@ def find(
     """What is wrong now, the worst first.
 
     Args:
-        history: The records; those of a published copy have no checks.
+        history: The records; a published copy has those of runs that were kept.
         checks: The parameters: a rule that is turned off is not wrong.
         runs: The last ones, the newest first.
         freshness: See ``freshness``.
