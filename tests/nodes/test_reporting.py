@@ -131,6 +131,7 @@ def test_no_hour_is_in_shared_weeks_of_two_time_zones(is_before_zones):
         return {str(week) for week in ibis.duckdb.connect().to_pyarrow(asked)["week"].to_pylist()}
 
     assert weeks_in("UTC") == {"2020-12-28", "2021-01-11", "2021-01-18", "2021-01-25"}
+    assert weeks_in("Etc/UTC") == weeks_in("UTC")
     assert weeks_in("Asia/Tokyo") == {"2021-01-18", "2021-01-25"}
 
 

@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from builders import a_user_record, an_event_record, an_id
+from lingokids.errors import LingokidsError
 from operators import configure
 
 LOS_ANGELES = "America/Los_Angeles"
@@ -77,6 +78,31 @@ def test_a_zone_that_changed_is_as_if_it_had_always_been(evening, last):
     before = project.database.read_bytes()
     project.run(time_zone={"UTC": "UTC", LOS_ANGELES: "US/Pacific"}[last])
     assert project.database.read_bytes() == before  # another name is no other zone
+
+
+@pytest.mark.slow
+def test_days_are_reported_on_in_the_zone_that_all_tables_count_them_in(evening):
+    project = evening()
+    project.run(time_zone=LOS_ANGELES)
+    project.run("reporting", time_zone="US/Pacific")
+
+    for asked, made in (("UTC", LOS_ANGELES), ("Asia/Kolkata", LOS_ANGELES)):
+        with pytest.raises(LingokidsError, match=f"has days in {made}, and time_zone is {asked}"):
+            project.run("reporting", time_zone=asked)
+    project.run("staging", time_zone="UTC")
+    for asked in (LOS_ANGELES, "UTC"):
+        with pytest.raises(LingokidsError, match="has days in several time zones"):
+            project.run("reporting", time_zone=asked)
+    project.run(time_zone="UTC")
+    project.run("reporting", time_zone="UTC")
+    project.run("staging", time_zone=LOS_ANGELES)
+    project.run("marts", time_zone=LOS_ANGELES)
+    project.run("staging", time_zone="UTC")
+    project.run("marts", time_zone="UTC")  # nothing is other than before, which nothing says
+    with pytest.raises(LingokidsError, match="has days in several time zones"):
+        project.run("reporting", time_zone="UTC")
+    project.run(time_zone="UTC")
+    project.run("reporting", time_zone="UTC")
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from lingokids.metrics.dimensions import GRAINS
 from lingokids.metrics.kinds import Count, Measure, Metric, Rate, UserCount
 from lingokids.metrics.subjects import ACTIVITY, SUBJECTS, UNKNOWN, Subject
 from lingokids.query.answer import add_rates, add_up
+from lingokids.schema.days import have_same_days
 
 if TYPE_CHECKING:
     import datetime
@@ -343,7 +344,9 @@ def first_week_apart(*groups: pa.Table, subject: Subject, time_zone: str) -> dat
         known = "time_zone" in of.column_names
         return of["time_zone"].fill_null("UTC") if known else pa.repeat("UTC", of.num_rows)
 
-    elsewhere = (of.filter(compute.not_equal(zones(of), time_zone)) for of in groups)
+    names = {name for of in groups for name in compute.unique(zones(of)).to_pylist()}
+    others = pa.array([each for each in names if not have_same_days(each, time_zone)], pa.string())
+    elsewhere = (of.filter(compute.is_in(zones(of), others)) for of in groups)
     weeks = weeks_of(*elsewhere, subject=subject)
     return weeks[-1] + timedelta(days=14) if weeks else None
 

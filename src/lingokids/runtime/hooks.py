@@ -52,6 +52,7 @@ class RunHooks(threading.local):
         self._window = Window()
         self._rebuild = False
         self._retention: Retention | None = None
+        self._time_zone = "UTC"
 
     @property
     def done(self) -> tuple[bool, list[tuple[str, Change]], list[Result]]:
@@ -102,6 +103,8 @@ class RunHooks(threading.local):
                 retention.forget_lines(parameters.retention, now, sources, bronze)
         else:
             preconditions.refuse_another_copy(warehouse.published, run_params["env"])
+            if "params:time_zone" in pipeline.inputs():
+                preconditions.refuse_other_days(warehouse.published, parameters.time_zone)
             gold_alone = all(table.layer == "gold" for table in tables.values())
             warehouse.begin_reading(gold_alone=gold_alone)
             self._read = warehouse
@@ -123,7 +126,7 @@ class RunHooks(threading.local):
         preconditions.refuse_to_restore_over_loads(catalog, pipeline, warehouse)
         self._steps = steps_of(pipelines["__default__"], self._all_tables)
         self._window, self._rebuild = parameters.window, bool(rebuild)
-        self._retention = parameters.retention
+        self._retention, self._time_zone = parameters.retention, parameters.time_zone
         tables = tables_of(catalog, pipeline.datasets())
         if rebuild:
             written = [tables[name] for name in tables.keys() & pipeline.all_outputs()]
@@ -210,7 +213,8 @@ class RunHooks(threading.local):
             self._fail(run, error)
             raise
         self._write_page(run, "The run was kept.")
-        warehouse.publish(_names_of_gold(self._all_tables))
+        is_whole = makes_what_is_published(pipeline)
+        warehouse.publish(_names_of_gold(self._all_tables), self._time_zone, is_whole=is_whole)
         folder = folder_of(run_params["project_path"], run_params["env"])
         keep_row_counts(folder, warehouse, self._all_tables)
         run.log_outcome()

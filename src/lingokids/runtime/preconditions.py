@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lingokids.errors import LingokidsError, did_you_mean, in_one_line
 from lingokids.runtime.environment import PROJECT, name_of
+from lingokids.schema.days import have_same_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -168,6 +169,19 @@ def refuse_another_copy(published: Path, env: str | None) -> None:
 
     origin = {"environment": name_of(env)}
     _refuse_what_differs(published.name, origin_of_copy(published), origin, set())
+
+
+def refuse_other_days(published: Path, time_zone: str) -> None:
+    """Refuse to report on days of a published copy as those of a time zone that they are not of."""
+    from lingokids.storage.duckdb.published_copy import SEVERAL_ZONES, origin_of_copy, zone_of
+
+    origin = origin_of_copy(published)
+    noted = zone_of(origin)
+    if origin and (noted == SEVERAL_ZONES or not have_same_days(noted, time_zone)):
+        raise LingokidsError(
+            f"{published.name} has days in {noted}, and time_zone is {time_zone}: a plain uv run "
+            "kedro run counts all days in the time_zone of conf/base/parameters.yml."
+        )
 
 
 def _refuse_what_differs(

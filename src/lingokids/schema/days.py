@@ -62,6 +62,11 @@ def is_day_somewhere(day: ir.DateValue, instant: ir.TimestampValue) -> ir.Boolea
     return day.between(first.date(), last.date())
 
 
+def have_same_days(time_zone: str, other: str) -> bool:
+    """Whether two names are of time zones with the same days."""
+    return time_zone == other or _offsets(time_zone) == _offsets(other)
+
+
 @cache
 def time_zones() -> frozenset[str]:
     """The names of all time zones."""

@@ -211,8 +211,14 @@ class Engine(Protocol):
     def close(self) -> None:
         """End the run: what is not committed is rolled back."""
 
-    def publish(self, gold: Iterable[str]) -> None:
-        """After a commit: give these tables to readers who must never wait."""
+    def publish(self, gold: Iterable[str], time_zone: str, *, is_whole: bool) -> None:
+        """Bring what readers read up to the run in hand, after its commit, if it is not.
+
+        Args:
+            gold: The tables that are copied.
+            time_zone: The zone that the run counted days in.
+            is_whole: Whether it made every table.
+        """
 
     # --- tables ---
 

@@ -63,6 +63,7 @@ def lay_out(
     subjects: dict[str, dict[str, Any]] = {
         name: {
             "numbers": numbers,
+            "time_zones": _time_zones(_of(name, groups.shown)),
             "answers": _by_split(_of(name, groups.shown), ["week", "value_1", "value_2"], numbers),
             "hidden": _by_split(
                 _of(name, groups.hidden), ["week", "filter_name", "filter_value"], ["groups"]
@@ -71,10 +72,8 @@ def lay_out(
         for name, numbers in _NUMBERS.items()
     }
     activities = {row[1] for row in subjects["activity"]["answers"].get("activity_id", [])}
-    zones = groups.shown["time_zone"].to_pylist()
     content = {
         **limits,
-        "time_zones": [*dict.fromkeys(zone or "UTC" for zone in zones)],
         "run": last_run,
         "subjects": subjects,
         "metrics": {name: _definition(name) for names in query.SHARED.values() for name in names},
@@ -114,6 +113,12 @@ def _definition(name: str) -> dict[str, Any]:
     parts = ("formula", "unit", "owner", "caveat")
     quotient = {"quotient": metric.parts} if isinstance(metric, Rate) else {}
     return {part: getattr(metric, part) for part in parts} | quotient
+
+
+def _time_zones(rows: pa.Table) -> list[str]:
+    """The zones that days of weeks are counted in, one after the other."""
+    zones = rows.sort_by("week")["time_zone"].to_pylist() if rows.num_rows else []
+    return [*dict.fromkeys(zone or "UTC" for zone in zones)]
 
 
 def _of(subject: str, rows: pa.Table) -> pa.Table:

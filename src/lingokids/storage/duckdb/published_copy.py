@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from lingokids.errors import LingokidsError
+from lingokids.schema.days import have_same_days
 from lingokids.storage.duckdb.expressions import dtype_of, text
 from lingokids.storage.duckdb.sentences import cannot_open, is_locked
 from lingokids.storage.duckdb.units import columns_of, deletion
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _COPY = '".lingokids-copy"'  # no file's name: the engine calls a database as its file
 _SUCCESSES = "SELECT run_id FROM main.runs WHERE status = 'succeeded' ORDER BY run_id DESC LIMIT 2"
+
+#: Beside the origin: the zone that days are counted in.
+TIME_ZONE, SEVERAL_ZONES = "time_zone", "several time zones"
 
 _LAST = "SELECT max(run_id) FROM main.runs"
 _ORIGIN = (
@@ -45,16 +49,23 @@ class PublishedCopy:
     Args:
         warehouse: The warehouse; the file is its ``published``.
         tables: The tables that are copied.
+        time_zone: The zone that the run counted days in.
+        is_whole: Whether it made every table.
 
     Attributes:
         successes: The last two runs that changed something, the last one first.
     """
 
-    def __init__(self, warehouse: Warehouse, tables: list[str]) -> None:
+    def __init__(
+        self, warehouse: Warehouse, tables: list[str], time_zone: str, *, is_whole: bool
+    ) -> None:
         self._file = warehouse.published
         self._con = warehouse.writer.con
         self._warehouse = warehouse
         self._tables = tables
+        self._noted = origin_of_copy(self._file)
+        zone = self._zone_of_days(time_zone, is_whole=is_whole)
+        self._origin = warehouse.origin | {TIME_ZONE: zone}
         there = "runs" in warehouse.tables
         runs = self._con.execute(_SUCCESSES).fetchall() if there else []
         self.successes = [run_id for (run_id,) in runs]
@@ -68,7 +79,14 @@ class PublishedCopy:
         if not self.successes:
             return True
         is_of_last = self._copied_run() == self.successes[0]
-        return is_of_last and origin_of_copy(self._file) == self._warehouse.origin
+        return is_of_last and self._noted == self._origin
+
+    def _zone_of_days(self, time_zone: str, *, is_whole: bool) -> str:
+        """The zone that its days are counted in; after a run of a part in another: several."""
+        noted = zone_of(self._noted) if self._noted else time_zone
+        if noted != SEVERAL_ZONES and have_same_days(noted, time_zone):
+            return noted
+        return time_zone if is_whole else SEVERAL_ZONES if self._warehouse.has_changed else noted
 
     def publish(self) -> None:
         """Bring the copy up to date, by what the run changed where that is enough.
@@ -124,7 +142,7 @@ class PublishedCopy:
             self._copy_rows("runs")
             self._copy_results()
             self._con.execute(f"DELETE FROM {_COPY}.main.runs WHERE status <> 'succeeded'")
-            origin = text(json.dumps(self._warehouse.origin))
+            origin = text(json.dumps(self._origin))
             self._con.execute(f"COMMENT ON TABLE {_COPY}.main.runs IS {origin}")
             self._con.execute(f"CHECKPOINT {_COPY}")
         finally:
@@ -200,9 +218,14 @@ def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
 
 
 def origin_of_copy(published: Path) -> dict[str, str]:
-    """The environment and raw places that a copy is of; nothing if it is no copy of ours."""
+    """What a copy is of: environment, raw places, time zone; nothing if it is no copy of ours."""
     noted = next(iter(_ask(published, _ORIGIN)), None)
     return dict(json.loads(noted or "{}"))
+
+
+def zone_of(origin: dict[str, str]) -> str:
+    """The time zone that days of a copy are counted in; before there was a choice it was UTC."""
+    return origin.get(TIME_ZONE, "UTC")
 
 
 def _ask(published: Path, question: str) -> tuple[str, ...]:

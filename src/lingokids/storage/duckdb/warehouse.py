@@ -388,12 +388,9 @@ class Warehouse(Engine, threading.local):
             return cannot_open(self.database, error, cure="Read it when that one ends.")
         return f"{table_name} is not there yet: uv run kedro run makes it."
 
-    def publish(self, gold: Iterable[str]) -> None:
-        """Bring the published copy up to the run in hand, after its commit, if it is not.
-
-        Args:
-            gold: The tables that are copied.
-        """
-        copy = PublishedCopy(self, [name for name in gold if name in self.tables])
+    def publish(self, gold: Iterable[str], time_zone: str, *, is_whole: bool) -> None:
+        """See ``engine.Engine``."""
+        names = [name for name in gold if name in self.tables]
+        copy = PublishedCopy(self, names, time_zone, is_whole=is_whole)
         if self.has_changed or self.erasing.leaves_no_trace or not copy.is_current:
             copy.publish()

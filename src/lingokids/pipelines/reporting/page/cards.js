@@ -179,7 +179,9 @@ function cohortsOf(subject, names, chosen, only) {
   const isMeant = (week) => (chosen.from === FIRST.from || week >= chosen.from) && (chosen.to === FIRST.to || week <= chosen.to);
   const others = Object.keys(only).filter((name) => name !== "country_code");
   const found = groups(subject, names, of).filter((group) => isMeant(group.week));
-  const more = others.length ? [`The filter of ${others.map((name) => words(name).toLowerCase()).join(" and ")} does not apply to cohorts.`] : [];
+  const zones = subject.time_zones.join(", then "), isOther = found.length && zones !== activity.time_zones.join(", then ");
+  const more = isOther ? [`Days in ${zones}.`] : [];
+  if (others.length) more.push(`The filter of ${others.map((name) => words(name).toLowerCase()).join(" and ")} does not apply to cohorts.`);
   return { of, found, text: note(subject, names, of, isMeant, more), where: filtersIn(of) };
 }
 
@@ -232,7 +234,7 @@ function drawRetention(chosen, only) {
 function drawHead() {
   const until = weeks.length ? sunday(weeks.at(-1)) : "";
   byId("span").textContent = weeks.length
-    ? `${long(days[0] || weeks[0])} to ${long(until)}, closed weeks. Days in ${content.time_zones.join(", then ")}. Activities that users left, each counted once.`
+    ? `${long(days[0] || weeks[0])} to ${long(until)}, closed weeks. Days in ${activity.time_zones.join(", then ")}. Activities that users left, each counted once.`
     : "No closed week with enough users to be shown.";
   const { run_id, started_at, verdicts } = content.run;
   const { held = 0, warned = 0, failed = 0 } = verdicts, all = held + warned + failed;
