@@ -14,6 +14,7 @@ import logging
 import queue
 import re
 import threading
+import zlib
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             git checkout).
         versions: What tells a version of an object from another: ``modified``, its time and size
             (in a bucket its ETag), or ``content``, for which every file is read to be listed.
+        share: Of the objects there, how many are looked at: by their keys, so always the same
+            ones.
         batch_mebibytes: How much text the engine is given at a time; three times as much is
             held.
         engine_mebibytes: How much the engine holds at most while it reads: see
@@ -84,6 +87,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         warehouse: dict[str, Any],
         arrival: str = "modified",
         versions: str = "modified",
+        share: float = 1,
         batch_mebibytes: int = 64,
         engine_mebibytes: int | None = None,
         erasures: str | None = None,
@@ -94,6 +98,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         for name, given, other in ("arrival", arrival, "key"), ("versions", versions, "content"):
             if given not in {"modified", other}:
                 raise LingokidsError(f"{dataset}: {name} is {given!r}: write modified or {other}.")
+        refuse_out_of_range(f"raw.{dataset}_share", share, 0.0001, 1)
         refuse_out_of_range("raw.batch_mebibytes", batch_mebibytes, 1, 1_024)
         if engine_mebibytes is not None:
             refuse_out_of_range("raw.engine_mebibytes", engine_mebibytes, 1, 1 << 20)
@@ -104,6 +109,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self.since: datetime | None = None
         self.warehouse = Warehouse.at(**warehouse)
         self._arrival = arrival
+        self._share = share
         self._batch_bytes = batch_mebibytes << 20
         self._engine_mebibytes = engine_mebibytes
         self.erasures = ErasureRecord(erasures, credentials, s3) if erasures else None
@@ -143,6 +149,8 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         timeless: list[str] = []
         is_any_placed = False
         for found in self.store().find(since):
+            if not self._is_of_sample(found.key):
+                continue
             if (landed_at := self.landed_at(found)) is None:
                 timeless.append(found.key)
                 continue
@@ -159,6 +167,10 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         if since is None and not is_any_placed:
             raise LingokidsError(why)
         LOGGER.warning("Not read: %s", why)
+
+    def _is_of_sample(self, key: str) -> bool:
+        """Whether an object is looked at, where a share of them is."""
+        return zlib.crc32(key.encode(errors="replace")) < self._share * (1 << 32)
 
     def _of_one_name(self, listed: pa.Table) -> pa.Table:
         """The objects whose key is theirs alone; others could not be told apart when read."""
