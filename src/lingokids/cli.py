@@ -141,24 +141,31 @@ def next_day(metadata: ProjectMetadata, /) -> None:
     *("--for", "reader"),
     default="duckdb",
     show_default=True,
-    help="duckdb, polars, pandas, ibis or spark.",
+    help="duckdb, polars, pandas, ibis or spark; snowflake, bigquery or motherduck.",
 )
 @click.option("--table", default="activity_engagement_metrics", show_default=True)
+@click.option(
+    *("--since", "loaded"),
+    type=click.Path(path_type=Path),
+    help="Of a warehouse: the publication.json of its last load; what changed is replaced.",
+)
 @env_option
 @click.pass_context
-def lake_group(context: click.Context, /, reader: str, table: str, env: str | None) -> None:
-    """Print the program that reads a published table; set up the MinIO server of --env minio."""
+def lake_group(
+    context: click.Context, /, reader: str, table: str, loaded: Path | None, env: str | None
+) -> None:
+    """Print what reads or loads a published table; set up the MinIO server of --env minio."""
     if context.invoked_subcommand:
         return
     from kedro.framework.session import KedroSession
 
-    from lingokids.storage.lake.readers import lines
+    from lingokids.storage.lake import exports, readers
 
     with KedroSession.create(project_path=context.obj.project_path, env=env) as session:
-        entries = session.load_context().config_loader["catalog"]  # type: ignore[attr-defined]
+        config = session.load_context().config_loader  # type: ignore[attr-defined]
     published = {
-        name.removeprefix("published_"): entry["lake"]
-        for name, entry in entries.items()
+        name.removeprefix("published_"): entry
+        for name, entry in config["catalog"].items()
         if name.startswith("published_")
     }
     if table not in published:
@@ -166,7 +173,15 @@ def lake_group(context: click.Context, /, reader: str, table: str, env: str | No
             f"{table} is not published.{did_you_mean(table, published)} There are: "
             f"{', '.join(published)}."
         )
-    click.echo(lines(reader, published[table], table), nl=False)
+    if reader in exports.WAREHOUSES:
+        click.echo(exports.statements(reader, published[table], config["credentials"], loaded))
+    elif loaded is not None:
+        raise LingokidsError(
+            f"--since is for warehouses ({', '.join(exports.WAREHOUSES)}), and {reader} reads the "
+            "publication as it is: leave it out."
+        )
+    else:
+        click.echo(readers.lines(reader, published[table]["lake"], table), nl=False)
 
 
 @lake_group.command(name="init")

@@ -46,7 +46,7 @@ LOGGER = logging.getLogger(__name__)
 # So many files that are not full are put together.
 _UNFULL_FILES = 10
 # More spans of units than this are no predicate any more: the table is written whole.
-_MOST_SPANS = 200
+MOST_SPANS = 200
 
 
 def publish(warehouse: Warehouse, *, anew: bool) -> None:
@@ -198,7 +198,7 @@ class Publication:
         units = spans(owed, size) if due is None else spans(u for u in due if u // size in owed)
         sums = {block: of_it for block, of_it in noted.sums.items() if block not in owed} | now
         is_all = dataset.units_a_sum == 1 and noted.sums.keys() <= owed
-        is_whole = dataset.unit is None or is_all or len(units) > _MOST_SPANS
+        is_whole = dataset.unit is None or is_all or len(units) > MOST_SPANS
         return self._write(offer, None if is_whole else units, version, sums)
 
     def _undo(self, dataset: DeltaDataset, noted: PublishedTable) -> int | None:
@@ -264,7 +264,7 @@ class Publication:
                 there or self._lake.uri(name),
                 self._warehouse.batches(rows).cast(dataset.published_schema),
                 mode="overwrite",
-                predicate=_predicate(str(dataset.unit), units) if units else None,
+                predicate=predicate(str(dataset.unit), units) if units else None,
                 schema_mode=None if units else "overwrite",
                 # statistics of ids would stay in the log when their rows are gone
                 configuration=None
@@ -358,8 +358,8 @@ def _bounds(unit: str, span: tuple[int, int]) -> tuple[Any, Any]:
     return first + SECOND_LOAD, last + SECOND_LOAD
 
 
-def _predicate(unit: str, units: list[tuple[int, int]]) -> str:
-    """The units in the words of the library: numbers and days, never text."""
+def predicate(unit: str, units: list[tuple[int, int]]) -> str:
+    """The units as a condition, in SQL that all understand: numbers and days, never text."""
     a = "DATE " if unit == "date" else ""
     bounds = [[f"{a}'{x}'" if a else x for x in _bounds(unit, span)] for span in units]
     return " OR ".join(f"({unit} >= {first} AND {unit} <= {last})" for first, last in bounds)

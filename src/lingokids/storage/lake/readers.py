@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.storage.lake.exports import WAREHOUSES
 
 _LOCAL = """
 import json
@@ -87,9 +88,10 @@ def lines(reader: str, lake: str, table: str) -> str:
         LingokidsError: There is no such reader.
     """
     if reader not in READERS:
+        known = (*READERS, *WAREHOUSES)
         raise LingokidsError(
-            f"There are no lines for {reader}.{did_you_mean(reader, READERS)} There are: "
-            f"{', '.join(READERS)}."
+            f"There are no lines for {reader}.{did_you_mean(reader, known)} There are: "
+            f"{', '.join(known)}."
         )
     imports, read = READERS[reader]
     where = _BUCKET if "://" in lake else _LOCAL
