@@ -37,6 +37,7 @@ CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     "merge_strategy": {"globals": "soft", "parameters": "soft"},
+    "config_patterns": {"exposures": ["exposures*"]},
     "custom_resolvers": {
         "project": _in_project,
         "oc.env": environment.variable,

@@ -102,6 +102,26 @@ def test_the_version_of_uv_is_one():
     assert yaml.safe_load(WORKFLOW.read_text())["env"]["UV_VERSION"] == of_image
 
 
+def test_pods_run_the_image_as_its_user_in_production():
+    for name in ("cronjob", "watch"):
+        text = (DEPLOY / "kubernetes" / f"{name}.yaml").read_text()
+        assert "runAsUser: 10001" in text
+        assert "{name: KEDRO_ENV, value: prod}" in text
+
+
+def test_the_page_about_production_has_the_figures_that_were_measured():
+    page = (ROOT / "src/lingokids/operations/PRODUCTION.md").read_text()
+    measured = (ROOT / "tests/benchmark/README.md").read_text()
+    rows = re.findall(r"^\| (1 M|10 M|100 M) \|(.*)\|$", page, re.MULTILINE)
+
+    assert len(rows) == 3
+    for events, row in rows:
+        _, first, peak, _, *later = (cell.strip() for cell in row.split("|"))
+        table = measured[measured.index(f"| {events} events in ") :].partition("\n\n")[0]
+        for figure in (first, peak, *later):
+            assert f"| {figure.removesuffix('.0')}" in table, (events, figure)
+
+
 # --- the steps, with folders for images -----------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from lingokids.docs.document import Project, document_of
 from lingokids.docs.site import site
 from lingokids.docs.state import State
 from lingokids.errors import LingokidsError
+from lingokids.lineage import exposures
 from lingokids.lineage.tracing import trace
 from lingokids.runtime.environment import name_of
 from lingokids.schema.parameters import Parameters
@@ -56,12 +57,13 @@ def build(
         config = session.load_context().config_loader  # type: ignore[attr-defined]
         entries, places = config["catalog"], config["globals"]
         given = config["parameters"]
+        outside = exposures.read(config["exposures"])
     parameters = Parameters.read(given)
     folder = output or Path(places["shared"]) / "docs"
     before = _built_before(folder)
     project = Project(
         environment=name_of(env),
-        graph=trace(pipelines, entries, parameters),
+        graph=exposures.add(trace(pipelines, entries, parameters), outside),
         pipelines=pipelines,
         entries=entries,
         parameters=parameters,

@@ -25,7 +25,7 @@ from lingokids.schema.parameters import Group, Parameters
 from lingokids.storage.previews import summary_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from kedro.pipeline import Pipeline
@@ -132,8 +132,9 @@ def _tables(project: Project, state: State) -> Iterator[Json]:
             "layer": table.layer,
             "meaning": _meaning(project, table, contract, makers),
             "grain": list(contract.grain) if contract else [],
-            "owner": contract.promise.owner if contract else schema.DATA_ENGINEERING,
-            "audience": _audience(project, name, contract),
+            "owner": _owner(table, contract),
+            "url": table.exposure["url"] if table.exposure else "",
+            "audience": _audience(project, name, reads[name]),
             "note": table.note,
             "nodes": [
                 {
@@ -164,6 +165,8 @@ def _tables(project: Project, state: State) -> Iterator[Json]:
 def _meaning(
     project: Project, table: Table, contract: schema.Contract | None, makers: list[Node]
 ) -> str:
+    if table.exposure:
+        return table.exposure["meaning"]
     if contract and table.layer == "published":
         return f"{contract.meaning} In the lake, as a Delta table."
     if contract:
@@ -187,10 +190,23 @@ def _sql(graph: Graph, node: Node, table_name: str) -> str:
     return str(ibis.to_sql(expression, dialect="duckdb"))
 
 
-def _audience(project: Project, name: str, contract: schema.Contract | None) -> str:
-    """Who may see it; without a contract, a file is drawn from what everyone may see."""
-    is_file = "filepath" in project.entries.get(name, {})
-    is_shareable = contract.promise.is_shareable if contract else is_file
+def _owner(table: Table, contract: schema.Contract | None) -> str:
+    if table.exposure:
+        return table.exposure["owner"]
+    return contract.promise.owner if contract else schema.DATA_ENGINEERING
+
+
+def _audience(project: Project, name: str, reads: Iterable[str] = ()) -> str:
+    """Who may see it; without a contract, a file is drawn from what everyone may see.
+
+    What is outside of the project shows what it reads.
+    """
+    contract = project.contract_of(name)
+    if project.graph.tables[name].exposure:
+        is_shareable = all(_audience(project, each) == "shareable" for each in reads)
+    else:
+        is_file = "filepath" in project.entries.get(name, {})
+        is_shareable = contract.promise.is_shareable if contract else is_file
     return "shareable" if is_shareable else "restricted"
 
 

@@ -48,6 +48,7 @@ _LAYERS = {
     "published": "the same as Delta tables, for other engines",
     "answer": "rows that charts are drawn from, small groups hidden",
     "file": "charts and the dashboard",
+    "exposure": "dashboards, exports and applications outside of the project",
     "memory": "handed from node to node, in no file",
     "run": "what runs and checks keep about themselves",
 }
@@ -235,7 +236,9 @@ def _lineages(graph: Graph, table: Json) -> dict[str, Json]:
             "targets": [link.as_json() for link in down.values if link.source == column],
             "origins": _far(link.source for link in up.values if _is(graph, link.source, "raw")),
             "ends": _far(
-                link.target for link in down.values if _is(graph, link.target, "metric", "file")
+                link.target
+                for link in down.values
+                if _is(graph, link.target, "metric", "file", "exposure")
             ),
             "deciding": _by_kind(
                 (link.kind, link.source) for link in up.influence if link.target == column

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from lingokids import metrics, schema
 from lingokids.errors import LingokidsError, did_you_mean
+from lingokids.lineage import exposures
 from lingokids.lineage.expressions import ROWS
 from lingokids.lineage.graph import METRICS, TRACED, Column, Graph, Link, Trace
 from lingokids.lineage.tracing import trace
 from lingokids.schema.parameters import Parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 DIRECTIONS = ("up", "down")
@@ -28,14 +29,15 @@ def of_project(project_path: Path) -> Graph:
     """Trace the project of a folder.
 
     Raises:
-        LingokidsError: A node has an operation that is not known.
+        LingokidsError: A node has an operation that is not known, or an exposure is wrong.
     """
     from kedro.framework.project import pipelines
     from kedro.framework.session import KedroSession
 
     with KedroSession.create(project_path=project_path) as session:
         config = session.load_context().config_loader  # type: ignore[attr-defined]
-        return trace(pipelines, config["catalog"], Parameters.read(config["parameters"]))
+        graph = trace(pipelines, config["catalog"], Parameters.read(config["parameters"]))
+        return exposures.add(graph, exposures.read(config["exposures"]))
 
 
 def find(graph: Graph, name: str) -> Column:
@@ -71,8 +73,14 @@ def find(graph: Graph, name: str) -> Column:
 def as_json(graph: Graph, column: Column, directions: tuple[str, ...]) -> str:
     """The links of each direction."""
     found: dict[str, Any] = {"column": column._asdict()}
+    ends = {column.table: None}
     for direction in directions:
-        found[direction] = getattr(graph, direction)(column).as_json()
+        trace: Trace = getattr(graph, direction)(column)
+        found[direction] = trace.as_json()
+        ends |= {link.target.table: None for link in trace.values}
+    found["exposures"] = {
+        name: about for name in ends if (about := graph.tables[name].exposure) is not None
+    }
     return json.dumps(found, indent=1, ensure_ascii=False)
 
 
@@ -89,6 +97,8 @@ def as_text(graph: Graph, column: Column, directions: tuple[str, ...]) -> str:
             lines += ["", f"{of_influence}:", *_by_kind(graph, found.influence, ends[0])]
         for link in found.values:
             passed |= {link.source.table: None, link.target.table: None}
+    if exposed := [*_exposed(graph, passed)]:
+        lines += ["", "Tell the owners:", *exposed]
     if notes := dict.fromkeys(
         f"  {table.layer}: {table.note}"
         for table in map(graph.tables.__getitem__, passed)
@@ -102,6 +112,13 @@ def _name(graph: Graph, column: Column) -> str:
     if column.column != ROWS:
         return column.column if column.table == METRICS else str(column)
     return f"rows of {column.table}" if graph.tables[column.table].columns else column.table
+
+
+def _exposed(graph: Graph, names: Iterable[str]) -> Iterator[str]:
+    """A line for each of the tables that is outside of the project."""
+    for name in names:
+        if about := graph.tables[name].exposure:
+            yield f"  {about['owner']}: {name}, {about['url']}. {about['meaning']}"
 
 
 def _meaning(column: Column) -> str:

@@ -71,15 +71,17 @@ class Table:
 
     Attributes:
         name: Its entry in the catalog; ``METRICS``: all metrics.
-        layer: raw, bronze, silver, gold, published, answer, metric, file, memory, or run.
+        layer: raw, bronze, silver, gold, published, answer, metric, file, memory, run or exposure.
         columns: Its columns; none: it is no table.
         note: What changes it that no expression says.
+        exposure: Meaning, owner and url of what depends on tables outside of the project.
     """
 
     name: str
     layer: str
     columns: tuple[str, ...]
     note: str
+    exposure: dict[str, str] | None = None
 
 
 class Trace(NamedTuple):
