@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from kedro.framework.session import KedroSession
@@ -19,6 +21,8 @@ from operators import configure
 ENVIRONMENTS = sorted(
     path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "local"
 )
+CONF_README = (ROOT / "conf" / "README.md").read_text()
+POLICY = (ROOT / "src/lingokids/minio_setup/pipeline-policy.json").read_text()
 #: Read by several on purpose: what is given with the code; of dev, a sample of staging's objects.
 SHARED = {"exercises"}
 SAMPLED = {("dev", "staging")}
@@ -89,6 +93,17 @@ def test_no_environment_but_those_of_buckets_asks_for_credentials(places):
     for name, (written, raw) in places.items():
         is_of_buckets = any(place.startswith("s3://") for place in (written | raw).values())
         assert is_of_buckets == (name in {"dev", "minio", "prod", "staging"})
+
+
+@pytest.mark.parametrize("name", ["staging", "prod"])
+def test_the_policy_with_an_environments_names_is_of_its_buckets(name, places):
+    """As conf/README.md shows it."""
+    (change,) = re.findall(r"sed 's/(.*)/(.*)-prod-/' .*/pipeline-policy.json", CONF_README)
+    policy = POLICY.replace(change[0], f"{change[1]}-{name}-")
+    written, raw = places[name]
+    buckets = {urlsplit(place).netloc for place in (written | raw).values()} - {""}
+
+    assert set(re.findall(r"arn:aws:s3:::([\w-]+)", policy)) == buckets
 
 
 def _source(folder, **options: Any) -> ObjectsDataset:
