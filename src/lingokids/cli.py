@@ -351,10 +351,11 @@ def show_what_expires(metadata: ProjectMetadata, /, raw: bool, env: str | None) 
 @click.option("--user", help="The id of a user; - reads it from standard input.")
 @click.option("--child", help="The id of a child; - reads it from standard input.")
 @click.option("--rewrite-raw", is_flag=True, help="Take their lines out of raw objects, too.")
+@click.option("--drop-backups", is_flag=True, help="Remove the backups made before, too.")
 @click.option("--export", is_flag=True, help="Print what is held of them as JSON; erase nothing.")
 @env_option
 @click.pass_obj
-def erase_person(metadata: ProjectMetadata, /, rewrite_raw: bool, **asked: Any) -> None:
+def erase_person(metadata: ProjectMetadata, /, **asked: Any) -> None:
     """Erase a user or a child from every table and file, and refuse them from now on."""
     from lingokids.privacy import erase
     from lingokids.runtime import configuration
@@ -365,5 +366,6 @@ def erase_person(metadata: ProjectMetadata, /, rewrite_raw: bool, **asked: Any) 
         configuration.refuse_a_log_on_standard_output()
         click.echo(erase.export(*where, person))
         return
-    for line in erase.erase(*where, person, rewrite_raw=rewrite_raw):
+    how = {name: asked[name] for name in ("rewrite_raw", "drop_backups")}
+    for line in erase.erase(*where, person, **how):
         click.echo(line)

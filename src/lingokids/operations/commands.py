@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,10 +19,14 @@ from yaml import YAMLError
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
 
     from kedro.framework.startup import ProjectMetadata
 
+    from lingokids.operations.recovery import Recovery
+
+_PLACE = "A folder, or a URL such as s3://backups; default: backups.place in globals.yml."
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Modules and expressions live as long as the command: looking for garbage among them as often as
@@ -195,4 +200,81 @@ server_group.add_command(
         "the token LINGOKIDS_TOKEN.",
     )
 )
-COMMANDS = (show_status, show_plan, examine, watch_raw, server_group)
+
+
+@click.group(name="backup", invoke_without_command=True)
+@click.option("--to", "place", help=_PLACE)
+@env_option
+@click.pass_context
+def back_up(context: click.Context, /, **_asked: str | None) -> None:
+    """Back up the warehouse, checked; list backups; restore one."""
+    if context.invoked_subcommand is None:
+        _say(_recovery(context).back_up())
+
+
+@back_up.command(name="list")
+@click.option("--from", "place", help=_PLACE)
+@env_option
+@click.pass_context
+def list_backups(context: click.Context, /, **_asked: str | None) -> None:
+    """List the backups, the last one last."""
+    _say(_recovery(context).listed())
+
+
+@back_up.command(name="restore")
+@click.argument("name", required=False)
+@click.option("--replace", is_flag=True, help="Replace the warehouse that is there.")
+@click.option("--from", "place", help=_PLACE)
+@env_option
+@click.pass_context
+def restore_backup(
+    context: click.Context, /, name: str | None, replace: bool, **_asked: str | None
+) -> None:
+    """Have a backup be the warehouse, checked: the one of that NAME, or the last one."""
+    _say(_recovery(context).restore(name, replace=replace))
+
+
+def _recovery(context: click.Context) -> Recovery:
+    """Of what a command names, or the group before it."""
+    from lingokids.operations.recovery import Recovery
+
+    asked: dict[str, str | None] = {"env": None, "place": None}
+    for each in (context.parent, context):
+        given = each.params.items() if each else ()
+        asked |= {name: value for name, value in given if name in asked and value is not None}
+    return Recovery(context.obj.project_path, asked["env"], asked["place"])
+
+
+@click.command(name="compare")
+@click.argument("other", type=click.Path(path_type=Path))
+@env_option
+@click.pass_context
+def compare_warehouses(context: click.Context, /, other: Path, env: str | None) -> None:
+    """Compare the warehouse with another file, table by table; exit code 1 if they differ."""
+    from lingokids.operations import recovery
+
+    lines, is_same = recovery.compare(context.obj.project_path, env, other)
+    _say(lines)
+    context.exit(not is_same)
+
+
+@click.command(name="swap")
+@click.argument("other", type=click.Path(path_type=Path))
+@env_option
+@click.pass_obj
+def swap_warehouses(metadata: ProjectMetadata, /, other: Path, env: str | None) -> None:
+    """Have another warehouse take the place of the one that is there, and the other way round."""
+    from lingokids.operations import recovery
+
+    _say(recovery.swap(metadata.project_path, env, other))
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+COMMANDS = (
+    *(show_status, show_plan, examine, watch_raw, server_group),
+    *(back_up, compare_warehouses, swap_warehouses),
+)

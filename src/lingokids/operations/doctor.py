@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from lingokids.operations.plan import may_begin
 from lingokids.operations.project import IMPATIENT, Project
 from lingokids.operations.words import columns, counted, size_of
 from lingokids.runtime.environment import variables
+from lingokids.storage.backups import ASIDE
 from lingokids.storage.lake.delta import Lake
 
 #: S3 refuses requests from 900 s on; an object's arrival is told by the server's clock.
@@ -37,6 +38,7 @@ _MOST_SKEW_SECONDS = 60
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _PROBE = "_doctor/probe"
 _DAY_SECONDS = 86_400
+_OLDEST_BACKUP = timedelta(days=2)
 
 
 class Finding(NamedTuple):
@@ -67,6 +69,7 @@ def examine(folder: Path, env: str | None) -> Iterator[Finding]:
     yield _find("disk", partial(_disk, project))
     yield _find("memory", partial(_memory, project))
     yield _find("files", partial(_files, project))
+    yield _find("backups", partial(_backups, project))
     yield _find("warehouse", partial(_warehouse, project, env))
 
 
@@ -206,6 +209,7 @@ def _files(project: Project) -> str:
         database.with_name(f"{database.name}.tmp"),
         *database.parent.glob(f".{published.name}.*"),
         *database.parent.glob(".fetched-*"),
+        *database.parent.glob(f"{ASIDE}-*"),
     ]
     by_a_run = [path for path in by_a_run if path.exists()]
     long_ago = time.time() - _DAY_SECONDS
@@ -223,6 +227,17 @@ def _files(project: Project) -> str:
             f"{by_readers[0]}: remove them."
         )
     return "none left by a killed run"
+
+
+def _backups(project: Project) -> str:
+    """The place of backups can be listed, and if any was made, one was yesterday or today."""
+    backups = project.backups()
+    if not (made := [*backups.made().values()]):
+        return "there is none yet: uv run kedro backup makes one"
+    last = f"the last backup in {backups.place} is of {made[-1]:%Y-%m-%d %H:%M} UTC"
+    if datetime.now(UTC) - made[-1] > _OLDEST_BACKUP:
+        raise LingokidsError(f"{last}: make one each day, by uv run kedro backup.")
+    return last
 
 
 def _warehouse(project: Project, env: str | None) -> str:

@@ -12,17 +12,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kedro.config import MissingConfigException
 from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
 
 from lingokids.runtime import log, retention
+from lingokids.runtime.configuration import credentials_of
 from lingokids.runtime.environment import name_of
 from lingokids.schema.parameters import Parameters
 from lingokids.storage import ObjectsDataset, TableDataset
+from lingokids.storage.backups import Backups
 from lingokids.storage.raw.stores import StoredObject
+
+if TYPE_CHECKING:
+    from lingokids.storage.duckdb.warehouse import Warehouse
 
 #: By dataset, the objects there are, and when each landed.
 Listing = dict[str, list[tuple[StoredObject, datetime]]]
@@ -60,10 +64,7 @@ class Project:
             context = session.load_context()  # type: ignore[attr-defined]
             config = context.config_loader
             entries, places = config["catalog"], config["globals"]
-            try:
-                credentials = config["credentials"]
-            except MissingConfigException:
-                credentials = {}
+            credentials = credentials_of(config)
             parameters = Parameters.read(config["parameters"])
         for entry in entries.values():
             if "s3" in entry:
@@ -83,6 +84,19 @@ class Project:
             places,
             credentials,
         )
+
+    def backups(self, place: str | None = None, *, is_patient: bool = False) -> Backups:
+        """The backups of the warehouse; in another place, if one is given."""
+        record = next((each.erasures for each in self.sources.values() if each.erasures), None)
+        places = self.places
+        if not is_patient:
+            places = places | {"s3": places["s3"] | IMPATIENT}
+        return Backups(self.warehouse, record, places, self.credentials, place)
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The warehouse."""
+        return next(iter(self.tables.values())).warehouse
 
     @property
     def database(self) -> Path:

@@ -43,6 +43,7 @@ class Status:
         freshness: For each rule of freshness and group, whether it is stale.
         tables: When each was written, and which of its inputs changed since it was made.
         objects: Raw objects that are not in the ledger, by dataset.
+        backups: When they were made, the last one last.
         notes: What could not be found out.
         faults: What is wrong now: what the exit code and alerts are about.
     """
@@ -60,6 +61,7 @@ class Status:
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     unknown_keys: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
+    backups: list[datetime] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     exit_code: int = FINE
@@ -103,6 +105,10 @@ def status_of(folder: Path, env: str | None, since: datetime | None) -> Status:
         run for run in status.runs if run["started_at"] >= status.since and faults.is_slow(run)
     ]
     status.files = [*_files(project)]
+    try:
+        status.backups = [*project.backups().made().values()]
+    except LingokidsError as error:
+        status.notes.append(error.message)
     kinds = {fault.kind for fault in status.faults}
     if kinds & {faults.FAILED_RUN, faults.KILLED_RUN}:
         status.exit_code = FAILED
@@ -195,6 +201,7 @@ def as_text(status: Status) -> str:
         ("Quarantined", _first(_quarantined, status.quarantined)),
         ("Unknown keys", _first(_unknown_key, status.unknown_keys)),
         ("Files", map(_file, status.files)),
+        ("Backups", _backups(status)),
         ("Not known", ([note] for note in status.notes)),
     ):
         if said := columns([row for row in rows if row], longest=120):
@@ -259,6 +266,12 @@ def _quarantined(each: dict[str, Any]) -> list[str]:
 def _unknown_key(each: dict[str, Any]) -> list[str]:
     key = f"{each['unknown_key']} ({each['json_type']})"
     return [each["dataset"], counted(each["lines"], "line"), key]
+
+
+def _backups(status: Status) -> Iterator[list[str]]:
+    if status.backups:
+        last = f"the last one of {status.backups[-1]:%Y-%m-%d %H:%M}"
+        yield [counted(len(status.backups), "backup"), last]
 
 
 def _file(each: dict[str, Any]) -> list[str]:

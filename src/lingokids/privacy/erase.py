@@ -23,7 +23,9 @@ from kedro.framework.session import KedroSession
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
+from lingokids.runtime.configuration import credentials_of
 from lingokids.runtime.viz import folder_of
+from lingokids.storage.backups import Backups
 from lingokids.storage.duckdb.minimising import pseudonym_of
 from lingokids.storage.erasures import Erasing, NamedLine, Person
 from lingokids.storage.raw.rewriting import holding, rewrite
@@ -69,6 +71,7 @@ class _Places:
         pages: Folders of what runs write beside tables: reports, charts, row counts.
         keeps_children: Whether tables tell which child a line is of.
         key: The key of pseudonyms; None: there are none.
+        backups: Copies of the warehouse.
     """
 
     warehouse: Warehouse
@@ -77,6 +80,7 @@ class _Places:
     pages: list[Path]
     keeps_children: bool
     key: str | None
+    backups: Backups
 
     @classmethod
     def of(cls, project: Path, env: str | None) -> _Places:
@@ -84,7 +88,8 @@ class _Places:
         with KedroSession.create(project_path=project, env=env) as session:
             context = session.load_context()  # type: ignore[attr-defined]
             catalog: DataCatalog = context.catalog
-            shared = context.config_loader["globals"]["shared"]
+            places = context.config_loader["globals"]
+            credentials = credentials_of(context.config_loader)
         # by their types: making every dataset would load plotly, for the charts
         of_type = {name: entry["type"] for name, entry in catalog.config_resolver.config.items()}
         names = [name for name, of in of_type.items() if of.endswith(".ObjectsDataset")]
@@ -97,7 +102,7 @@ class _Places:
                 f"{warehouse.name} is not there, so nothing can be looked through: uv run kedro "
                 "run makes it. Nobody was erased."
             )
-        pages = [warehouse.reports, Path(shared), folder_of(project, env)]
+        pages = [warehouse.reports, Path(places["shared"]), folder_of(project, env)]
         events: Any = catalog["bronze_events"]
         return cls(
             warehouse,
@@ -106,6 +111,7 @@ class _Places:
             [page for page in pages if page],
             events.keeps_children,
             events.key,
+            Backups(warehouse, records[0], places, credentials),
         )
 
     def known(self, person: Person) -> Person:
@@ -119,7 +125,14 @@ class _Places:
         return person.kind == "child" and not self.keeps_children
 
 
-def erase(project: Path, env: str | None, person: Person, *, rewrite_raw: bool) -> Iterator[str]:
+def erase(
+    project: Path,
+    env: str | None,
+    person: Person,
+    *,
+    rewrite_raw: bool,
+    drop_backups: bool = False,
+) -> Iterator[str]:
     """Erase someone; yields what was done, in sentences without the id.
 
     An id of which nothing is held is recorded all the same: a line of theirs may be on its way.
@@ -170,6 +183,27 @@ def erase(project: Path, env: str | None, person: Person, *, rewrite_raw: bool) 
         yield from left[:_NAMED_OBJECTS]
     if (more := len(left) - _NAMED_OBJECTS) > 0:
         yield f"  and {more:,} more"
+    yield from _reach_backups(places.backups, drop=drop_backups)
+
+
+def _reach_backups(backups: Backups, *, drop: bool) -> Iterator[str]:
+    """Have backups know of the erasure, and remove those made before, or say when they go."""
+    if not backups.made():
+        return
+    backups.keep_what_never_goes_back()
+    if not (holding := backups.holding_erased()):
+        return
+    if drop:
+        backups.make()
+        gone = backups.remove_superseded(that_hold_erased=True)
+        yield f"Backups: one was made, and {len(gone):,} of before were removed."
+        return
+    last = max(map(backups.goes_by, holding))
+    yield (
+        f"{len(holding):,} backups in {backups.place} were made before and may hold the id. None "
+        "brings it back: a restore takes it out. They are removed by the backups of "
+        f"{last:%Y-%m-%d} at the latest; the same command with --drop-backups removes them now."
+    )
 
 
 def _run(project: Path, env: str | None, erasing: Erasing, warehouse: Warehouse) -> int:

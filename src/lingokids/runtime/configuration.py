@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from kedro.config import OmegaConfigLoader
+from kedro.config import AbstractConfigLoader, MissingConfigException, OmegaConfigLoader
 from kedro.framework.project import LOGGING
 from kedro.utils import find_config_file
 
@@ -75,3 +75,11 @@ def _values(name: str, given: Any) -> Iterator[tuple[str, Any]]:
             yield from _values(f"{name}.{key}" if name else str(key), value)
     else:
         yield name, given
+
+
+def credentials_of(config: AbstractConfigLoader) -> dict[str, Any]:
+    """``credentials.yml``; nothing if an environment needs none."""
+    try:
+        return dict(config["credentials"])
+    except MissingConfigException:
+        return {}

@@ -13,13 +13,19 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 
 from lingokids.errors import LingokidsError
 from lingokids.incremental.links import Step, readers_of, steps_of
-from lingokids.runtime import aftermath, erasing, preconditions, retention, secrets
+from lingokids.runtime import (
+    aftermath,
+    configuration,
+    erasing,
+    preconditions,
+    retention,
+    secrets,
+)
 from lingokids.runtime.viz import folder_of, keep_row_counts
 from lingokids.schema.parameters import Parameters, Retention, Window
 
@@ -67,7 +73,7 @@ class RunHooks(threading.local):
         preconditions.refuse_unknown_environment(
             Path(context.config_loader.conf_source), context.config_loader.env
         )
-        secrets.hide_in_logs(_credentials(context))
+        secrets.hide_in_logs(configuration.credentials_of(context.config_loader))
         Parameters.read(context.config_loader["parameters"])
 
     @hook_impl
@@ -348,13 +354,6 @@ def _writes_tables(catalog: DataCatalog, pipeline: Pipeline) -> bool:
 
     outputs = (catalog.get(name) for name in pipeline.all_outputs() if name in catalog)
     return any(isinstance(data, TableDataset | DeltaDataset) for data in outputs)
-
-
-def _credentials(context: KedroContext) -> dict[str, Any]:
-    try:
-        return dict(context.config_loader["credentials"])
-    except MissingConfigException:
-        return {}
 
 
 def _publish_to_lakes(warehouse: Warehouse, *, anew: bool) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 
 #: What the warehouse notes beside ``gone``: the erasures that it reflects.
-_ERASED = " Erased: "
+NOTED_ERASURES = " Erased: "
 _GONE = schema.GONE.table_name
 _QUARANTINE = schema.QUARANTINED_LINES.table_name
 _RESCUED = schema.RESCUED_VALUES.table_name
@@ -148,7 +148,7 @@ class Purge:
         self._warehouse, self._erasures = warehouse, warehouse.erasing.erasures
         self._con = warehouse.writer.con
         self._bronze = [table for table in bronze if table.table_name in warehouse.tables]
-        self._known = {*noted(warehouse, _GONE, _ERASED).split()}
+        self._known = {*noted(warehouse, _GONE, NOTED_ERASURES).split()}
         self._found: dict[str, Kind] = {}
 
     @property
@@ -189,7 +189,7 @@ class Purge:
             f"UPDATE {_GONE} SET unit = regexp_replace(unit, {text(named.quoted)}, 'null', 'g') "
             f"WHERE {names}"
         )
-        note(self._warehouse, _GONE, _ERASED, " ".join(sorted(self._known)))
+        note(self._warehouse, _GONE, NOTED_ERASURES, " ".join(sorted(self._known)))
 
     def _note_known(self) -> None:
         """Take those for known whose lines can all be found.

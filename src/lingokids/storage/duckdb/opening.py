@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lingokids.storage.duckdb.warehouse import Warehouse
 
 LOCK_WAIT_SECONDS = 10.0
-_LOCK_RETRY_SECONDS = 0.2
+LOCK_RETRY_SECONDS = 0.2
 #: A run that begins meanwhile waits for longer than that.
 _REHEARSAL_SECONDS = LOCK_WAIT_SECONDS - 2
 
@@ -90,4 +90,4 @@ def _connect(warehouse: Warehouse, patience: float) -> duckdb.DuckDBPyConnection
         except duckdb.Error as error:
             if not is_locked(error) or time.monotonic() > give_up_at:
                 raise LingokidsError(cannot_open(warehouse.database, error, cure)) from error
-        time.sleep(_LOCK_RETRY_SECONDS)
+        time.sleep(LOCK_RETRY_SECONDS)

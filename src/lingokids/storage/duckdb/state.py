@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lingokids.storage.duckdb.units import DueUnits
     from lingokids.storage.duckdb.warehouse import Warehouse
 
-_ORIGIN = " Origin: "
+ORIGIN = " Origin: "
 _STATE, _GONE = TABLE_STATE.table_name, GONE.table_name
 
 
@@ -60,12 +60,12 @@ def next_number(warehouse: Warehouse) -> int:
 
 def origin_of(warehouse: Warehouse) -> dict[str, str]:
     """What ``note_origin`` noted; nothing in a warehouse of the version before."""
-    return dict(json.loads(noted(warehouse, _STATE, _ORIGIN) or "{}"))
+    return dict(json.loads(noted(warehouse, _STATE, ORIGIN) or "{}"))
 
 
 def note_origin(warehouse: Warehouse, origin: dict[str, str]) -> None:
     """Note which environment and raw places the warehouse is of."""
-    note(warehouse, _STATE, _ORIGIN, json.dumps(origin))
+    note(warehouse, _STATE, ORIGIN, json.dumps(origin))
 
 
 def noted(warehouse: Warehouse, table_name: str, label: str) -> str:

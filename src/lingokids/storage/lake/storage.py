@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 import re
 import shutil
@@ -30,6 +31,8 @@ TOO_LATE = (
 
 
 _LARGEST_BYTES = 64 << 20
+#: Of one request: see ``s3.S3ClientOptions``.
+_PART_BYTES = 4 << 20
 
 
 class Stored(NamedTuple):
@@ -102,6 +105,31 @@ class Storage:
         if (now := self.read(name)) is None or now.version != version:
             raise PreconditionError(name)
         return "overwrite"
+
+    def put_file(self, name: str, file: Path) -> None:
+        """Write a file from a local one, however large, in one step."""
+        target = Path(self._place, name)
+        aside = target.with_name(f".{name}.part")
+        with self.refusing("written", name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, aside)
+            with aside.open("rb") as written:
+                os.fsync(written.fileno())
+            aside.replace(target)
+
+    def get_file(self, name: str, into: Path) -> str:
+        """Copy a file, however large, and give the SHA-256 of what was read."""
+        import obstore
+
+        digest = hashlib.sha256()
+        with self.refusing("read", name), into.open("wb") as copy:
+            size = obstore.head(self._store, name)["size"]
+            for start in range(0, size, _PART_BYTES):
+                end = min(size, start + _PART_BYTES)
+                part = bytes(obstore.get_range(self._store, name, start=start, end=end))
+                digest.update(part)
+                copy.write(part)
+        return digest.hexdigest()
 
     def sizes(self) -> dict[str, int]:
         """Every file and its bytes; none if nothing was put yet."""
@@ -185,6 +213,13 @@ class Bucket(Storage):
 
     def _replacing(self, name: str, version: str) -> Any:
         return {"e_tag": version}
+
+    def put_file(self, name: str, file: Path) -> None:
+        """See ``Storage``: an upload in parts is there when it is complete."""
+        import obstore
+
+        with self.refusing("written", name):
+            obstore.put(self._store, name, file)
 
     def paths(self, names: Iterable[str]) -> list[Path]:
         """See ``Storage``: here are no links."""

@@ -1,0 +1,93 @@
+"""Nobody comes back by a backup that was made before they were erased."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from people import OTHER, USER, ask_to_erase, deliver_a_family, found_in
+
+from conftest import Project
+from lingokids.storage import backups
+from operators import Later, ask, back_up, backup_files
+
+pytestmark = pytest.mark.slow
+
+
+def _take_in_a_family(project: Project) -> None:
+    deliver_a_family(project)
+    project.run()
+    back_up(project)
+
+
+@pytest.fixture
+def family(project_after):
+    """A family and another, taken in and backed up."""
+    return project_after("a-family-backed-up", _take_in_a_family)
+
+
+def _outside_raw(project: Project) -> set[str]:
+    return {file for file in found_in(project.folder, USER) if not file.startswith("raw/")}
+
+
+def test_nobody_comes_back_by_a_backup_of_before(family, caplog):
+    assert any(file.startswith("10_backups") for file in _outside_raw(family))
+    said = ask_to_erase(family, user=USER)
+    assert "1 backups in" in said[-1], "they are named"
+    assert all(file.startswith("10_backups/") for file in _outside_raw(family))
+    erased = family.snapshot()
+    assert "made before an erasure" in ask(family, "backup", "list").stdout
+
+    done = ask(family, "backup", "restore", "--replace")
+
+    assert done.exit_code == 0, done.output
+    assert "Someone was erased since" in done.stdout
+    assert all(file.startswith("10_backups/") for file in _outside_raw(family))
+    assert family.snapshot() == erased
+    assert OTHER in str(family.table("stg_users"))
+
+
+def test_backups_made_before_an_erasure_go_when_that_is_said_or_when_it_is_old(family, monkeypatch):
+    ask_to_erase(family, user=USER)
+    (before,) = backup_files(family, "*.json")
+    monkeypatch.setattr(Later, "days", 29)
+    monkeypatch.setattr(backups, "datetime", Later)
+    back_up(family)
+    assert before in backup_files(family)
+    monkeypatch.setattr(Later, "days", 31)
+    back_up(family)
+    assert before not in backup_files(family)
+    assert _outside_raw(family) == set()
+
+
+def test_an_erasure_may_drop_the_backups_at_once(family):
+    (before,) = backup_files(family, "*.json")
+    asked = family.command("erase", "--user", USER, "--drop-backups")
+
+    assert asked.returncode == 0, asked.stderr
+    assert "Backups: one was made, and 1 of before were removed." in asked.stdout
+    assert before not in backup_files(family)
+    assert len(backup_files(family, "*.json")) == 1
+    assert _outside_raw(family) == set()
+
+
+def test_the_record_and_the_decided_weeks_never_go_back(family):
+    weeks = family.folder / "09_shared" / "groups.parquet"
+    weeks.parent.mkdir()
+    weeks.write_bytes(b"decided")
+    record = family.folder / "erasures.json"
+    ask_to_erase(family, user=USER)
+    back_up(family)
+    erased = record.read_bytes()
+    weeks.write_bytes(b"decided since")
+
+    ask(family, "backup", "restore", "--replace")
+    assert (record.read_bytes(), weeks.read_bytes()) == (erased, b"decided since")
+    record.unlink()
+    refused = ask(family, "backup")
+    assert "The record of erasures lacks 1 that" in refused.output
+    weeks.unlink()
+    ask(family, "backup", "restore", "--replace")
+
+    assert json.loads(record.read_bytes()) == json.loads(erased)
+    assert weeks.read_bytes() == b"decided"
