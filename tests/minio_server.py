@@ -77,6 +77,9 @@ class MinioProject(Project):
             records = b"".join(json.dumps(record).encode() + b"\n" for record in records)
         self.server.filesystem.pipe_file(f"raw-{dataset}/{key}", records)
 
+    def switch_to(self) -> None:
+        """It is the one that commands are given to already."""
+
     def run_with(self, pipeline: str | None = None, **variables: str) -> None:
         """One ``kedro run`` in this process, with other environment variables."""
         with pytest.MonkeyPatch.context() as environment:

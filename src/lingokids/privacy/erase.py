@@ -188,14 +188,15 @@ def erase(
 
 def _reach_backups(backups: Backups, *, drop: bool) -> Iterator[str]:
     """Have backups know of the erasure, and remove those made before, or say when they go."""
-    if not backups.made():
+    if not (before := backups.made()):
         return
     backups.keep_what_never_goes_back()
     if not (holding := backups.holding_erased()):
         return
     if drop:
         backups.make()
-        gone = backups.remove_superseded(that_hold_erased=True)
+        backups.remove_superseded(that_hold_erased=True)
+        gone = before.keys() - backups.made().keys()
         yield f"Backups: one was made, and {len(gone):,} of before were removed."
         return
     last = max(map(backups.goes_by, holding))

@@ -245,7 +245,7 @@ class Backups:
         ):
             raise LingokidsError(f"{self.place}/{name} was written by another backup meanwhile.")
 
-    def remove_superseded(self, *, that_hold_erased: bool = False) -> list[str]:
+    def remove_superseded(self, *, that_hold_erased: bool = False) -> None:
         """Remove the backups that are not kept any longer, and what killed ones left.
 
         Args:
@@ -265,7 +265,6 @@ class Backups:
         for file in self._sizes():
             if (ours := _OURS.fullmatch(file)) and ours[1] not in whole:
                 self._storage.remove(file)
-        return gone
 
     # --- restore ---
 
