@@ -30,6 +30,9 @@ class Recovery:
     def __init__(self, folder: Path, env: str | None, place: str | None) -> None:
         self._folder, self._env = folder, env
         self._backups = Project.read(folder, env).backups(place, is_patient=True)
+        path = Path(self._backups.place)
+        is_inside = path.is_relative_to(folder)
+        self._place = str(path.relative_to(folder)) if is_inside else self._backups.place
 
     def back_up(self) -> Iterator[str]:
         """Make a backup; says what it holds."""
@@ -37,7 +40,7 @@ class Recovery:
         made = self._backups.make()
         rows = sum(each.rows for each in made.tables.values())
         yield (
-            f"Backed up to {self._backups.place}/{made.name}.duckdb: {len(made.tables)} tables, "
+            f"Backed up to {self._place}/{made.name}.duckdb: {len(made.tables)} tables, "
             f"{rows:,} rows, {size_of(made.size_bytes)}, read back and checked, in "
             f"{time.perf_counter() - began:,.1f} s."
         )
@@ -45,7 +48,7 @@ class Recovery:
     def listed(self) -> Iterator[str]:
         """Each backup on a line."""
         erased = {each.name for each in self._backups.holding_erased()}
-        yield f"{counted(len(self._backups.made()), 'backup')} in {self._backups.place}"
+        yield f"{counted(len(self._backups.made()), 'backup')} in {self._place}"
         yield from columns(
             [
                 name,
