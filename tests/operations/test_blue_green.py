@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -80,6 +81,20 @@ def test_one_built_beside_says_the_same_and_takes_its_place(blue, caplog):
     assert '"environment": "test"' in origin
     assert ask(blue, "swap", green).exit_code == 0
     assert blue.snapshot() == before
+
+
+def test_a_swap_that_was_killed_is_completed_by_the_same_command(blue):
+    green = build_beside(blue)
+    aside = blue.database.with_name(".lingokids.duckdb.swapped")
+    blue.database.rename(aside)  # as it is before its last step
+    Path(green).rename(blue.database)
+
+    assert ask(blue, "swap", green).exit_code == 0
+
+    assert not aside.exists()
+    assert blue.rows("SELECT max(load_id) FROM bronze_events") == [(1,)]
+    with duckdb.connect(green, read_only=True) as con:
+        assert con.execute("SELECT max(load_id) FROM bronze_events").fetchone() == (3,)
 
 
 def test_what_differs_is_said_by_table_and_day_without_a_value(blue):

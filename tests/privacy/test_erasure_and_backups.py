@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from people import OTHER, USER, ask_to_erase, deliver_a_family, found_in
+from people import CHILD, OTHER, USER, ask_to_erase, deliver_a_family, found_in
 
 from conftest import Project
 from lingokids.storage import backups
@@ -45,6 +45,20 @@ def test_nobody_comes_back_by_a_backup_of_before(family, caplog):
     assert all(file.startswith("10_backups/") for file in _outside_raw(family))
     assert family.snapshot() == erased
     assert OTHER in str(family.table("stg_users"))
+
+
+def test_a_child_whose_id_is_not_kept_comes_back_by_no_backup(family):
+    ask_to_erase(family, child=CHILD)
+    erased = family.snapshot(without_loads=True)
+
+    done = ask(family, "backup", "restore", "--replace")
+
+    assert done.exit_code == 1
+    assert "uv run kedro run --params rebuild=raw takes in all but theirs" in done.output
+    family.run(rebuild="raw")
+    assert family.snapshot(without_loads=True)["stg_events"] == erased["stg_events"]
+    back_up(family)
+    assert "made before an erasure" not in ask(family, "backup", "list").stdout
 
 
 def test_backups_made_before_an_erasure_go_when_that_is_said_or_when_it_is_old(family, monkeypatch):

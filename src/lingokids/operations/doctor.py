@@ -210,6 +210,7 @@ def _files(project: Project) -> str:
         *database.parent.glob(f".{published.name}.*"),
         *database.parent.glob(".fetched-*"),
         *database.parent.glob(f"{ASIDE}-*"),
+        *database.parent.glob(f".{database.name}.*"),
     ]
     by_a_run = [path for path in by_a_run if path.exists()]
     long_ago = time.time() - _DAY_SECONDS

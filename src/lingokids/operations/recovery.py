@@ -72,6 +72,7 @@ class Recovery:
         yield "Someone was erased since: a run takes them out, and takes in what arrived since."
         with KedroSession.create(project_path=self._folder, env=self._env) as session:
             session.run()
+        self._backups.refuse_erased()
         yield "The warehouse is up to date, without them."
 
 

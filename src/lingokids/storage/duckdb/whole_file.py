@@ -124,13 +124,13 @@ def _contents(con: duckdb.DuckDBPyConnection, database: str) -> Contents:
         name: _sum(con, f'SELECT {", ".join(columns)} FROM {database}.main."{name}"')
         for name, columns in con.execute(_TABLES.format(database)).fetchall()
     }
-    noted = dict(con.execute(_COMMENTS.format(database)).fetchall())
+    noted = _comments(con, database)
     run = schema.RUNS.table_name
     last = con.execute(f"SELECT max(run_id) FROM {database}.main.{run}") if run in sums else None
     return Contents(
         sums,
         _origin_in(noted.get(_STATE)),
-        (noted.get(_GONE) or "").partition(NOTED_ERASURES)[2].split(),
+        _erased_in(noted),
         ((last.fetchone() if last else None) or ("",))[0] or "",
     )
 
@@ -195,6 +195,10 @@ def swap(database: Path, other: Path) -> None:
     Raises:
         LingokidsError: One is held or was left by a killed run, or they are of other raw objects.
     """
+    aside = database.with_name(f".{database.name}.swapped")
+    if aside.exists() and not other.exists():  # of one that was killed before its last step
+        aside.replace(other)
+        return
     noted, (ours, theirs) = _noted(other), map(_origin_in, (_noted(database), _noted(other)))
     for name in sorted((ours.keys() & theirs.keys()) - {"environment"}):
         if ours[name] != theirs[name]:
@@ -206,7 +210,6 @@ def swap(database: Path, other: Path) -> None:
         raise LingokidsError(f"{other.name} is no warehouse that a run has made.")
     if theirs != ours:
         _note_origin(other, noted, theirs | ours)
-    aside = database.with_name(f".{database.name}.swapped")
     with _kept_from_runs(database), _kept_from_runs(other):
         if left := [each.name for each in map(_log_of, (database, other)) if each.exists()]:
             raise LingokidsError(f"A killed run left {left[0]}: run there once, then swap.")
@@ -214,19 +217,33 @@ def swap(database: Path, other: Path) -> None:
             aside.unlink(missing_ok=True)
             os.link(database, aside)
             other.replace(database)
-            aside.replace(other)
         except OSError as error:
             aside.unlink(missing_ok=True)
             raise LingokidsError(
                 f"{other} cannot take the place of {database} ({error.strerror}): build it in the "
                 "same folder."
             ) from None
+        aside.replace(other)
 
 
 def _noted(file: Path) -> str:
     """What is noted where the origin of a warehouse stands."""
     with _attached({}, warehouse=file) as con:
-        return dict(con.execute(_COMMENTS.format("warehouse")).fetchall()).get(_STATE) or ""
+        return _comments(con, "warehouse").get(_STATE) or ""
+
+
+def erasures_in(file: Path) -> list[str]:
+    """The erasures that a warehouse reflects: see ``Contents.erased``."""
+    with _attached({}, warehouse=file) as con:
+        return _erased_in(_comments(con, "warehouse"))
+
+
+def _comments(con: duckdb.DuckDBPyConnection, database: str) -> dict[str, str | None]:
+    return dict(con.execute(_COMMENTS.format(database)).fetchall())
+
+
+def _erased_in(noted: dict[str, str | None]) -> list[str]:
+    return (noted.get(_GONE) or "").partition(NOTED_ERASURES)[2].split()
 
 
 def _origin_in(noted: str | None) -> dict[str, str]:
