@@ -5,7 +5,7 @@ from typing import Any
 
 from lingokids.runtime import configuration, environment, log
 from lingokids.runtime.hooks import RunHooks
-from lingokids.runtime.openlineage import LineageEvents
+from lingokids.runtime.lineage_events import LineageEvents
 from lingokids.runtime.viz import RunStatus
 
 configuration.configure_log()

@@ -1,8 +1,8 @@
 """A run as OpenLineage tells it: one job for the run, one for each node, one for its checks.
 
-Here is what the events say; ``runtime.openlineage`` says when, and sends them. In them are names,
-types and counts of whole tables; never a value of a row, the name of an object, a parameter of the
-run or the text of a failure, which may name a family.
+What the events say stands here; ``runtime.lineage_events`` says when, and sends them. In them are
+names, types and counts of whole tables; never a value of a row, the name of an object, a parameter
+of the run or the text of a failure, which may name a family.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a run did.
+class RunOutcome:
+    """What a run did, and whether that stays.
 
     Attributes:
         steps: Its nodes.
@@ -95,8 +95,8 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A run as it is told.
+class RunEvents:
+    """The events of a run.
 
     Attributes:
         namespace: That of its jobs.
@@ -118,7 +118,7 @@ class Told:
         return self._event(self.name, RunState.FAIL, datetime.now(UTC), facets=_failure(error))
 
     def end(
-        self, graph: Graph, places: Places, done: Done, error: BaseException | None
+        self, graph: Graph, places: Places, outcome: RunOutcome, error: BaseException | None
     ) -> Iterator[RunEvent]:
         """How it has ended, after how its nodes and its checks have.
 
@@ -126,11 +126,11 @@ class Told:
         """
         datasets = Datasets(graph, places, self.namespace)
         written: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        for node_name, change in done.changes if done.is_kept else ():
+        for node_name, change in outcome.changes if outcome.is_kept else ():
             written[node_name][change.table_name] = change.rows_inserted
-        for step in done.steps:
+        for step in outcome.steps:
             name = step.node.name
-            ended = RunState.COMPLETE if done.is_kept else RunState.ABORT
+            ended = RunState.COMPLETE if outcome.is_kept else RunState.ABORT
             if step.ended_at is None:
                 ended = RunState.FAIL
             inputs, outputs = datasets.of(step.node, written[name])
@@ -143,12 +143,12 @@ class Told:
                 facets=_failure(error) if step.ended_at is None else None,
             )
         now = datetime.now(UTC)
-        if done.results:
-            are_kept = all(result.verdict != "failed" for result in done.results)
+        if outcome.results:
+            are_kept = all(result.verdict != "failed" for result in outcome.results)
             ended = RunState.COMPLETE if are_kept else RunState.FAIL
             yield self._event(CHECKS, RunState.START, now, parent=self)
             yield self._event(
-                *(CHECKS, ended, now), parent=self, inputs=datasets.checked(done.results)
+                *(CHECKS, ended, now), parent=self, inputs=datasets.checked(outcome.results)
             )
         ended = RunState.COMPLETE if error is None else RunState.FAIL
         yield self._event(self.name, ended, now, facets=_failure(error))
@@ -163,7 +163,7 @@ class Told:
         state: RunState,
         at: datetime,
         *,
-        parent: Told | None = None,
+        parent: RunEvents | None = None,
         facets: dict[str, Any] | None = None,
         inputs: list[InputDataset] | None = None,
         outputs: list[OutputDataset] | None = None,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import RunEvent
 
-    from lingokids.lineage.openlineage import Told
+    from lingokids.lineage.openlineage import RunEvents
     from lingokids.runtime.hooks import RunHooks
 
 LOGGER = logging.getLogger(__name__)
@@ -55,14 +55,14 @@ class LineageEvents(threading.local):
 
     def __init__(self, runs: RunHooks) -> None:
         self._runs = runs
-        self._told: Told | None = None
+        self._events: RunEvents | None = None
 
     @hook_impl(trylast=True)  # one that is refused has not begun
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         """Tell that it has begun."""
-        self._told = None
+        self._events = None
         if not is_configured():
             return
         if importlib.util.find_spec("openlineage") is None:
@@ -79,30 +79,30 @@ class LineageEvents(threading.local):
     def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         from openlineage.client import OpenLineageClient
 
-        from lingokids.lineage.openlineage import Told
+        from lingokids.lineage.openlineage import RunEvents
 
         self._sender = _Sender(OpenLineageClient())
         self._catalog, self._pipeline = catalog, pipeline
         self._steps: dict[str, list[Any]] = {}
         environment = name_of(run_params["env"])
-        self._told = Told(
+        self._events = RunEvents(
             namespace=os.environ.get("OPENLINEAGE_NAMESPACE") or f"lingokids.{environment}",
             name=", ".join(run_params["pipeline_names"] or ["__default__"]),
             run_id=run_params["run_id"],
             started_at=datetime.now(UTC),
         )
-        self._sender.send([self._told.start()])
+        self._sender.send([self._events.start()])
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
         """Note when a node begins."""
-        if self._told is not None:
+        if self._events is not None:
             self._steps[node.name] = [node, datetime.now(UTC)]
 
     @hook_impl
     def after_node_run(self, node: Node) -> None:
         """Note when it ends."""
-        if self._told is not None:
+        if self._events is not None:
             self._steps[node.name].append(datetime.now(UTC))
 
     @hook_impl(wrapper=True)
@@ -125,32 +125,32 @@ class LineageEvents(threading.local):
             self._end(error)
 
     def _end(self, error: Exception | None) -> None:
-        if (told := self._told) is None:
+        if (events := self._events) is None:
             return
-        self._told = None
+        self._events = None
         try:
-            self._sender.send(self._ending(told, error))
+            self._sender.send(self._ending(events, error))
         except Exception as unexpected:
             _warn(unexpected)
-            self._sender.send([told.failure(error)] if error is not None else [])
+            self._sender.send([events.failure(error)] if error is not None else [])
         self._sender.close()
 
-    def _ending(self, told: Told, error: Exception | None) -> list[RunEvent]:
-        from lingokids.lineage.openlineage import Done, Places, Step
+    def _ending(self, events: RunEvents, error: Exception | None) -> list[RunEvent]:
+        from lingokids.lineage.openlineage import Places, RunOutcome, Step
         from lingokids.lineage.tracing import trace
         from lingokids.runtime.hooks import makes_what_is_published
         from lingokids.schema.parameters import Parameters
 
-        if not self._sender.is_heard:
+        if not self._sender.is_reachable:
             return []
         entries = self._catalog.config_resolver.config
         parameters = Parameters.read(self._catalog.load("parameters"))
-        done = Done([Step(*step) for step in self._steps.values()], *self._runs.done)
-        if error is None and done.changes and makes_what_is_published(self._pipeline):
+        outcome = RunOutcome([Step(*step) for step in self._steps.values()], *self._runs.done)
+        if error is None and outcome.changes and makes_what_is_published(self._pipeline):
             now = datetime.now(UTC)  # the run has published what it wrote, by no node of its own
-            done.steps.extend(Step(node, now, now) for node in pipelines["publication"].nodes)
+            outcome.steps.extend(Step(node, now, now) for node in pipelines["publication"].nodes)
         graph = trace(pipelines, entries, parameters)
-        return [*told.end(graph, Places(entries), done, error)]
+        return [*events.end(graph, Places(entries), outcome, error)]
 
 
 class _Sender:
@@ -161,7 +161,7 @@ class _Sender:
         config = getattr(client.transport, "config", None)
         self._seconds = float(getattr(config, "timeout", _SECONDS))
         self._events: queue.SimpleQueue[RunEvent | None] = queue.SimpleQueue()
-        self.is_heard = True
+        self.is_reachable = True
         # as a daemon: the process ends without it
         self._thread = threading.Thread(target=self._send_all, name="openlineage", daemon=True)
         self._thread.start()
@@ -176,16 +176,16 @@ class _Sender:
         self._events.put(None)
         self._thread.join(self._seconds)
         if self._thread.is_alive():
-            self.is_heard = False
+            self.is_reachable = False
             _warn(f"not taken in {self._seconds:g} s")
 
     def _send_all(self) -> None:
-        while self.is_heard and (event := self._events.get()) is not None:
+        while self.is_reachable and (event := self._events.get()) is not None:
             try:
                 self._client.emit(event)
             except Exception as error:
-                if self.is_heard:  # else it is said already
-                    self.is_heard = False
+                if self.is_reachable:  # else it is said already
+                    self.is_reachable = False
                     _warn(error)
         self._client.close(0)
 
