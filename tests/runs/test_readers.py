@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import duckdb
+import pytest
 
+from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.warehouse import Warehouse
 
 
@@ -20,3 +22,13 @@ def test_batches_hold_every_row_and_not_the_file(sample_project):
     assert sorted(str(value) for batch in read for value in batch["event_id"]) == sorted(
         str(value) for (value,) in ids
     )
+
+
+def test_a_damaged_file_is_not_passed_over_for_its_copy(sample_project, tmp_path):
+    damaged = tmp_path / "damaged.duckdb"
+    damaged.write_bytes(b"no database")
+    copy = sample_project.folder / "lingokids-gold.duckdb"
+    assert copy.exists()
+
+    with pytest.raises(LingokidsError, match=r"damaged\.duckdb cannot be opened"):
+        Warehouse(damaged, copy, None).reader().list_tables()

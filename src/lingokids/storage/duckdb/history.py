@@ -18,12 +18,7 @@ from lingokids.errors import LingokidsError
 from lingokids.schema import INGESTED_OBJECTS, RUNS
 from lingokids.storage.duckdb.expressions import text
 from lingokids.storage.duckdb.published_copy import open_copy
-from lingokids.storage.duckdb.sentences import (
-    cannot_open,
-    first_line,
-    is_locked,
-    is_open_here,
-)
+from lingokids.storage.duckdb.sentences import cannot_open, first_line, is_held
 from lingokids.storage.duckdb.state import changed_inputs
 
 if TYPE_CHECKING:
@@ -290,8 +285,7 @@ def history_of(database: Path, published: Path) -> Iterator[History]:
         name, is_there = str(database), database.exists()
         con = duckdb.connect(name, read_only=True) if is_there else duckdb.connect()
     except duckdb.Error as error:
-        is_held = is_locked(error) or is_open_here(error)
-        if not (is_held and published.exists()):  # a damaged one is not to be passed over
+        if not (is_held(error) and published.exists()):  # a damaged one is not to be passed over
             cure = "Ask again when that one ends."
             raise LingokidsError(cannot_open(database, error, cure)) from error
         held_by = cannot_open(database, error, cure="").strip()

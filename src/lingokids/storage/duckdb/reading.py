@@ -14,7 +14,7 @@ from ibis.backends.duckdb import Backend
 
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.published_copy import open_copy
-from lingokids.storage.duckdb.sentences import cannot_open
+from lingokids.storage.duckdb.sentences import cannot_open, is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,6 +93,6 @@ def connect_for_reading(database: Path, published: Path) -> duckdb.DuckDBPyConne
     try:
         return duckdb.connect(str(database), read_only=True)
     except duckdb.Error as error:
-        if published.exists():
+        if is_held(error) and published.exists():  # a damaged one is not to be passed over
             return open_copy(published)
         raise LingokidsError(cannot_open(database, error, "Read it when that one ends.")) from error

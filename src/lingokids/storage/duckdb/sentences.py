@@ -27,10 +27,15 @@ def is_locked(error: BaseException | None) -> bool:
     return "Could not set lock on file" in str(error)
 
 
-def is_open_here(error: BaseException | None) -> bool:
+def _is_open_here(error: BaseException | None) -> bool:
     """Whether this process has the file open in another way."""
     said = str(error)
     return "different configuration" in said or "Unique file handle conflict" in said
+
+
+def is_held(error: BaseException | None) -> bool:
+    """Whether the file is in use, here or by another process."""
+    return is_locked(error) or _is_open_here(error)
 
 
 def cannot_open(database: Path, error: duckdb.Error, cure: str) -> str:
@@ -39,7 +44,7 @@ def cannot_open(database: Path, error: duckdb.Error, cure: str) -> str:
         holder = re.search(r"held in (.*?) \(PID (\d+)\)", str(error))
         process = f" (PID {holder[2]}, {Path(holder[1]).name})" if holder else ""
         return f"{database.name} is in use by another process{process}. {cure}"
-    if is_open_here(error):
+    if _is_open_here(error):
         return f"{database.name} is open in this process already: close that connection first."
     return f"{database} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"
 
