@@ -198,6 +198,7 @@ def test_each_table_has_the_sql_of_its_nodes(site):
     assert "FROM &#34;bronze_events&#34;" in page
 
 
+@pytest.mark.slow
 def test_docs_and_the_graph_of_kedro_viz_lead_to_each_other(project, tmp_path):
     project.switch_to()
     folder, built = tmp_path / "docs", tmp_path / "build"

@@ -174,6 +174,7 @@ def test_what_is_not_known_is_not_over(tmp_path, inbox):
     assert [message["message"] for message in inbox] == ["Old.", "Over: stale table: users."]
 
 
+@pytest.mark.slow
 def test_a_run_under_way_is_marked_and_a_plan_is_not(fresh_project, monkeypatch):
     from lingokids.runtime import aftermath
 
@@ -291,6 +292,7 @@ def test_a_warehouse_without_these_columns_gets_them_and_a_failure_is_seen_to_be
     fresh_project.run("checks")
 
 
+@pytest.mark.slow
 def test_the_page_shows_failures_first_folds_the_rest_and_names_nobody(fresh_project):
     fresh_project.deliver("events", "Ana María.jsonl", BROKEN, ago(0.5))
     with pytest.raises(LingokidsError):

@@ -111,6 +111,7 @@ def _write_no_manifest(place: Path, name: str) -> None:
     (place / f"{name}.json").write_text("{}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
@@ -119,7 +120,7 @@ def _write_no_manifest(place: Path, name: str) -> None:
         (_write_no_manifest, "is no manifest that this version can read"),
     ],
 )
-def test_a_damaged_backup_is_not_rebackup_files(small, harm, sentence):
+def test_a_damaged_backup_is_not_restored(small, harm, sentence):
     name = back_up(small)
     harm(small.folder / "10_backups" / "lingokids", name)
     before = small.database.read_bytes()
@@ -146,6 +147,7 @@ def test_what_there_is_not_is_said(small):
     assert (none.exit_code, wrong.exit_code, lost.exit_code) == (1, 1, 1)
 
 
+@pytest.mark.slow
 def test_the_backups_of_another_environment_are_not_mixed_in(small):
     name = back_up(small)
     manifest = small.folder / "10_backups" / "lingokids" / f"{name}.json"
@@ -243,6 +245,7 @@ def test_the_last_of_seven_days_and_four_weeks_are_kept():
     assert kept([], daily=7, weekly=4) == set()
 
 
+@pytest.mark.slow
 def test_none_is_removed_before_the_new_one_is_read_back(small, monkeypatch):
     first = back_up(small)
     monkeypatch.setattr(backups, "_sha256", lambda file: "of what was not written")

@@ -71,6 +71,7 @@ def test_while_a_run_goes_on_there_is_no_plan(fresh_project):
     assert re.search(rf"in use by another process \(PID {pid}, .*Wait until it ends", said.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3, 0.5])
 def test_a_plan_gives_up_before_a_run_would(sample_project, monkeypatch, seconds):
     """Wherever it is interrupted, it says that more is due, and writes nothing."""

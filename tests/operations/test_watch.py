@@ -90,6 +90,7 @@ def test_while_another_process_holds_the_warehouse_it_waits_and_says_so_once(
     assert fresh_project.rows("SELECT count(*) FROM stg_events") == [(2,)]
 
 
+@pytest.mark.slow
 def test_after_failures_it_looks_less_and_less_often_and_says_why_in_a_sentence(
     fresh_project, watching, caplog
 ):

@@ -23,6 +23,8 @@ from people import (
 from builders import an_event_record
 from lingokids.schema.parameters import Parameters
 
+pytestmark = pytest.mark.slow
+
 NOT_KEPT, KEPT = "[child_id, children_ids, device_id]", "[]"
 #: Whom, what is not kept of children, and the key of pseudonyms.
 CASES = {
@@ -32,13 +34,10 @@ CASES = {
     "child, kept": ("child", CHILD, KEPT, ""),
 }
 #: Of the others each test makes a project of its own.
-_USER, *_OTHERS = CASES
-WHOM = pytest.mark.parametrize(
-    "case", [_USER, *(pytest.param(case, marks=pytest.mark.slow) for case in _OTHERS)]
-)
+WHOM = pytest.mark.parametrize("case", CASES)
 HOW = pytest.mark.parametrize(
     "rewrite_raw",
-    [pytest.param(False, id=""), pytest.param(True, id="raw", marks=pytest.mark.slow)],
+    [pytest.param(False, id=""), pytest.param(True, id="raw")],
 )
 
 
@@ -95,7 +94,6 @@ def test_no_byte_of_any_file_has_the_id(family, whom, rewrite_raw):
         assert any(line.endswith(file) for line in said)
 
 
-@pytest.mark.slow
 def test_the_id_is_in_nothing_that_is_said(family):
     asked = family.command("erase", "--user", USER, "--rewrite-raw")
 
@@ -105,7 +103,6 @@ def test_the_id_is_in_nothing_that_is_said(family):
     assert not any(form in said for form in forms(USER).values())
 
 
-@pytest.mark.slow
 @WHOM
 @HOW
 def test_what_is_left_is_what_raw_without_them_makes(family, new_project, whom, rewrite_raw):
@@ -124,7 +121,6 @@ def test_what_is_left_is_what_raw_without_them_makes(family, new_project, whom, 
     assert erased == tables(family, *versions)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", ["user", "child"])
 def test_nothing_brings_them_back(family, whom):
     kind, person = whom
@@ -151,7 +147,6 @@ def test_nothing_brings_them_back(family, whom):
     }
 
 
-@pytest.mark.slow
 def test_a_copy_of_before_is_cleared_by_the_next_run(family):
     """A warehouse put back from a backup: the record knows, the warehouse does not."""
     backup = family.database.read_bytes()
@@ -166,7 +161,6 @@ def test_a_copy_of_before_is_cleared_by_the_next_run(family):
     assert [file for file in found_in(family.folder, USER) if not file.startswith("raw/")] == []
 
 
-@pytest.mark.slow
 def test_an_idle_run_after_an_erasure_writes_nothing(family):
     ask_to_erase(family, rewrite_raw=True, user=USER)
     before = family.rows("SELECT count(*) FROM runs")
@@ -188,7 +182,6 @@ def test_lines_are_accounted_for(family):
     ) == [("",)]
 
 
-@pytest.mark.slow
 def test_what_is_held_of_someone_is_exported(family):
     held = json.loads(family.command("erase", "--user", USER, "--export").stdout)
 
@@ -201,7 +194,6 @@ def test_what_is_held_of_someone_is_exported(family):
     assert OTHER in str(family.table("stg_users"))
 
 
-@pytest.mark.slow
 def test_where_values_of_unknown_keys_have_expired_raw_tells(project):
     project.deliver("events", "a", [an_event_record(1), an_event_record(2, guest=USER)])
     project.run()
@@ -216,7 +208,6 @@ def test_where_values_of_unknown_keys_have_expired_raw_tells(project):
     assert found_in(project.folder, USER) == {}
 
 
-@pytest.mark.slow
 def test_raw_objects_that_no_run_reads_any_more_are_looked_into(project, monkeypatch):
     read = Parameters.read.__func__
 
@@ -235,7 +226,6 @@ def test_raw_objects_that_no_run_reads_any_more_are_looked_into(project, monkeyp
     assert found_in(project.folder, USER) == {}
 
 
-@pytest.mark.slow
 def test_a_warehouse_without_lines_yet_is_no_obstacle(project):
     project.run("analytics")
     project.deliver("events", "a", [an_event_record(1, user_id=USER), an_event_record(2)])
@@ -246,7 +236,6 @@ def test_a_warehouse_without_lines_yet_is_no_obstacle(project):
     assert project.rows("SELECT kept, quarantined FROM ingested_objects") == [(1, 1)]
 
 
-@pytest.mark.slow
 def test_an_object_named_after_someone_is_told(project):
     project.deliver("events", USER, [an_event_record(1, user_id=USER)])
     project.run()
@@ -263,7 +252,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_a_wrong_request_is_refused_in_one_sentence(project, arguments, sentence):
     asked = project.command("erase", *arguments)
@@ -274,7 +262,6 @@ def test_a_wrong_request_is_refused_in_one_sentence(project, arguments, sentence
     assert "Traceback" not in asked.stderr
 
 
-@pytest.mark.slow
 def test_without_a_warehouse_nobody_is_erased(project):
     asked = project.command("erase", "--user", USER)
 
@@ -283,7 +270,6 @@ def test_without_a_warehouse_nobody_is_erased(project):
     assert not (project.folder / "erasures.json").exists()
 
 
-@pytest.mark.slow
 def test_an_id_of_which_nothing_is_held_is_refused_from_now_on(begun_project):
     asked = begun_project.command("erase", "--user", USER)
     assert asked.returncode == 0
@@ -295,7 +281,6 @@ def test_an_id_of_which_nothing_is_held_is_refused_from_now_on(begun_project):
     assert USER not in str(tables(begun_project))
 
 
-@pytest.mark.slow
 def test_while_a_run_writes_nobody_is_erased(begun_project):
     holder = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print(flush=True); input()"
     with subprocess.Popen(

@@ -11,6 +11,8 @@ from lingokids.errors import LingokidsError
 from lingokids.privacy.expire import Expiry, as_text
 from lingokids.schema.parameters import Parameters
 
+pytestmark = pytest.mark.slow
+
 TODAY = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0, tzinfo=None)
 
 
@@ -64,7 +66,6 @@ def test_the_plan_tells_what_goes_and_changes_nothing(limited):
     assert limited.snapshot() == before
 
 
-@pytest.mark.slow
 def test_raw_objects_go_that_ledger_and_lake_have(limited):
     deliver(limited, "old", 1, 11)
     deliver(limited, "young", 2, 9)
@@ -88,7 +89,6 @@ def test_raw_objects_go_that_ledger_and_lake_have(limited):
         limited.run(rebuild="raw")
 
 
-@pytest.mark.slow
 def test_without_a_lake_none_goes(limited):
     deliver(limited, "old", 1, 11)
     limited.run()
@@ -100,7 +100,6 @@ def test_without_a_lake_none_goes(limited):
     assert raw(limited) == ["old"]
 
 
-@pytest.mark.slow
 def test_one_whose_lines_are_forgotten_goes(limited):
     limited.limit(events=10)
     deliver(limited, "old", 1, 11)
@@ -113,7 +112,6 @@ def test_one_whose_lines_are_forgotten_goes(limited):
     limited.run(rebuild="raw")  # nothing is lost that was not forgotten
 
 
-@pytest.mark.slow
 def test_raw_is_kept_for_good_unless_said_otherwise(project):
     deliver(project, "old", 1, 1_000)
     project.run()

@@ -7,6 +7,8 @@ import pytest
 from builders import an_event_record, an_id
 from published import the_rows
 
+pytestmark = pytest.mark.slow
+
 NOTE = "a note of a parent"
 TEXTS = (
     "SELECT line_text FROM quarantined_lines UNION ALL SELECT rescued FROM rescued_values "
@@ -51,7 +53,6 @@ def test_then_it_is_only_counted_also_in_the_lake(noted):
     assert noted.rows("SELECT count(*) FROM runs") == [(2,)]
 
 
-@pytest.mark.slow
 def test_a_text_of_the_run_itself_does_not_expire(project):
     project.deliver("events", "a", [an_event_record(1, note=NOTE)])
 
@@ -72,7 +73,6 @@ def test_a_replay_takes_such_a_line_from_its_object(noted):
     assert counted == (3, 2, 1)
 
 
-@pytest.mark.slow
 def test_without_the_object_it_stays_unusable(noted):
     noted.run(retention={"texts_days": 0})
     (noted.folder / "raw" / "events" / "a").unlink()

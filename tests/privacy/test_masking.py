@@ -48,6 +48,7 @@ def test_no_identifier_and_no_free_text_is_in_a_page_a_log_or_a_failing_row(told
     assert "line 1 of v" in told  # and where it came from
 
 
+@pytest.mark.slow
 def test_previews_mask_what_names_a_person(small):
     small.deliver("events", "b", [an_event_record(3, parent_email=SECRET)])
     small.deliver("events", "c", json.dumps({"event_id": SECRET}).encode())

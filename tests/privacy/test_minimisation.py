@@ -53,6 +53,7 @@ def bytes_of(project: Project) -> bytes:
     return b"".join(path.read_bytes() for path in files)
 
 
+@pytest.mark.slow
 def test_without_a_key_the_ids_of_children_and_devices_are_in_no_file(project, settings):
     settings()
     deliver(project)
