@@ -21,6 +21,7 @@ import pytest
 
 from conftest import Project
 from lingokids.operations.doctor import examine
+from lingokids.runtime.alerts import told_file
 from minio_server import free_address
 from operators import ask, configure, held
 from set_up_server import PIPELINE, admin, init
@@ -105,6 +106,12 @@ def test_a_fault_is_found_with_its_cure(
     assert re.search(rf" {check} +FAILED  .*{cure}", done.stdout), done.stdout
     # .wal and size make others of a file that is no file of the engine
     assert done.stdout.count("FAILED") <= (3 if fault is _limit_above_memory else 2)
+
+
+def test_what_alerts_have_told_was_left_by_no_killed_run(begun_project):
+    told_file(begun_project.database).write_text("{}")
+
+    assert "FAILED" not in ask(begun_project, "doctor").stdout
 
 
 def test_the_holder_of_the_warehouse_is_named(begun_project):

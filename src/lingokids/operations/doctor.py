@@ -29,6 +29,7 @@ from lingokids.errors import LingokidsError
 from lingokids.operations.plan import may_begin
 from lingokids.operations.project import IMPATIENT, Project
 from lingokids.operations.words import columns, counted, size_of
+from lingokids.runtime.alerts import told_file
 from lingokids.runtime.environment import variables
 from lingokids.storage.backups import ASIDE
 from lingokids.storage.lake.delta import Lake
@@ -212,7 +213,8 @@ def _files(project: Project) -> str:
         *database.parent.glob(f"{ASIDE}-*"),
         *database.parent.glob(f".{database.name}.*"),
     ]
-    by_a_run = [path for path in by_a_run if path.exists()]
+    told = told_file(database)  # of alerts: it stays
+    by_a_run = [path for path in by_a_run if path.exists() and path != told]
     long_ago = time.time() - _DAY_SECONDS
     spilled = Path(tempfile.gettempdir()).glob("lingokids-*-*-*-*-*")
     by_readers = [path for path in spilled if path.stat().st_mtime < long_ago]
