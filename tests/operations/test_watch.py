@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import logging
+import socket
 import threading
+import time
 from datetime import datetime
 
 import pytest
@@ -177,6 +179,19 @@ def test_a_notification_has_it_look_and_needs_the_token_where_there_is_one(monke
     with requests.listening(address, told.set):
         assert _post(address, None) == 204
     assert told.is_set()
+
+
+def test_a_caller_who_never_ends_holds_up_neither_others_nor_the_end():
+    told = threading.Event()
+    address = free_address()
+    host, port = address.split(":")
+    with socket.socket() as slow:
+        with requests.listening(address, told.set):
+            slow.connect((host, int(port)))
+            slow.sendall(b"POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\nx")
+            began = time.monotonic()
+            assert _post(address, None) == 204
+        assert time.monotonic() - began < 4  # a caller is given five seconds for each byte
 
 
 def _post(address: str, authorization: str | None) -> int:

@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 import threading
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 from lingokids.errors import LingokidsError, in_one_line
@@ -149,7 +149,7 @@ def listening(address: str | None, notify: Callable[[], None]) -> Iterator[None]
             """Say nothing: what is found is said by the look."""
 
     try:
-        server = HTTPServer((host.strip("[]"), int(port)), Handler)
+        server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
     except OSError as error:
         raise LingokidsError(
             f"--webhook {address} cannot be listened to: {error.strerror}. Name a free port."
