@@ -124,6 +124,7 @@ def test_what_cannot_take_its_place_is_refused(blue, tmp_path):
 
     none = ask(blue, "swap", str(tmp_path / "none.duckdb"))
     empty = ask(blue, "swap", str(elsewhere))
+    itself = ask(blue, "swap", str(blue.database))
     with held(blue):
         busy = blue.command("swap", green)
     with duckdb.connect(green) as con:
@@ -136,6 +137,7 @@ def test_what_cannot_take_its_place_is_refused(blue, tmp_path):
 
     assert "none.duckdb is not there yet" in none.output
     assert "elsewhere.duckdb is no warehouse that a run has made" in empty.output
+    assert "lingokids.duckdb is the warehouse itself: name the one" in itself.output
     assert "lingokids.duckdb is in use by another process" in busy.stderr
     assert "green-lingokids.duckdb is of raw_events at raw/others" in others.output
     assert blue.database.read_bytes() == before

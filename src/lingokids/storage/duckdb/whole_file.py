@@ -199,6 +199,8 @@ def swap(database: Path, other: Path) -> None:
     if aside.exists() and not other.exists():  # of one that was killed before its last step
         aside.replace(other)
         return
+    if other.exists() and database.exists() and other.samefile(database):
+        raise LingokidsError(f"{other.name} is the warehouse itself: name the one built beside it.")
     noted, (ours, theirs) = _noted(other), map(_origin_in, (_noted(database), _noted(other)))
     for name in sorted((ours.keys() & theirs.keys()) - {"environment"}):
         if ours[name] != theirs[name]:
