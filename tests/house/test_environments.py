@@ -34,6 +34,7 @@ def _places(globals_: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     written = {name: warehouse[name] for name in ("database", "published", "reports")}
     written |= {name: lake[name] for name in ("bronze", "gold")}
     written |= {name: globals_[name] for name in ("shared", "erasures")}
+    written["backups"] = globals_["backups"]["place"]
     raw = {name: globals_["raw"][name] for name in ("events", "users", "activities", "exercises")}
     return written, raw
 
@@ -82,7 +83,9 @@ def test_no_two_environments_share_a_place_by_accident(places):
     assert clashes(places) == []
 
 
-@pytest.mark.parametrize("name", ["database", "published", "reports", "gold", "erasures"])
+@pytest.mark.parametrize(
+    "name", ["database", "published", "reports", "gold", "erasures", "backups"]
+)
 def test_a_place_that_an_overlay_forgets_would_be_found(name, places):
     places["staging"][0][name] = places["base"][0][name]
 
