@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from conftest import Project
 from lingokids.storage import backups
 from lingokids.storage.backups import kept
 from lingokids.storage.duckdb import whole_file
+from lingokids.storage.lake import storage
 from operators import Later, ask, back_up, backup_files, configure, held
 from published import assert_published, deliver_a_day
 
@@ -133,6 +135,22 @@ def test_a_damaged_backup_is_not_restored(small, harm, sentence):
     assert not [*small.folder.glob(".backup*")]
 
 
+def test_the_way_back_from_a_damaged_warehouse_is_said_and_leads_there(small):
+    back_up(small)
+    small.database.write_bytes(b"nonsense" * 1_000)
+
+    found = [ask(small, *each) for each in (["status"], ["plan"], ["backup"], ["compare", "x"])]
+    restored = ask(small, "backup", "restore", "--replace")
+
+    for each in found:
+        assert each.exit_code == 1
+        assert "not a valid DuckDB database file!). If it is a damaged warehouse: uv run" in (
+            each.output
+        )
+    assert restored.exit_code == 0, restored.output
+    assert small.rows("SELECT count(*) FROM stg_events") == [(2,)]
+
+
 @pytest.mark.slow
 def test_what_there_is_not_is_said(small):
     none = ask(small, "backup", "restore", "--replace")
@@ -153,10 +171,37 @@ def test_the_backups_of_another_environment_are_not_mixed_in(small):
     manifest = small.folder / "10_backups" / "lingokids" / f"{name}.json"
     manifest.write_text(manifest.read_text().replace('"environment": "test"', '"environment": "x"'))
 
-    refused = ask(small, "backup")
+    refused = [ask(small, "backup"), ask(small, "backup", "restore", "--replace")]
 
-    assert "has backups of environment x, and this one is test" in refused.output
+    for each in refused:
+        assert "has backups of environment x, and this one is test" in each.output
+        assert each.exit_code == 1
     assert backup_files(small, "*.json") == [f"{name}.json"]
+
+
+def test_a_record_of_erasures_that_cannot_be_read_is_found_before_anything_is_replaced(small):
+    back_up(small)
+    lose_the_warehouse(small)
+    (small.folder / "erasures.json").write_text("{")
+
+    refused = ask(small, "backup", "restore")
+
+    assert refused.exit_code == 1
+    assert "erasures.json" in refused.output
+    assert not small.database.exists()
+
+
+def test_a_backup_that_a_disk_has_no_room_for_leaves_none_of_it(small, monkeypatch):
+    def fill(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage.shutil, "copyfile", fill)
+        refused = ask(small, "backup")
+
+    assert "could not be written: [Errno 28] No space left on device" in refused.output
+    assert [*(small.folder / "10_backups").rglob("*.*")] == []
 
 
 @pytest.mark.slow

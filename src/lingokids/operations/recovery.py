@@ -29,7 +29,9 @@ class Recovery:
 
     def __init__(self, folder: Path, env: str | None, place: str | None) -> None:
         self._folder, self._env = folder, env
-        self._backups = Project.read(folder, env).backups(place, is_patient=True)
+        project = Project.read(folder, env)
+        self._environment = project.environment
+        self._backups = project.backups(place, is_patient=True)
         path = Path(self._backups.place)
         is_inside = path.is_relative_to(folder)
         self._place = str(path.relative_to(folder)) if is_inside else self._backups.place
@@ -60,7 +62,7 @@ class Recovery:
 
     def restore(self, name: str | None, *, replace: bool) -> Iterator[str]:
         """Restore a backup, and take out of it who was erased since."""
-        manifest, holds_erased = self._backups.restore(name, replace=replace)
+        manifest, holds_erased = self._backups.restore(name, self._environment, replace=replace)
         rows = sum(each.rows for each in manifest.tables.values())
         yield (
             f"Restored the warehouse of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC: "

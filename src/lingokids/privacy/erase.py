@@ -201,7 +201,7 @@ def _reach_backups(backups: Backups, *, drop: bool) -> Iterator[str]:
         return
     last = max(map(backups.goes_by, holding))
     yield (
-        f"{len(holding):,} backups in {backups.place} were made before and may hold the id. None "
+        f"Backups in {backups.place} made before, which may hold the id: {len(holding):,}. None "
         "brings it back: a restore takes it out. They are removed by the backups of "
         f"{last:%Y-%m-%d} at the latest; the same command with --drop-backups removes them now."
     )

@@ -179,21 +179,21 @@ class Backups:
             file = folder / database.name
             now = datetime.now(UTC)
             contents = whole_file.copy(self._warehouse, file)
-            self._refuse_another_origin(contents.origin.get("environment"))
+            for last in [*self.made()][-1:]:
+                self._refuse_another(self.manifest(last), contents.origin.get("environment"))
             manifest = self._put(file, contents, now)
             self.keep_what_never_goes_back()
             self.remove_superseded()
             return manifest
 
-    def _refuse_another_origin(self, origin: str | None) -> None:
+    def _refuse_another(self, backup: Manifest, environment: str | None) -> None:
         """Refuse a place that has the backups of another environment."""
-        for name in [*self.made()][-1:]:
-            there = self.manifest(name).origin.get("environment")
-            if None not in (there, origin) and there != origin:
-                raise LingokidsError(
-                    f"{self.place} has backups of environment {there}, and this one is {origin}: "
-                    "give it a place of its own (backups.place in globals.yml)."
-                )
+        there = backup.origin.get("environment")
+        if None not in (there, environment) and there != environment:
+            raise LingokidsError(
+                f"{self.place} has backups of environment {there}, and this one is {environment}: "
+                "give it a place of its own (backups.place in globals.yml)."
+            )
 
     def _put(self, file: Path, contents: Contents, now: datetime) -> Manifest:
         """Put a file and its manifest, once what is there was read back."""
@@ -268,19 +268,22 @@ class Backups:
 
     # --- restore ---
 
-    def restore(self, name: str | None, *, replace: bool) -> Restored:
+    def restore(self, name: str | None, environment: str, *, replace: bool) -> Restored:
         """Have a backup be the warehouse, checked: the file, and every table in it.
 
         Args:
             name: Of the backup; None: the last one.
+            environment: Of the warehouse.
             replace: Whether it may replace a warehouse that is there.
 
         Raises:
-            LingokidsError: There is no such backup, it is damaged, or a run is at work.
+            LingokidsError: There is no such backup, it is damaged or of another environment, a
+                run is at work, or the record of erasures cannot be read.
         """
         from lingokids.storage.duckdb import whole_file
 
         manifest, database = self.manifest(self._named(name)), self._warehouse.database
+        self._refuse_another(manifest, environment)
         if database.exists() and not replace:
             raise LingokidsError(
                 f"{database.name} is there: move it away, or have it replaced by --replace. The "
@@ -299,8 +302,9 @@ class Backups:
             if whole_file.look_into(file).differences(noted):
                 raise damaged
             self._put_back_what_is_lost()
+            holds_erased = bool(manifest.lacks(self._erasures()))  # before anyone can read the file
             whole_file.put_in_place(file, database)
-        return Restored(manifest, bool(manifest.lacks(self._erasures())))
+        return Restored(manifest, holds_erased)
 
     def refuse_erased(self) -> None:
         """Refuse to call a restored warehouse done of which a run could not take out everyone.

@@ -46,7 +46,11 @@ def cannot_open(database: Path, error: duckdb.Error, cure: str) -> str:
         return f"{database.name} is in use by another process{process}. {cure}"
     if _is_open_here(error):
         return f"{database.name} is open in this process already: close that connection first."
-    return f"{database} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"
+    return (
+        f"{database} cannot be opened as a DuckDB file ({first_line(error)}). If it is a damaged "
+        "warehouse: uv run kedro backup restore --replace, or another way back of "
+        "operations/README.md."
+    )
 
 
 def first_line(error: duckdb.Error) -> str:

@@ -112,10 +112,14 @@ class Storage:
         aside = target.with_name(f".{name}.part")
         with self.refusing("written", name):
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, aside)
-            with aside.open("rb") as written:
-                os.fsync(written.fileno())
-            aside.replace(target)
+            try:
+                shutil.copyfile(file, aside)
+                with aside.open("rb") as written:
+                    os.fsync(written.fileno())
+                aside.replace(target)
+            except OSError:
+                aside.unlink(missing_ok=True)  # the disk may be full
+                raise
 
     def get_file(self, name: str, into: Path) -> str:
         """Copy a file, however large, and give the SHA-256 of what was read."""
