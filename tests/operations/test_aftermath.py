@@ -234,6 +234,19 @@ def test_prometheus_reads_what_a_run_writes_whether_it_failed_or_not(fresh_proje
     assert file.stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.slow
+def test_metrics_that_cannot_be_written_are_named_and_alerts_are_sent(fresh_project, inbox, caplog):
+    file = fresh_project.folder / "not-there" / "lingokids.prom"
+    configure(fresh_project, "globals.yml", "metrics: null", f"metrics: {file}")
+    fresh_project.deliver("events", "b", BROKEN, ago(0.5))
+
+    with pytest.raises(LingokidsError):
+        fresh_project.run()
+
+    assert f"{file} is not written (No such file or directory): give its folder" in caplog.text
+    assert [message["title"] for message in inbox] == ["lingokids test: failed run"]
+
+
 # --- records and the page -------------------------------------------------------------------
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import logging
 import threading
 import time
@@ -75,12 +74,10 @@ def begin_run(run: Run) -> None:
     """Mark that it holds the warehouse; a plan, which is no run, does not."""
     if _HERE.started is None:
         return
-    from lingokids.runtime.faults import mark_of
+    from lingokids.runtime.faults import leave_mark
 
-    _HERE.run, mark = run, mark_of(run.warehouse.database)
-    with contextlib.suppress(OSError):  # the disk is full: the run will say so
-        mark.write_text(json.dumps({"started_at": f"{run.started_at:%Y-%m-%d %H:%M}"}))
-        _HERE.mark = mark
+    _HERE.run = run
+    _HERE.mark = leave_mark(run.warehouse.database, run.started_at)
 
 
 def end_run() -> None:
@@ -102,7 +99,7 @@ def tell(ended: BaseException | None) -> None:
         if warehouse is not None and not is_stopped and (warehouse.metrics or addresses):
             _tell(warehouse, addresses, is_success=ended is None)
     except Exception as error:  # its text may have an address
-        LOGGER.warning("Metrics or alerts of this run are not told: %s.", type(error).__name__)
+        LOGGER.warning("Metrics and alerts of this run are not told: %s.", type(error).__name__)
     finally:
         _HERE.__dict__.clear()
 
@@ -128,7 +125,14 @@ def _tell(warehouse: Warehouse, addresses: str | None, *, is_success: bool) -> N
         is_whole = not history.held_by
     if warehouse.metrics:
         of_run = exposition.of_run(warehouse.metrics, _figures(), is_success=is_success)
-        exposition.write(warehouse.metrics, _HERE.environment, of_run + of_tables)
+        try:
+            exposition.write(warehouse.metrics, _HERE.environment, of_run + of_tables)
+        except OSError as error:  # alerts are sent all the same
+            LOGGER.warning(
+                "%s is not written (%s): give its folder to the user of runs, or change "
+                "warehouse.metrics in globals.yml.",
+                *(warehouse.metrics, error.strerror),
+            )
     if addresses:
         if not is_success and not (_HERE.run is not None and _HERE.run.is_recorded):
             said = f"A run of {_HERE.pipelines} failed that no table records: its log says why."

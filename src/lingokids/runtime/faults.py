@@ -6,6 +6,7 @@ object too, so why a run failed is told by ``kedro status`` to whoever may read 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,6 +135,14 @@ def group_of(fresh: dict[str, Any]) -> str:
 def mark_of(database: Path) -> Path:
     """The file that is there while a run goes on, and after one that was killed."""
     return database.with_name(f".{database.name}.run")
+
+
+def leave_mark(database: Path, started_at: datetime) -> Path:
+    """Leave that file; a full disk takes none, and a run will say so."""
+    mark = mark_of(database)
+    with contextlib.suppress(OSError):
+        mark.write_text(json.dumps({"started_at": f"{started_at:%Y-%m-%d %H:%M}"}))
+    return mark
 
 
 def killed_at(database: Path, held_by: str) -> str | None:
