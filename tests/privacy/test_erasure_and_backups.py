@@ -8,6 +8,8 @@ import pytest
 from people import CHILD, OTHER, USER, ask_to_erase, deliver_a_family, found_in
 
 from conftest import Project
+from lingokids.errors import LingokidsError
+from lingokids.operations import recovery
 from lingokids.storage import backups
 from operators import Later, ask, back_up, backup_files
 
@@ -33,7 +35,7 @@ def _outside_raw(project: Project) -> set[str]:
 def test_nobody_comes_back_by_a_backup_of_before(family, caplog):
     assert any(file.startswith("10_backups") for file in _outside_raw(family))
     said = ask_to_erase(family, user=USER)
-    assert "1 backups in" in said[-1], "they are named"
+    assert "made before, which may hold the id: 1." in said[-1], "they are named"
     assert all(file.startswith("10_backups/") for file in _outside_raw(family))
     erased = family.snapshot()
     assert "made before an erasure" in ask(family, "backup", "list").stdout
@@ -45,6 +47,34 @@ def test_nobody_comes_back_by_a_backup_of_before(family, caplog):
     assert all(file.startswith("10_backups/") for file in _outside_raw(family))
     assert family.snapshot() == erased
     assert OTHER in str(family.table("stg_users"))
+
+
+def test_a_restore_that_is_killed_before_it_takes_them_out_is_told_until_a_run_does(
+    family, monkeypatch
+):
+    ask_to_erase(family, user=USER)
+    with monkeypatch.context() as patched:
+        patched.setattr(recovery, "KedroSession", None)  # it ends here
+        assert ask(family, "backup", "restore", "--replace").exit_code == 1
+    assert not all(file.startswith("10_backups/") for file in _outside_raw(family))
+
+    assert "the last run was killed" in ask(family, "status").stdout
+    family.run()
+    assert "the last run was killed" not in ask(family, "status").stdout
+    assert USER not in str(family.table("bronze_events"))
+
+
+def test_a_record_begun_anew_brings_nobody_back_by_a_restore(family):
+    ask_to_erase(family, user=USER)
+    (family.folder / "erasures.json").rename(family.folder / "away.json")
+    with pytest.raises(LingokidsError, match="The record of erasures lacks 1 that"):
+        ask_to_erase(family, user=OTHER)  # so that there is one, of another salt
+
+    refused = ask(family, "backup", "restore", "--replace")
+
+    assert refused.exit_code == 1
+    assert "The record of erasures lacks 1 that" in refused.output
+    assert USER not in str(family.table("bronze_events"))
 
 
 def test_a_child_whose_id_is_not_kept_comes_back_by_no_backup(family):

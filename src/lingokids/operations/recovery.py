@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kedro.framework.session import KedroSession
 
 from lingokids.operations.project import Project
 from lingokids.operations.words import columns, counted, size_of
+from lingokids.runtime.faults import leave_mark
 from lingokids.storage.duckdb import whole_file
 
 _SHOWN_DAYS = 10
@@ -30,7 +32,7 @@ class Recovery:
     def __init__(self, folder: Path, env: str | None, place: str | None) -> None:
         self._folder, self._env = folder, env
         project = Project.read(folder, env)
-        self._environment = project.environment
+        self._environment, self._database = project.environment, project.database
         self._backups = project.backups(place, is_patient=True)
         path = Path(self._backups.place)
         is_inside = path.is_relative_to(folder)
@@ -63,6 +65,8 @@ class Recovery:
     def restore(self, name: str | None, *, replace: bool) -> Iterator[str]:
         """Restore a backup, and take out of it who was erased since."""
         manifest, holds_erased = self._backups.restore(name, self._environment, replace=replace)
+        if holds_erased:  # a restore that is killed before its run is told like a killed run
+            leave_mark(self._database, datetime.now(UTC))
         rows = sum(each.rows for each in manifest.tables.values())
         yield (
             f"Restored the warehouse of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC: "

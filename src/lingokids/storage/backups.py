@@ -219,17 +219,20 @@ class Backups:
             LingokidsError: The record is an older one than the copy.
         """
         here, there = self._erasures(), self._copied_erasures()
-        if lost := {each.hashes[0] for each in there.people} - {
-            hashed for each in here.people for hashed in each.hashes
-        }:
-            raise LingokidsError(
-                f"The record of erasures lacks {len(lost):,} that {self.place}/{_RECORD} has: put "
-                "that one back, or erased people would come back."
-            )
+        self._refuse_an_older_record(here, there)
         if here != there:
             self._replace(_RECORD, here.model_dump_json(indent=1).encode())
         for file in sorted(self._shared.glob("*.parquet")):
             self._replace(f"{_WEEKS}{file.name}", file.read_bytes())
+
+    def _refuse_an_older_record(self, here: Erasures, copied: Erasures) -> None:
+        """Refuse to go on with a record of erasures that has not all that its copy has."""
+        known = {hashed for each in here.people for hashed in each.hashes}
+        if lost := {each.hashes[0] for each in copied.people} - known:
+            raise LingokidsError(
+                f"The record of erasures lacks {len(lost):,} that {self.place}/{_RECORD} has: put "
+                "that one back, or erased people would come back."
+            )
 
     def _erasures(self) -> Erasures:
         return self._record.read() if self._record else Erasures()
@@ -278,7 +281,7 @@ class Backups:
 
         Raises:
             LingokidsError: There is no such backup, it is damaged or of another environment, a
-                run is at work, or the record of erasures cannot be read.
+                run is at work, or the record of erasures is older than its copy.
         """
         from lingokids.storage.duckdb import whole_file
 
@@ -302,9 +305,10 @@ class Backups:
             if whole_file.look_into(file).differences(noted):
                 raise damaged
             self._put_back_what_is_lost()
-            holds_erased = bool(manifest.lacks(self._erasures()))  # before anyone can read the file
+            erasures = self._erasures()  # before anyone can read the file
+            self._refuse_an_older_record(erasures, self._copied_erasures())
             whole_file.put_in_place(file, database)
-        return Restored(manifest, holds_erased)
+        return Restored(manifest, bool(manifest.lacks(erasures)))
 
     def refuse_erased(self) -> None:
         """Refuse to call a restored warehouse done of which a run could not take out everyone.
