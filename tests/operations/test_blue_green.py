@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -141,3 +143,16 @@ def test_what_cannot_take_its_place_is_refused(blue, tmp_path):
     assert "lingokids.duckdb is in use by another process" in busy.stderr
     assert "green-lingokids.duckdb is of raw_events at raw/others" in others.output
     assert blue.database.read_bytes() == before
+
+
+def test_a_swap_that_is_refused_leaves_the_other_of_its_own_environment(blue):
+    green = build_beside(blue)
+    writer = "con = duckdb.connect(sys.argv[1]); con.execute('CREATE TABLE made (a INT)')"
+    script = f"import duckdb, os, sys; {writer}; os._exit(0)"  # as a killed run
+    subprocess.run([sys.executable, "-c", script, str(blue.database)], check=True)
+    built = Path(green).read_bytes()
+
+    refused = ask(blue, "swap", green)
+
+    assert "A killed run left lingokids.duckdb.wal: run there once, then swap." in refused.output
+    assert Path(green).read_bytes() == built

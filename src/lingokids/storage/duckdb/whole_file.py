@@ -210,22 +210,27 @@ def swap(database: Path, other: Path) -> None:
             )
     if not theirs:
         raise LingokidsError(f"{other.name} is no warehouse that a run has made.")
-    if theirs != ours:
-        _note_origin(other, noted, theirs | ours)
-    with _kept_from_runs(database), _kept_from_runs(other):
+    with _kept_from_runs(database):
         if left := [each.name for each in map(_log_of, (database, other)) if each.exists()]:
             raise LingokidsError(f"A killed run left {left[0]}: run there once, then swap.")
-        try:
-            aside.unlink(missing_ok=True)
-            os.link(database, aside)
-            other.replace(database)
-        except OSError as error:
-            aside.unlink(missing_ok=True)
-            raise LingokidsError(
-                f"{other} cannot take the place of {database} ({error.strerror}): build it in the "
-                "same folder."
-            ) from None
-        aside.replace(other)
+        if theirs != ours:
+            _note_origin(other, noted, theirs | ours)
+        with _kept_from_runs(other):
+            _exchange(database, other, aside)
+
+
+def _exchange(database: Path, other: Path, aside: Path) -> None:
+    try:
+        aside.unlink(missing_ok=True)
+        os.link(database, aside)
+        other.replace(database)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise LingokidsError(
+            f"{other} cannot take the place of {database} ({error.strerror}): build it in the "
+            "same folder."
+        ) from None
+    aside.replace(other)
 
 
 def _noted(file: Path) -> str:
