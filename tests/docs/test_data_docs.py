@@ -393,9 +393,8 @@ def test_the_picture_follows_a_column_to_the_raw_json_and_each_of_its_columns(si
 
     page.value("document.querySelector('#picture [aria-label$=completed_flag]').focus()")
     page.press("Enter")
-    page.wait_for(
-        "document.querySelector('#picture .chosen text')?.textContent != 'completion_rate'"
-    )
+    chosen = "document.querySelector('#picture .chosen text')?.textContent"
+    page.wait_for(f"{chosen} != 'completion_rate'")
 
     assert page.value("document.getElementById('of-column').value") == "completed_flag"
     assert "What decides" in page.value("document.getElementById('influence').innerText")

@@ -65,8 +65,8 @@ class Recovery:
     def restore(self, name: str | None, *, replace: bool) -> Iterator[str]:
         """Restore a backup, and take out of it who was erased since."""
         manifest, holds_erased = self._backups.restore(name, self._environment, replace=replace)
-        if holds_erased:  # a restore that is killed before its run is told like a killed run
-            leave_mark(self._database, datetime.now(UTC))
+        if holds_erased:
+            self._begin_to_take_out()
         rows = sum(each.rows for each in manifest.tables.values())
         yield (
             f"Restored the warehouse of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC: "
@@ -76,10 +76,22 @@ class Recovery:
             yield "What arrived since is taken in by: uv run kedro run"
             return
         yield "Someone was erased since: a run takes them out, and takes in what arrived since."
-        with KedroSession.create(project_path=self._folder, env=self._env) as session:
-            session.run()
-        self._backups.refuse_erased()
+        self._run({})
+        if self._backups.holds_erased():
+            yield "Of an erased child no id is kept: all lines are taken in from raw, but theirs."
+            self._begin_to_take_out()
+            self._run({"rebuild": "raw"})
         yield "The warehouse is up to date, without them."
+
+    def _begin_to_take_out(self) -> None:
+        """Have a restore that is killed before its run told like a killed run."""
+        leave_mark(self._database, datetime.now(UTC))
+
+    def _run(self, parameters: dict[str, str]) -> None:
+        with KedroSession.create(
+            project_path=self._folder, env=self._env, runtime_params=parameters
+        ) as session:
+            session.run()
 
 
 def compare(folder: Path, env: str | None, other: Path) -> tuple[list[str], bool]:

@@ -310,22 +310,15 @@ class Backups:
             whole_file.put_in_place(file, database)
         return Restored(manifest, bool(manifest.lacks(erasures)))
 
-    def refuse_erased(self) -> None:
-        """Refuse to call a restored warehouse done of which a run could not take out everyone.
+    def holds_erased(self) -> bool:
+        """Whether a run could not take out everyone who was erased.
 
-        Raises:
-            LingokidsError: Where children's ids are not kept, tables do not tell whose a line is.
+        Where children's ids are not kept, tables do not tell whose a line is; raw does.
         """
         from lingokids.storage.duckdb.whole_file import erasures_in
 
         reflected = erasures_in(self._warehouse.database)
-        left = [each for each in self._erasures().people if each.mark not in reflected]
-        if left:
-            raise LingokidsError(
-                f"Of {len(left):,} erased people tables do not tell which lines are theirs, since "
-                "children's ids are not kept: uv run kedro run --params rebuild=raw takes in all "
-                "but theirs."
-            )
+        return any(each.mark not in reflected for each in self._erasures().people)
 
     def _named(self, name: str | None) -> str:
         made = self.made()
