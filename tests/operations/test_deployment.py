@@ -21,7 +21,7 @@ from lingokids.cli import cli
 
 DEPLOY = ROOT / "src" / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
-CRON_LINE = (DEPLOY / "crontab").read_text().splitlines()[-1]
+CRON_LINES = (DEPLOY / "crontab").read_text().splitlines()[-2:]
 MANIFESTS = [
     manifest
     for path in sorted((DEPLOY / "kubernetes").iterdir())
@@ -113,12 +113,12 @@ def _commands() -> list[list[str]]:
         started += [
             shlex.split(each) for each in re.findall(r"ExecStart=\S+(.*)", unit.read_text())
         ]
-    started.append(shlex.split(re.search(r"bin/kedro (.*?) >>", CRON_LINE)[1]))
+    started += [shlex.split(re.search(r"bin/kedro (.*?) >>", each)[1]) for each in CRON_LINES]
     return started
 
 
 def test_every_command_that_is_started_is_one():
-    assert len(_commands()) == 5
+    assert len(_commands()) == 7
     for name, *options in _commands():
         command = cli.commands[name]
         command.make_context(name, options)  # raises what it does not know
@@ -131,9 +131,12 @@ def test_the_line_of_cron_runs_unless_a_run_is_under_way(begun_project, tmp_path
     credentials.write_text("LINGOKIDS_TEST_ARRIVAL=modified\n")
     (project.folder / ".venv").symlink_to(Path(sys.executable).parents[1])
     (project.folder / "data").mkdir()
-    line = CRON_LINE.split(maxsplit=6)[6]
-    line = line.replace("/opt/lingokids", str(project.folder))
-    line = line.replace("/etc/lingokids/credentials", str(credentials))
+    line, of_backup = (
+        each.split(maxsplit=6)[6]
+        .replace("/opt/lingokids", str(project.folder))
+        .replace("/etc/lingokids/credentials", str(credentials))
+        for each in CRON_LINES
+    )
     project.deliver("events", "b", [an_event_record(2)])
 
     locked = f"flock {project.folder}/data/.cron.lock sh -c {shlex.quote(line)}"
@@ -144,7 +147,10 @@ def test_the_line_of_cron_runs_unless_a_run_is_under_way(begun_project, tmp_path
 
     assert alone.returncode == 0
     assert project.rows("SELECT count(*) FROM runs") == [(2,)]
-    assert "Committed: " in (project.folder / "data" / "cron.log").read_text()
+    backed_up = subprocess.run(["sh", "-c", of_backup], env=project.environment, check=False)
+    assert backed_up.returncode == 0
+    log = (project.folder / "data" / "cron.log").read_text()
+    assert log.index("Committed: ") < log.index("Backed up to ")
 
 
 @pytest.mark.slow
