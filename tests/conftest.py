@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,6 +51,10 @@ A_LAW: dict[str, Any] = {
     "derandomize": True,
     "database": None,
 }
+
+# a shell starts in the background what ignores interrupts, and so would all that tests start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass
