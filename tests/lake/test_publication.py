@@ -378,7 +378,7 @@ def test_units_overwritten_at_random_are_those_of_a_dictionary(tmp_path):
                 [dict(zip(schema.names, row, strict=True)) for row in rows], schema
             ).to_reader(),
             mode="overwrite",
-            predicate=publication._predicate("load_id", publication.spans(units)) if step else None,
+            predicate=publication.predicate("load_id", publication.spans(units)) if step else None,
             target_file_size=1 << 10,
             writer_properties=publication._properties("load_id"),
             commit_properties=publication._on_top(),

@@ -221,7 +221,7 @@ def test_the_command_prints_json_or_a_sentence(new_project):
     unknown = project.command("lineage", "completion")
 
     found = json.loads(links.stdout)
-    assert found.keys() == {"column", "up"}
+    assert found.keys() == {"column", "up", "exposures"}
     assert {link["source"]["column"] for link in found["up"]["values"]} >= {"active_users"}
     assert unknown.returncode == 1
     assert unknown.stderr.startswith("Error: There is no column, metric or chart completion. Did")
