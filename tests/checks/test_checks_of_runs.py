@@ -183,6 +183,7 @@ def test_what_is_only_unusual_is_a_warning_on_demand(small):
     assert [(row[1], row[3]) for row in small.rows(RESULTS)] == [("no_other_columns", "warned")]
 
 
+@pytest.mark.slow
 def test_checks_on_demand_end_with_exit_code_1_and_a_sentence(small, caplog):
     _tamper(small, "UPDATE activity_engagement_metrics SET completion_rate = 2")
     tables = small.snapshot()

@@ -91,6 +91,7 @@ def test_an_array_of_more_than_a_mebibyte_is_named_too(project, caplog):
     ) in caplog.text
 
 
+@pytest.mark.slow
 def test_a_load_whose_other_half_is_unusable_changes_nothing(project):
     project.deliver("events", "a", _lines(*_events(50), *[b'{"name": "x"}'] * 30, *[b"{"] * 20))
     project.deliver("events", "b", b"{\n" * 2, "2021-01-31 00:00:00")

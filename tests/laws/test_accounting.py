@@ -67,6 +67,7 @@ def test_every_line_of_the_sample_is_accounted_for(sample_project):
     assert sample_project.rows("SELECT count(*) > 0 FROM quarantined_lines") == [(True,)]
 
 
+@pytest.mark.slow
 def test_lines_that_end_where_a_batch_is_full_are_taken_in_once(project):
     data = {"activity_id": "fish", "source": "x" * 1_000_000}
     lines = [an_event_record(number, data=data) for number in range(1, 69)]

@@ -86,6 +86,7 @@ def _drawn(function: Any, given: dict[str, pa.Table]) -> str:
         return repr(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHARTS)
 def test_a_chart_reads_what_is_declared(name, made, answers):
     function = getattr(charts, name)

@@ -176,6 +176,7 @@ def test_pages_of_the_whole_span_would_tell_small_groups(two_moments):
     assert told > 0.7 * small
 
 
+@pytest.mark.slow
 @MOMENTS
 def test_pages_of_two_moments_tell_no_small_group(gold, two_moments):
     reports = Reports(gold[1])
@@ -209,6 +210,7 @@ def test_no_small_group_solves_the_equations_of_its_week(gold, hides_what_tells)
     assert (told == 0) == hides_what_tells
 
 
+@pytest.mark.slow
 def test_a_cohort_is_shown_once(gold):
     """Its numbers go on growing, by a user at a time."""
     days, journeys = gold

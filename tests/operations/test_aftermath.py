@@ -140,6 +140,7 @@ def test_without_an_address_status_says_what_to_set(fresh_project, monkeypatch):
     assert "LINGOKIDS_ALERTS is not set" in ask(fresh_project, "status", "--alert").stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hangs", "refuses", "is none"])
 def test_an_address_that_is_dead_delays_by_its_time_out_and_is_not_logged(
     kind, tmp_path, monkeypatch, caplog

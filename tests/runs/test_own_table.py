@@ -162,6 +162,7 @@ def _that_landed(events: ir.Table) -> ir.Table:
     return events.filter(_.country_code.notnull() & _.landed_at.notnull())
 
 
+@pytest.mark.slow
 def test_two_rows_of_one_key_are_refused_also_where_one_was_there_before(owner, monkeypatch):
     owner.deliver("users", "u", [a_user_record(900)])
     _deliver(owner, 1, user=900)
