@@ -241,14 +241,16 @@ def test_a_look_that_finds_nothing_costs_a_fiftieth_of_a_run_and_memory_stays_fl
     with watching(project, "--every", "1") as watch:
         wait_for(watch, "Watching")
         time.sleep(20)
-        cpu, resident = _used(watch.pid)
+        cpu, _ = _used(watch.pid)
         time.sleep(20)
         more, _ = _used(watch.pid)
         assert (more - cpu) / 20 < 0.1
         for number in range(30):
             _deliver(project, number, 20)
             time.sleep(3)
-        assert _used(watch.pid)[1] - resident < 150e6
+            if number == 9:  # what the first runs load stays
+                _, resident = _used(watch.pid)
+        assert _used(watch.pid)[1] - resident < 100e6
         _stop(watch)
 
 
