@@ -300,3 +300,14 @@ def checkout(tmp_path) -> Path:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, tmp_path / name)
     return tmp_path
+
+
+@pytest.fixture
+def reported(project_after):
+    """The sample, taken in and reported on."""
+
+    def report(project):
+        take_in_sample(project)
+        project.run("reporting")
+
+    return project_after("reported", report)

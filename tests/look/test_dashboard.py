@@ -14,24 +14,12 @@ import pytest
 from ibis import _
 
 from builders import an_event_record
-from conftest import take_in_sample
 
 pytestmark = pytest.mark.slow
 
 FEWEST = 5
 CHARTS = ("weekly_completion", "weekly_users", "most_played_by_count", "most_played_by_time")
 CHARTS += ("completion_rate", "price_tier", "subscription_impact")
-
-
-@pytest.fixture
-def reported(project_after):
-    """The sample, taken in and reported on."""
-
-    def report(project):
-        take_in_sample(project)
-        project.run("reporting")
-
-    return project_after("reported", report)
 
 
 def folder_of(project) -> Path:

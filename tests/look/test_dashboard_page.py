@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from browser import open_browser
-from conftest import take_in_sample
 from lingokids.metrics import METRICS
 from lingokids.pipelines.reporting import page as dashboard
 from lingokids.query.side_by_side import Suppression
@@ -37,17 +36,6 @@ def page(tmp_path):
     """A browser's page."""
     with open_browser(tmp_path) as page:
         yield page
-
-
-@pytest.fixture
-def reported(project_after):
-    """The sample, taken in and reported on."""
-
-    def report(project):
-        take_in_sample(project)
-        project.run("reporting")
-
-    return project_after("reported", report)
 
 
 def address_of(project):

@@ -23,6 +23,7 @@ from lingokids.metrics.dimensions import DIMENSIONS
 from lingokids.metrics.glossary import kind_of
 from lingokids.schema.parameters import Group, Parameters
 from lingokids.storage.previews import summary_of
+from lingokids.storage.tables import LastRunDataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,7 +40,7 @@ _MOST_CHANGES = 200
 _MEANINGS = {
     LINE: "a line as delivered",
     OTHER_KEYS: "keys that no field reads, and their values",
-    "last_run": "The run that the published copy is of, and how many rules held when last checked.",
+    "last_run": LastRunDataset.meaning,
 }
 
 

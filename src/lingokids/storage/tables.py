@@ -148,6 +148,8 @@ class LastRunDataset(AbstractDataset[None, dict[str, Any]]):
         metadata: For plugins, such as kedro-viz.
     """
 
+    meaning = "The run that the published copy is of, and its rules by their verdict."
+
     def __init__(
         self, *, warehouse: dict[str, Any], metadata: dict[str, Any] | None = None
     ) -> None:
@@ -172,7 +174,7 @@ class LastRunDataset(AbstractDataset[None, dict[str, Any]]):
         """The same, for kedro-viz."""
         import pyarrow as pa
 
-        about = {"table": "The run that the published copy is of, and its rules by their verdict."}
+        about = {"table": self.meaning}
         known = ("run_id", "started_at")
         columns = {name: ("string", schema.COLUMNS[name].comment) for name in known}
         return preview_of(about, columns, lambda: pa.Table.from_pylist([self.load()]))
