@@ -45,6 +45,10 @@ def browse(url: str, folder: Path, what: str) -> str:
             _end(browser)
 
 
+class _PageLeftError(Exception):
+    """The page that was asked gave way to another meanwhile."""
+
+
 class Page:
     """A page that stays open: asked in JavaScript, measured as it is laid out on the screen."""
 
@@ -93,7 +97,10 @@ class Page:
         give_up_at = time.monotonic() + PATIENCE_SECONDS
         while held < 5:
             assert time.monotonic() < give_up_at, f"never on the page: {condition}"
-            held = held + 1 if self.value(condition) else 0
+            try:
+                held = held + 1 if self.value(condition) else 0
+            except _PageLeftError:
+                held = 0
             time.sleep(0.1)
 
     def save_picture(self, path: Path) -> None:
@@ -111,6 +118,8 @@ class Page:
         os.write(self._commands, json.dumps(message).encode() + b"\0")
         while (answer := self._next()).get("id") != self._number:
             pass  # an event
+        if "navigated or closed" in answer.get("error", {}).get("message", ""):
+            raise _PageLeftError(answer)
         assert "error" not in answer, answer
         return answer["result"]
 
