@@ -73,12 +73,12 @@ def find_due(
     if rules is None or state is None or state.rules != rules:
         due = DueUnits(step, rules, None)
         if table.kept.units_a_slice:
-            _list(due, table.warehouse, _all_units(step))
+            table.warehouse.list_units(due, _all_units(step))
             if due.count <= table.kept.units_a_slice:
                 due.relation = None  # one slice has them all: no need to list them
         return due
     due = DueUnits(step, rules, state.version)
-    _list(due, table.warehouse, _changed_units(step, state.version, table, inputs, window))
+    table.warehouse.list_units(due, _changed_units(step, state.version, table, inputs, window))
     return due
 
 
@@ -95,14 +95,6 @@ def why_due(due: DueUnits, warehouse: Warehouse, window: Window) -> str:
         return "all of it was made by rules that are not known, or from rows that are gone"
     is_same = state.rules == due.rules
     return "a rebuild is asked for" if is_same else "its node, its parameters or Ibis changed"
-
-
-def _list(due: DueUnits, warehouse: Warehouse, query: str) -> None:
-    due.relation = f"due_{due.step.table_name}"
-    con = warehouse.writer.con
-    con.execute(f'CREATE OR REPLACE TEMP TABLE "{due.relation}" AS {query}')
-    row = con.execute(f'SELECT count(*) FROM temp.main."{due.relation}"').fetchone()
-    due.count = row[0] if row else 0
 
 
 def _changed_units(

@@ -129,6 +129,8 @@ class Warehouse(Engine, threading.local):
         path = Path(database)
         if path not in cls._known:
             reports, metrics = (settings.pop(name, None) for name in ("reports", "metrics"))
+            if "catalog" in settings:  # Spark is loaded where tables are kept on it
+                from lingokids.storage.spark.warehouse import SparkWarehouse as cls  # noqa: N813
             new = cls(path, Path(published), Path(reports) if reports else None, **settings)
             new.metrics = Path(metrics) if metrics else None
             cls._known.setdefault(path, new)  # another thread may have been quicker
@@ -237,6 +239,14 @@ class Warehouse(Engine, threading.local):
         from lingokids.storage.duckdb.history import History
 
         return History(self.writer.con)
+
+    def list_units(self, due: DueUnits, query: str) -> None:
+        """List the units of a table that are due, in a relation of the run."""
+        due.relation = f"due_{due.step.table_name}"
+        relation, con = f'temp.main."{due.relation}"', self.writer.con
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {relation} AS {query}")
+        row = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
+        due.count = row[0] if row else 0
 
     def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
         """See ``engine.Engine``."""

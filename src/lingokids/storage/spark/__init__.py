@@ -1,0 +1,1 @@
+"""Tables on Apache Spark: Iceberg tables, which one SQL transaction of their catalog commits."""

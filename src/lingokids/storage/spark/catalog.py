@@ -1,0 +1,226 @@
+"""The catalog's database: where each table's metadata lies, and the commit of a run.
+
+An Iceberg table is one row of ``iceberg_tables`` that points to its metadata; nothing else is
+shared. A run gets rows of its own, copied from those of ``main``: no data moves. It writes there,
+and its commit points the rows of ``main`` to what it made, in one transaction with the book. So a
+reader of ``main`` sees every table as of one run or of the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from lingokids.errors import LingokidsError
+from lingokids.storage.spark.session import CATALOG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+MAIN = "main"
+_RUN = "run_"
+_TABLES = """
+    CREATE TABLE IF NOT EXISTS iceberg_tables (
+        catalog_name varchar(255) NOT NULL, table_namespace varchar(255) NOT NULL,
+        table_name varchar(255) NOT NULL, metadata_location varchar(1000),
+        previous_metadata_location varchar(1000), iceberg_type varchar(5),
+        PRIMARY KEY (catalog_name, table_namespace, table_name))
+"""
+_BOOK = """
+    CREATE TABLE IF NOT EXISTS lingokids_book (
+        catalog_name varchar(255) PRIMARY KEY, run integer NOT NULL, content bytea NOT NULL)
+"""
+_OWN_ROWS = f"catalog_name = '{CATALOG}' AND iceberg_type = 'TABLE' AND table_namespace"
+
+
+class Book(NamedTuple):
+    """The file of what runs note and record.
+
+    Attributes:
+        run: The number of the run that committed it.
+        content: The file.
+    """
+
+    run: int
+    content: bytes
+
+
+class Catalog:
+    """The database of the tables' catalog.
+
+    Args:
+        address: ``postgresql://<host>:<port>/<database>``. User and password are those of
+            PGUSER and PGPASSWORD, or of what else libpq reads.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._held: psycopg.Connection | None = None
+        self._before: dict[str, str] = {}
+        self._book_before = 0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a run of this thread holds it."""
+        return self._held is not None
+
+    @property
+    def jdbc_address(self) -> str:
+        """The same place, as Java calls it."""
+        place = urlsplit(self.address)
+        return f"jdbc:postgresql://{place.hostname}:{place.port or 5432}{place.path}"
+
+    def _connect(self) -> psycopg.Connection:
+        import psycopg
+
+        try:
+            connection = psycopg.connect(self.address, autocommit=True, connect_timeout=5)
+            with connection.transaction():
+                # one at a time: two that make the tables at once are refused by the database
+                connection.execute("SELECT pg_advisory_xact_lock(hashtext('lingokids'))")
+                connection.execute(_TABLES)
+                connection.execute(_BOOK)
+            return connection
+        except psycopg.Error as error:
+            raise LingokidsError(
+                f"The catalog of tables does not answer ({str(error).splitlines()[0]}): start "
+                "PostgreSQL, or correct warehouse.catalog of globals.yml, PGUSER or PGPASSWORD."
+            ) from error
+
+    def hold(self) -> Book | None:
+        """Hold the catalog for a run, until ``release``; returns the book, if there is one.
+
+        Killed, a run holds it no longer: the lock goes with its connection.
+
+        Raises:
+            LingokidsError: Another run holds it.
+        """
+        connection = self._connect()
+        lock = "SELECT pg_try_advisory_lock(hashtext('lingokids run'))"
+        if not (connection.execute(lock).fetchone() or (False,))[0]:
+            connection.close()
+            raise LingokidsError(
+                "Another run writes the tables of this catalog: run again when it ends. Nothing "
+                "was changed."
+            )
+        self._held = connection
+        self._sweep()
+        book = self._book(connection)
+        self._book_before = book.run if book else 0
+        return book
+
+    def _sweep(self) -> None:
+        """Forget what killed runs left: nobody else holds the catalog."""
+        self._held_connection.execute(
+            f"DELETE FROM iceberg_tables WHERE {_OWN_ROWS} LIKE '{_RUN}%'"
+        )
+
+    @property
+    def _held_connection(self) -> psycopg.Connection:
+        assert self._held is not None
+        return self._held
+
+    @staticmethod
+    def _book(connection: psycopg.Connection) -> Book | None:
+        query = "SELECT run, content FROM lingokids_book WHERE catalog_name = %s"
+        row = connection.execute(query, [CATALOG]).fetchone()
+        return Book(row[0], bytes(row[1])) if row else None
+
+    def read_book(self, after: int) -> Book | None:
+        """The book, if it is of a later run than this one."""
+        with contextlib.closing(self._connect()) as connection:
+            query = "SELECT 1 FROM lingokids_book WHERE catalog_name = %s AND run > %s"
+            is_later = connection.execute(query, [CATALOG, after]).fetchone()
+            return self._book(connection) if is_later else None
+
+    def branch(self, run: int) -> str:
+        """Make the run a namespace with every table as it is; returns its name."""
+        namespace = f"{_RUN}{run}"
+        connection = self._held_connection
+        with connection.transaction():
+            self._before = self._pointers(MAIN)
+            connection.execute(
+                "INSERT INTO iceberg_tables SELECT catalog_name, %s, table_name, "
+                "metadata_location, previous_metadata_location, iceberg_type "
+                f"FROM iceberg_tables WHERE {_OWN_ROWS} = '{MAIN}'",
+                [namespace],
+            )
+        return namespace
+
+    def commit(self, namespace: str, book: Book) -> None:
+        """Make everything that a run wrote into its namespace, and its book, the state of all.
+
+        Raises:
+            LingokidsError: Another run committed meanwhile, or the database does not answer.
+        """
+        import psycopg
+
+        try:
+            with self._held_connection.transaction():
+                self._set_pointers(namespace)
+                self._set_book(book)
+        except psycopg.Error as error:
+            raise LingokidsError(
+                f"The commit failed ({str(error).splitlines()[0]}): run again when the catalog's "
+                "database answers. Every table is as it was."
+            ) from error
+        self._before, self._book_before = self._pointers(MAIN), book.run
+
+    def _set_pointers(self, namespace: str) -> None:
+        execute, after = self._held_connection.execute, self._pointers(namespace)
+        if self._pointers(MAIN) != self._before:
+            raise LingokidsError("Another run committed meanwhile: run again. Nothing was changed.")
+        changed = {
+            name for name, location in after.items() if location != self._before.get(name)
+        } | (self._before.keys() - after.keys())
+        for name in sorted(changed):
+            execute(
+                f"DELETE FROM iceberg_tables WHERE {_OWN_ROWS} = '{MAIN}' AND table_name = %s",
+                [name],
+            )
+            execute(
+                f"UPDATE iceberg_tables SET table_namespace = '{MAIN}' "
+                f"WHERE {_OWN_ROWS} = %s AND table_name = %s",
+                [namespace, name],
+            )
+        execute(f"DELETE FROM iceberg_tables WHERE {_OWN_ROWS} = %s", [namespace])
+
+    def _set_book(self, book: Book) -> None:
+        written = self._held_connection.execute(
+            "INSERT INTO lingokids_book AS old VALUES (%s, %s, %s) ON CONFLICT (catalog_name) "
+            "DO UPDATE SET run = excluded.run, content = excluded.content WHERE old.run = %s",
+            [CATALOG, book.run, book.content, self._book_before],
+        )
+        if not written.rowcount:
+            raise LingokidsError("Another run committed meanwhile: run again. Nothing was changed.")
+
+    def _pointers(self, namespace: str) -> dict[str, str]:
+        """By table, where its metadata lies."""
+        query = f"SELECT table_name, metadata_location FROM iceberg_tables WHERE {_OWN_ROWS} = %s"
+        return dict(self._held_connection.execute(query, [namespace]).fetchall())
+
+    def release(self) -> None:
+        """End the run: what is not committed is forgotten."""
+        import psycopg
+
+        if self._held is not None:
+            with contextlib.suppress(psycopg.Error):  # a dead connection holds nothing
+                self._sweep()
+            self._held.close()
+            self._held = None
+
+
+@contextlib.contextmanager
+def expected_failures(doing: str) -> Iterator[None]:
+    """Tell failures of Spark in a sentence."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (Py4JError, PySparkException) as error:
+        first = str(error).strip().splitlines()[0]
+        raise LingokidsError(f"{doing}: Spark failed ({first}).") from error

@@ -1,0 +1,224 @@
+"""The warehouse on Spark: tables in Iceberg, and what runs note of them in a book.
+
+The book is a DuckDB file, like the warehouse of one machine, but with the rows of its bookkeeping
+alone: state, marks, runs and checks. Of the other tables it has the columns. It lies in the
+catalog's database, so one transaction commits it with the tables; a run works on a copy of it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lingokids import schema
+from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.opening import open_for_a_run
+from lingokids.storage.duckdb.warehouse import Warehouse
+from lingokids.storage.engine import UnreadableError
+from lingokids.storage.spark.catalog import MAIN, Book, Catalog
+from lingokids.storage.spark.dialect import translated
+from lingokids.storage.spark.session import CATALOG, session, settings_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import duckdb
+    import ibis
+    import ibis.expr.types as ir
+    import pyarrow as pa
+    from ibis.backends.pyspark import Backend
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lingokids.storage.duckdb.stored import StoredTable
+    from lingokids.storage.duckdb.units import DueUnits
+    from lingokids.storage.engine import Kept
+
+#: The tables whose rows are in the book.
+IN_BOOK = {
+    contract.table_name
+    for contract in (
+        *(schema.TABLE_STATE, schema.GONE, schema.RUNS, schema.RUN_STEPS, schema.RUN_UNITS),
+        *(schema.CHECK_RESULTS, schema.CHECK_FAILURES),
+    )
+}
+
+
+class SparkWarehouse(Warehouse):
+    """Tables of an environment on Spark.
+
+    Args:
+        database: The copy of the book that a run works on.
+        published: The read-only copy of the gold tables.
+        reports: The folder of pages about runs; None: none are written.
+        catalog: The address of the catalog's database.
+        location: The folder or bucket of the tables' files.
+        session: Settings of Spark, by its names.
+        settings: Of the book's engine.
+
+    Attributes:
+        namespace: Where the run in hand writes; outside a run: what was last committed.
+        location: See above.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        published: Path,
+        reports: Path | None,
+        *,
+        catalog: str,
+        location: str,
+        session: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(database, published, reports, **settings)
+        self.catalog = Catalog(catalog)
+        self.location = location.rstrip("/")
+        self.namespace = MAIN
+        self.open = _open_book
+        self._session_settings = session or {}
+        self._views: set[str] = set()
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        """The session; Spark starts when it is first asked for."""
+        place = settings_of(self.catalog.jdbc_address, self.location)
+        return session({**place, **self._session_settings})
+
+    @cached_property
+    def backend(self) -> Backend:
+        """Ibis's connection to it."""
+        import ibis
+
+        return ibis.pyspark.connect(self.spark)
+
+    # --- a run ---
+
+    def begin(self) -> None:
+        """See ``engine.Engine``: the book is fetched, and the tables get the run's pointers."""
+        super().begin()
+        try:
+            self.namespace = self.catalog.branch(self.number)
+        except BaseException:
+            self.close()
+            raise
+
+    def commit(self) -> None:
+        """See ``engine.Engine``."""
+        super().commit()
+        self.writer.con.execute("CHECKPOINT")
+        self.catalog.commit(self.namespace, Book(self.number, self.database.read_bytes()))
+        self.namespace = MAIN
+
+    def close(self) -> None:
+        """See ``engine.Engine``."""
+        super().close()
+        self.namespace = MAIN
+        for name in self._views:
+            self.spark.catalog.dropTempView(name)
+        self._views.clear()
+        self.catalog.release()
+
+    # --- tables ---
+
+    def has(self, table_name: str) -> bool:
+        """See ``engine.Engine``."""
+        if self.in_run or table_name in IN_BOOK:
+            return super().has(table_name)
+        return self.spark.catalog.tableExists(self.name_of(table_name))
+
+    def stored(self, table: Kept) -> StoredTable:
+        """See ``engine.Engine``."""
+        if table.table_name in IN_BOOK:
+            return super().stored(table)
+        from lingokids.storage.spark.stored import SparkTable
+
+        return SparkTable(self, table)
+
+    def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
+        """See ``engine.Engine``."""
+        if not self.is_on_spark(question):
+            return super().rows(question)
+        from pyspark.errors import AnalysisException
+
+        try:
+            return [tuple(row) for row in self.frame(question).collect()]
+        except AnalysisException as error:
+            raise UnreadableError(str(error).splitlines()[0]) from error
+
+    def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
+        """See ``engine.Engine``."""
+        if not self.is_on_spark(rows):
+            return super().batches(rows)
+        return self.backend.to_pyarrow_batches(rows)
+
+    def empty(self, columns: ibis.Schema) -> ir.Table:
+        """See ``engine.Engine``."""
+        import ibis
+
+        return ibis.memtable([], schema=columns)
+
+    def schema_of(self, table_name: str) -> ibis.Schema:
+        """See ``engine.Engine``."""
+        if table_name in IN_BOOK:
+            return super().schema_of(table_name)
+        raise LingokidsError(f"{table_name}: columns on Spark are not read yet.")
+
+    def last_load(self) -> int | None:
+        """See ``engine.Engine``: bronze notes its loads in the book."""
+        from lingokids.storage.duckdb.state import state_of
+
+        states = [state_of(self, f"bronze_{dataset}") for dataset in schema.FIELDS]
+        return max((state.version for state in states if state), default=None)
+
+    # --- Spark ---
+
+    def name_of(self, table_name: str) -> str:
+        """The table as SQL: as the run in hand sees it, else as last committed."""
+        return f"{CATALOG}.{self.namespace}.`{table_name}`"
+
+    def is_on_spark(self, rows: ir.Table) -> bool:
+        """Whether an expression reads tables of Spark, and not of the book."""
+        from ibis.backends.duckdb import Backend
+
+        backends, _ = rows._find_backends()
+        return not any(isinstance(each, Backend) for each in backends)
+
+    def frame(self, rows: ir.Table) -> DataFrame:
+        """An expression as Spark works it out."""
+        self.backend._run_pre_execute_hooks(rows)
+        return self.spark.sql(self.backend.compile(rows))
+
+    def view(self, name: str, frame: DataFrame) -> DataFrame:
+        """Give rows of the run a name, until it ends."""
+        frame.createOrReplaceTempView(name)
+        self._views.add(name)
+        return frame
+
+    def kept_view(self, name: str, frame: DataFrame) -> DataFrame:
+        """Work rows out once, for several statements, and give them a name.
+
+        They stay on the executors as they are: what is written afterwards changes them no more.
+        """
+        return self.view(name, frame.localCheckpoint(eager=True))
+
+    def list_units(self, due: DueUnits, query: str) -> None:
+        """List the units due, which a query in the engine's SQL gives."""
+        due.relation = f"due_{due.step.table_name}"
+        if "gone" in query:
+            marks = self.writer.con.sql(f"FROM {schema.GONE.table_name}").to_arrow_table()
+            self.view(schema.GONE.table_name, self.spark.createDataFrame(marks))
+        listed = self.spark.sql(translated(query, CATALOG, self.namespace))
+        due.count = self.kept_view(due.relation, listed).count()
+
+
+def _open_book(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
+    """Hold the catalog and open the book that it has; a new one, if it has none."""
+    assert isinstance(warehouse, SparkWarehouse)
+    book = warehouse.catalog.hold()
+    warehouse.database.parent.mkdir(parents=True, exist_ok=True)
+    for left in warehouse.database, warehouse.database.with_name(f"{warehouse.database.name}.wal"):
+        left.unlink(missing_ok=True)
+    if book is not None:
+        warehouse.database.write_bytes(book.content)
+    return open_for_a_run(warehouse)
