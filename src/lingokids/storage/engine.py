@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from lingokids.schema.parameters import Instants, Window
     from lingokids.storage.bronze import BronzeDataset
     from lingokids.storage.duckdb.history import History
-    from lingokids.storage.raw.lines import Piece
+    from lingokids.storage.raw.reading import Reading
     from lingokids.storage.raw.stores import RawObject
 
 
@@ -121,13 +120,6 @@ class Stored(Protocol):
 
     def count(self) -> int:
         """The number of rows."""
-
-
-class LineReader(Protocol):
-    """Hands batches of raw lines over to an engine."""
-
-    def read(self, batch: list[Piece]) -> Delivery:
-        """Parse and validate a batch: its lines, and the objects it is of."""
 
 
 class StoredLines(Stored, Protocol):
@@ -281,15 +273,18 @@ class Engine(Protocol):
 
     # --- raw lines ---
 
-    def line_reader(
-        self, dataset: str, due: list[RawObject], validate: Callable[[ir.Table], ir.Table]
-    ) -> LineReader:
-        """Parse and validate batches of lines of these objects."""
+    def read_objects(
+        self, reading: Reading, due: list[RawObject], pass_over: Callable[[RawObject], None]
+    ) -> Iterator[Delivery]:
+        """Read objects once, and parse and validate their lines, in batches.
+
+        Args:
+            reading: How.
+            due: The objects.
+            pass_over: Told of each that is gone or has changed.
+        """
 
     def validate_texts(
         self, dataset: str, lines: ir.Table, validate: Callable[[ir.Table], ir.Table]
     ) -> ir.Table:
         """Parse and validate lines that are text in a table, lazily."""
-
-    def bounded_memory(self, mebibytes: int | None) -> AbstractContextManager[None]:
-        """Bound what the engine holds for a while; None: nothing is bounded."""

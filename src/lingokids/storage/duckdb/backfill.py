@@ -82,9 +82,8 @@ class _Backfill:
         rescued = bronze.rescued.load()
         texts = rescued.filter(rescued.dataset == bronze.dataset).drop("unknown_keys")
         validated = validate_texts(
-            bronze.warehouse,
+            bronze.warehouse.writer,
             bronze.dataset,
-            schema.FIELDS[bronze.dataset],
             texts.rename(line_text="rescued"),
             partial(quality.validate, instants=instants, fields=self._new),
         )

@@ -21,19 +21,23 @@ from lingokids.errors import LingokidsError
 from lingokids.schema import Delivery
 from lingokids.storage.duckdb.erased import changed_lines
 from lingokids.storage.duckdb.expressions import no_rows, table_of
+from lingokids.storage.duckdb.memory import bounded
 from lingokids.storage.duckdb.sentences import out_of_room
 from lingokids.storage.duckdb.unknown_keys import with_odd_marked, with_unknown_keys
-from lingokids.storage.engine import LineReader
 from lingokids.storage.raw import lines as line_cutting
+from lingokids.storage.raw.progress import progress_bar
 from lingokids.storage.raw.stores import RawObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     import ibis.expr.types as ir
+    from ibis.backends.duckdb import Backend
 
     from lingokids.schema import Field
     from lingokids.storage.duckdb.warehouse import Warehouse
+    from lingokids.storage.erasures import Erasures
+    from lingokids.storage.raw.reading import Reading
 
     LookAtOdd = Callable[[str, tuple[Field, ...], dict[str, Any]], str]
 
@@ -60,23 +64,42 @@ class _Slot:
         return self.table.__arrow_c_stream__(requested_schema)
 
 
-def validate_texts(
+def read_objects(
     warehouse: Warehouse,
-    dataset: str,
-    fields: tuple[Field, ...],
-    lines: ir.Table,
-    validate: Callable[[ir.Table], ir.Table],
+    reading: Reading,
+    due: list[RawObject],
+    pass_over: Callable[[RawObject], None],
+) -> Iterator[Delivery]:
+    """See ``engine.Engine``."""
+    reader = RecordReader(warehouse.writer, warehouse.erasing.erasures, reading, due)
+    with (
+        bounded(warehouse.writer.con, reading.engine_mebibytes),
+        progress_bar(reading.dataset, len(due)) as advance,
+    ):
+        for batch in reading.batches(due, pass_over):
+            warehouse.rows_read += sum(piece.lines for piece in batch)
+            warehouse.bytes_read += sum(each.size_bytes for each in begun(due, batch))
+            yield reader.read(batch)
+            advance(len({piece.object_index for piece in batch}))
+
+
+def begun(due: list[RawObject], batch: list[line_cutting.Piece]) -> list[RawObject]:
+    """The objects whose first lines are in a batch."""
+    return [due[piece.object_index] for piece in batch if piece.first_line == 1]
+
+
+def validate_texts(
+    writer: Backend, dataset: str, lines: ir.Table, validate: Callable[[ir.Table], ir.Table]
 ) -> ir.Table:
     """Parse and validate lines that are text in a table, lazily.
 
     Args:
-        warehouse: The warehouse whose run asks.
+        writer: The connection that asks.
         dataset: The raw dataset the lines are of.
-        fields: The fields of its records.
         lines: The delivery, line_text, landed_at and load_id of each.
         validate: Types the lines and says which are unusable (``quality``).
     """
-    writer = warehouse.writer
+    fields = schema.FIELDS[dataset]
     texts = lines.select(*schema.DELIVERY, "line_text", *schema.ARRIVAL).mutate(
         problem=ibis.null("string")
     )
@@ -86,25 +109,26 @@ def validate_texts(
     return validate(table_of(writer, f"texts_of_{dataset}", _record_schema(fields, _DELIVERED)))
 
 
-class RecordReader(LineReader):
+class RecordReader:
     """Hands batches of lines to the engine, always under the same names.
 
     The names stay, so the expressions made from them are the same for each batch and need
     compiling once.
+
+    Args:
+        writer: A connection.
+        erasures: Whose lines are refused.
+        reading: How the lines are read.
+        due: The objects they are of.
     """
 
     def __init__(
-        self,
-        warehouse: Warehouse,
-        dataset: str,
-        fields: tuple[Field, ...],
-        due: list[RawObject],
-        validate: Callable[[ir.Table], ir.Table],
+        self, writer: Backend, erasures: Erasures, reading: Reading, due: list[RawObject]
     ) -> None:
-        self._writer = warehouse.writer
-        self._con = self._writer.con
-        self._dataset, self._due = dataset, due
-        self._erasures = warehouse.erasing.erasures
+        self._writer, self._con = writer, writer.con
+        self._erasures, self._due = erasures, due
+        self._dataset, fields = reading.dataset, reading.fields
+        dataset, validate = reading.dataset, reading.validate
         self._read = self._slot("read", _objects_table(due, []))
         no_lines = _of_objects(line_cutting.to_arrow([]), self._read.table, ["landed_at"])
         self._batch = self._slot("batch_of", no_lines)

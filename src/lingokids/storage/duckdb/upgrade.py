@@ -92,8 +92,7 @@ def _upgrade_rescued(tables: list[StoredBronze]) -> None:
     past = warehouse.writer.table(rescued.table_name)
     for bronze in tables:
         texts = past.filter(past.dataset == bronze.dataset).rename(line_text="rescued")
-        fields = schema.FIELDS[bronze.dataset]
-        found = validate_texts(warehouse, bronze.dataset, fields, texts, lambda lines: lines)
+        found = validate_texts(warehouse.writer, bronze.dataset, texts, lambda lines: lines)
         query = warehouse.writer.compile(found.select(*schema.LINE, "unknown_keys"))
         rescued.run(f"CREATE OR REPLACE TEMP TABLE keys_of_{bronze.dataset} AS {query}")
     keys = " UNION ALL BY NAME ".join(

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import duckdb
 from ibis.backends.duckdb import Backend
 
-from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb import state
 from lingokids.storage.duckdb.expressions import dtype_of, no_rows
@@ -28,8 +27,7 @@ from lingokids.storage.engine import Change, Engine, UnreadableError
 from lingokids.storage.erasures import Erasing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Iterator
 
     import ibis
     import ibis.expr.datatypes as dt
@@ -37,16 +35,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lingokids.incremental.links import Step
-    from lingokids.schema import Contract
+    from lingokids.schema import Contract, Delivery
     from lingokids.schema.parameters import Instants
     from lingokids.storage.bronze import BronzeDataset
     from lingokids.storage.duckdb.bronze import StoredBronze
     from lingokids.storage.duckdb.history import History
-    from lingokids.storage.duckdb.parsing import RecordReader
     from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.units import DueUnits
     from lingokids.storage.engine import Kept
     from lingokids.storage.lake.delta import Offer
+    from lingokids.storage.raw.reading import Reading
     from lingokids.storage.raw.stores import RawObject
 
 #: Beside the columns of contracts, hidden from nodes: the run that last changed a row.
@@ -174,13 +172,13 @@ class Warehouse(Engine, threading.local):
 
         return StoredBronze(self, table)
 
-    def line_reader(
-        self, dataset: str, due: list[RawObject], validate: Callable[[ir.Table], ir.Table]
-    ) -> RecordReader:
+    def read_objects(
+        self, reading: Reading, due: list[RawObject], pass_over: Callable[[RawObject], None]
+    ) -> Iterator[Delivery]:
         """See ``engine.Engine``."""
-        from lingokids.storage.duckdb.parsing import RecordReader
+        from lingokids.storage.duckdb.parsing import read_objects
 
-        return RecordReader(self, dataset, schema.FIELDS[dataset], due, validate)
+        return read_objects(self, reading, due, pass_over)
 
     def validate_texts(
         self, dataset: str, lines: ir.Table, validate: Callable[[ir.Table], ir.Table]
@@ -188,13 +186,7 @@ class Warehouse(Engine, threading.local):
         """See ``engine.Engine``."""
         from lingokids.storage.duckdb.parsing import validate_texts
 
-        return validate_texts(self, dataset, schema.FIELDS[dataset], lines, validate)
-
-    def bounded_memory(self, mebibytes: int | None) -> AbstractContextManager[None]:
-        """See ``engine.Engine``."""
-        from lingokids.storage.duckdb.memory import bounded
-
-        return bounded(self.writer.con, mebibytes)
+        return validate_texts(self.writer, dataset, lines, validate)
 
     def prepare_rebuild(self, bronze: list[BronzeDataset], instants: Instants) -> None:
         """See ``engine.Engine``."""

@@ -1,19 +1,12 @@
-"""Raw objects as a dataset: which are new, and their lines in batches.
-
-Small objects are gathered into batches of some 64 MiB, so that the engine sees few large
-batches instead of many small files; one batch is fetched while the engine works on another.
-"""
+"""Raw objects as a dataset: which are new, and their lines in batches."""
 
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import functools
 import itertools
 import logging
-import queue
 import re
-import threading
 import zlib
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -29,14 +22,13 @@ from lingokids.schema import Delivery
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.erasures import ErasureRecord
 from lingokids.storage.previews import TablePreview, preview_of
-from lingokids.storage.raw import lines as line_cutting
 from lingokids.storage.raw.places import open_store
-from lingokids.storage.raw.progress import progress_bar
+from lingokids.storage.raw.reading import Reading
 from lingokids.storage.raw.stores import RawObject, StoredObject
 from lingokids.storage.records import kept_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Iterator
 
     import ibis.expr.types as ir
 
@@ -70,7 +62,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         batch_mebibytes: How much text the engine is given at a time; three times as much is
             held.
         engine_mebibytes: How much the engine holds at most while it reads: see
-            ``Engine.bounded_memory``.
+            ``duckdb.memory``.
         erasures: The file that says whose lines are refused; None: nobody's are.
         credentials: Of the bucket's server: see ``s3.Client``.
         s3: Time-outs and retries: see ``s3.S3ClientOptions``.
@@ -228,17 +220,14 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
         self, due: list[RawObject], validate: Callable[[ir.Table], ir.Table], if_gone: str
     ) -> Iterator[Delivery]:
         """Read objects once, in batches."""
-        reader = self.warehouse.line_reader(self.dataset, due, validate)
-        with (
-            self.warehouse.bounded_memory(self._engine_mebibytes),
-            progress_bar(self.dataset, len(due)) as advance,
-        ):
-            for batch in _ahead(self._batches(due, if_gone)):
-                self.warehouse.rows_read += sum(piece.lines for piece in batch)
-                begun = (due[piece.object_index] for piece in batch if piece.first_line == 1)
-                self.warehouse.bytes_read += sum(each.size_bytes for each in begun)
-                yield reader.read(batch)
-                advance(len({piece.object_index for piece in batch}))
+
+        def pass_over(gone: RawObject) -> None:
+            LOGGER.warning("%s changed or is gone: %s.", gone.key, if_gone)
+
+        reading = Reading(
+            self.dataset, self.store, validate, self._batch_bytes, self._engine_mebibytes
+        )
+        return self.warehouse.read_objects(reading, due, pass_over)
 
     def probe(self) -> str:
         """List and read the first object there is; says which.
@@ -299,29 +288,6 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
             return in_key and datetime.fromisoformat(f"{in_key[1]}T{in_key[2]}:00:00")
         return None
 
-    def _batches(self, due: list[RawObject], if_gone: str) -> Generator[list[line_cutting.Piece]]:
-        """Gather the lines of objects until a batch is full."""
-        batch: list[line_cutting.Piece] = []
-        held = 0
-        for piece in self._pieces(due, if_gone):
-            batch.append(piece)
-            held += piece.weight
-            if held >= self._batch_bytes:
-                yield batch
-                batch, held = [], 0
-        if batch:
-            yield batch
-
-    def _pieces(self, due: list[RawObject], if_gone: str) -> Iterator[line_cutting.Piece]:
-        """The lines of each object in turn, but for one that is gone or has changed."""
-        with contextlib.closing(self.store().fetch(due)) as contents:
-            for index, blocks in enumerate(contents):
-                key = due[index].object_key
-                if blocks is None:
-                    LOGGER.warning("%s changed or is gone: %s.", key, if_gone)
-                    continue
-                yield from line_cutting.cut_into_pieces(index, blocks, self._batch_bytes)
-
     def _describe(self) -> dict[str, Any]:
         return {"path": self.path, "dataset": self.dataset, "arrival": self._arrival}
 
@@ -347,41 +313,3 @@ def _still_open(lines: ir.Table, past: ir.Table, objects: ir.Table) -> ir.Table:
     )
     due = known.filter(known.is_open | (known.line_number > known.lines_before))
     return due.drop("lines_before", "is_open")
-
-
-def _ahead(batches: Generator[Any]) -> Iterator[Any]:
-    """Make the next batch in another thread while the consumer works on one."""
-    ready: queue.Queue[Any] = queue.Queue(maxsize=1)
-    stopped = threading.Event()
-    done = object()
-
-    def put(item: Any) -> None:
-        while not stopped.is_set():  # a consumer that ended early takes nothing any more
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def fill() -> None:
-        try:
-            with contextlib.closing(batches):
-                for batch in batches:
-                    put(batch)
-                    if stopped.is_set():
-                        return
-        except BaseException as error:  # raised again where the batches are consumed
-            put(error)
-        else:
-            put(done)
-
-    run = contextvars.copy_context().run  # what it logs is about the same run
-    thread = threading.Thread(target=run, args=[fill], name="fetch", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not done:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
