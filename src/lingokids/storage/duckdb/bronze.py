@@ -34,7 +34,7 @@ class StoredBronze(StoredTable, StoredLines):
         super().__init__(warehouse, table)
         self.dataset = table.dataset
         self.keeps_children = table.keeps_children
-        self._minimisation = Minimisation(schema.FIELDS[table.dataset], table.not_kept, table.key)
+        self.minimisation = Minimisation(schema.FIELDS[table.dataset], table.not_kept, table.key)
 
     # each keeps its compiled query from batch to batch
 
@@ -60,7 +60,7 @@ class StoredBronze(StoredTable, StoredLines):
     def faults(self) -> list[str]:
         """See ``engine.Stored``; also that it keeps of persons what other settings say."""
         state = state_of(self.warehouse, self.table_name) if self.warehouse.in_run else None
-        if state is None or state.rules == self._minimisation.rules:
+        if state is None or state.rules == self.minimisation.rules:
             return super().faults
         return [
             *super().faults,
@@ -79,18 +79,21 @@ class StoredBronze(StoredTable, StoredLines):
         """Forget every line and object of the dataset, to take them in again."""
         self.ensure()
         self.note_state()
-        self.note_loads(self.table_name, f"SELECT DISTINCT load_id FROM {self.name}")
+        self.note_loads(self.table_name, f"SELECT DISTINCT load_id FROM {self.place}")
         super().clear()
         for table in self.ledger, self.quarantine, self.rescued:
-            rows = f"FROM {table.table_name} WHERE dataset = '{self.dataset}'"
-            self.note_loads(table.table_name, f"SELECT DISTINCT load_id {rows}")
-            table.note(self.run(f"DELETE {rows}"), 0, 0.0)
+            of_dataset = f"dataset = '{self.dataset}'"
+            table.note(self.change(table, f"DELETE FROM {table.place}", of_dataset), 0, 0.0)
 
     def note_loads(self, table_name: str, sql: str) -> int:
         """Note the loads whose rows were written: a statement gives them, row by row."""
-        loads = [load for (load,) in self.warehouse.writer.con.execute(sql).fetchall()]
-        self.warehouse.rewritten_loads[table_name].update(loads)
+        loads = self.warehouse.writer.con.execute(sql).to_arrow_table()[0]
+        self.warehouse.rewritten_loads[table_name].update(loads.unique().to_pylist())
         return len(loads)
+
+    def change(self, table: StoredTable, statement: str, where: str) -> int:
+        """Update or delete rows of a table, and note their loads; returns how many."""
+        return self.note_loads(table.table_name, f"{statement} WHERE {where} RETURNING load_id")
 
     def note_load(self, table: StoredTable, inserted: int, started: float) -> None:
         """Tell the run that rows of its own load were added."""
@@ -116,12 +119,12 @@ class StoredBronze(StoredTable, StoredLines):
     def note_state(self, last_load: int = 0) -> None:
         """Note what is not kept, and the number that the next run counts on from."""
         number = max(last_load, self.warehouse.number)
-        set_state(self.warehouse, self.table_name, self._minimisation.rules, number)
+        set_state(self.warehouse, self.table_name, self.minimisation.rules, number)
 
     def insert_from(self, rows: str) -> int:
         """Add the rows of a relation, without what is not kept."""
-        self._minimisation.give_key(self.warehouse.writer.con)
-        return super().insert_from(self._minimisation.of(rows))
+        self.minimisation.give_key(self.warehouse.writer.con)
+        return super().insert_from(self.minimisation.of(rows))
 
     def minimise(self) -> None:
         """Take what is not kept out of the rows that are there."""
@@ -129,14 +132,11 @@ class StoredBronze(StoredTable, StoredLines):
         if state is None:
             return
         started = time.perf_counter()
-        self._minimisation.give_key(self.warehouse.writer.con)
-        if changes := self._minimisation.changes(state.rules):
+        self.minimisation.give_key(self.warehouse.writer.con)
+        if changes := self.minimisation.changes(state.rules):
             assignments, needed = changes
             number = f"version = {self.warehouse.number}"
-            updated = self.note_loads(
-                self.table_name,
-                f"UPDATE {self.name} SET {assignments}, {number} WHERE {needed} RETURNING load_id",
-            )
+            updated = self.change(self, f"UPDATE {self.place} SET {assignments}, {number}", needed)
             self.note(updated, updated, time.perf_counter() - started)
             self.warehouse.erasing.leaves_no_trace |= updated > 0
         self.note_state(state.version)
@@ -147,17 +147,18 @@ class StoredBronze(StoredTable, StoredLines):
         needed |= {self.quarantine.table_name, self.rescued.table_name}
         if not needed <= self.warehouse.tables:
             return
-        past = (
-            f"SELECT max(load_id) FROM {schema.RUN_UNITS.table_name} "
+        past = self.warehouse.writer.con.execute(
+            f"SELECT coalesce(max(load_id), 0) FROM {schema.RUN_UNITS.table_name} "
             f"JOIN {schema.RUNS.table_name} USING (run_id) WHERE started_at < '{before}'"
-        )
+        ).fetchone()
+        of_past = f"dataset = '{self.dataset}' AND load_id <= {past[0] if past else 0}"
         texts = (self.quarantine, "line_text", "''"), (self.rescued, "rescued", "'{}'")
         for table, column, nothing in texts:
             started = time.perf_counter()
-            emptied = self.note_loads(
-                table.table_name,
-                f"UPDATE {table.name} SET {column} = {nothing} WHERE dataset = '{self.dataset}' "
-                f"AND load_id <= ({past}) AND {column} <> {nothing} RETURNING load_id",
+            emptied = self.change(
+                table,
+                f"UPDATE {table.place} SET {column} = {nothing}",
+                f"{of_past} AND {column} <> {nothing}",
             )
             if emptied:
                 table.note(emptied, emptied, time.perf_counter() - started)
@@ -168,20 +169,23 @@ class StoredBronze(StoredTable, StoredLines):
             return
         started = time.perf_counter()
         (key,) = schema.CONTRACTS[f"stg_{self.dataset}"].grain
-        self.run(
-            f"INSERT INTO {schema.GONE.table_name} SELECT DISTINCT '{self.table_name}', "
-            f'to_json(struct_pack("{key}" := "{key}")), {self.warehouse.number} '
-            f"FROM {self.name} WHERE landed_at < '{before}'"
-        )
+        landed_before = f"landed_at < '{before}'"
+        self._mark_gone(key, landed_before)
         for table in self, self.ledger, self.quarantine, self.rescued:
-            of_dataset = "" if table is self else f"dataset = '{self.dataset}' AND"
-            deleted = self.note_loads(
-                table.table_name,
-                f"DELETE FROM {table.name} WHERE {of_dataset} landed_at < '{before}' "
-                "RETURNING load_id",
+            of_dataset = "" if table is self else f"dataset = '{self.dataset}' AND "
+            deleted = self.change(
+                table, f"DELETE FROM {table.place}", f"{of_dataset}{landed_before}"
             )
             if deleted:
                 table.note(deleted, 0, time.perf_counter() - started)
+
+    def _mark_gone(self, key: str, where: str) -> None:
+        """Mark what rows will leave, by the column that readers know them by."""
+        self.run(
+            f"INSERT INTO {schema.GONE.table_name} SELECT DISTINCT '{self.table_name}', "
+            f'to_json(struct_pack("{key}" := "{key}")), {self.warehouse.number} '
+            f"FROM {self.place} WHERE {where}"
+        )
 
     def _earlier(self, objects: ir.Table) -> ir.Table:
         """The quarantined lines of those of the objects that a batch of this load began."""
@@ -193,18 +197,18 @@ class StoredBronze(StoredTable, StoredLines):
 
     def _supersede(self, objects: ir.Table) -> None:
         """Mark earlier versions of these objects, and their lines, as not current."""
-        keys = self.warehouse.writer.compile(objects.select("object_key"))
-        of_earlier = f"is_current AND load_id < {self.warehouse.number} AND object_key IN ({keys})"
-        objects_marked = self.note_loads(
-            self.ledger.table_name,
-            f"UPDATE {self.ledger.table_name} SET is_current = false "
-            f"WHERE dataset = '{self.dataset}' AND {of_earlier} RETURNING load_id",
+        keys, number = self.warehouse.compile(objects.select("object_key")), self.warehouse.number
+        of_earlier = f"is_current AND load_id < {number} AND object_key IN ({keys})"
+        objects_marked = self.change(
+            self.ledger,
+            f"UPDATE {self.ledger.place} SET is_current = false",
+            f"dataset = '{self.dataset}' AND {of_earlier}",
         )
         if objects_marked:
-            self.note_loads(
-                self.table_name,
-                f"UPDATE {self.table_name} SET is_current = false, "
-                f"version = {self.warehouse.number} WHERE {of_earlier} RETURNING load_id",
+            self.change(
+                self,
+                f"UPDATE {self.place} SET is_current = false, version = {number}",
+                of_earlier,
             )
 
     def _enter(self, counts: ir.Table) -> None:
@@ -235,13 +239,18 @@ class StoredBronze(StoredTable, StoredLines):
     def _count_unknown_keys(self) -> None:
         """Make the view of unknown keys: they are counted when someone asks."""
         view = self._beside(schema.UNKNOWN_KEYS)
-        usable = drift.usable_lines({name: self._lines_of(name) for name in schema.FIELDS})
-        query = view.compile(drift.count_unknown_keys(self.rescued.load(), usable))
+        query = view.compile(unknown_keys(self.warehouse))
         self.warehouse.writer.con.execute(f"CREATE VIEW {view.table_name} AS {query}")
         view.comment_on("VIEW")
 
-    def _lines_of(self, dataset: str) -> ir.Table:
-        bronze = self._beside(schema.CONTRACTS[f"bronze_{dataset}"])
-        bronze.kept.has_versions = True  # kept_table cannot tell before the table is made
-        bronze.ensure()
-        return bronze.load()
+
+def unknown_keys(warehouse: Warehouse) -> ir.Table:
+    """The keys of lines in bronze that no field reads, counted."""
+    usable = drift.usable_lines({name: _lines_of(warehouse, name) for name in schema.FIELDS})
+    return drift.count_unknown_keys(kept_table(warehouse, schema.RESCUED_VALUES).load(), usable)
+
+
+def _lines_of(warehouse: Warehouse, dataset: str) -> ir.Table:
+    bronze = kept_table(warehouse, schema.CONTRACTS[f"bronze_{dataset}"])
+    bronze.kept.has_versions = True  # kept_table cannot tell before the table is made
+    return bronze.load()

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
+    from ibis.backends.sql import SQLBackend
 
 
-def table_of(backend: Backend, name: str, schema: ibis.Schema) -> ir.Table:
+def table_of(backend: SQLBackend, name: str, schema: ibis.Schema) -> ir.Table:
     """A table whose columns are known.
 
     ``backend.table`` would ask the engine for them: a statement for each of a run's tables.

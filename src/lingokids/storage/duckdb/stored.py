@@ -233,6 +233,11 @@ class StoredTable(Stored):
         return f'main."{self.table_name}"'
 
     @property
+    def place(self) -> str:
+        """The table, as SQL of the engine that keeps its rows."""
+        return self.name
+
+    @property
     def stored_columns(self) -> dict[str, dt.DataType]:
         """The columns promised and hidden, and their types."""
         # a view cannot say that a column is never NULL

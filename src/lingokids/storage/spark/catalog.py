@@ -9,6 +9,7 @@ reader of ``main`` sees every table as of one run or of the next.
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -215,12 +216,14 @@ class Catalog:
 
 @contextlib.contextmanager
 def expected_failures(doing: str) -> Iterator[None]:
-    """Tell failures of Spark in a sentence."""
+    """Tell failures of Spark in a sentence; one of a worker of ours has its own."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
     try:
         yield
     except (Py4JError, PySparkException) as error:
+        if own := re.search(rf"{LingokidsError.__module__}.LingokidsError: (.*)", str(error)):
+            raise LingokidsError(own[1]) from error
         first = str(error).strip().splitlines()[0]
         raise LingokidsError(f"{doing}: Spark failed ({first}).") from error

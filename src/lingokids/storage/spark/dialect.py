@@ -30,6 +30,9 @@ def type_in_spark(dtype: object) -> str:
     assert isinstance(dtype, dt.DataType)
     if isinstance(dtype, dt.Array):
         return f"ARRAY<{type_in_spark(dtype.value_type)}>"
+    if isinstance(dtype, dt.Struct):
+        fields = (f"{name}: {type_in_spark(each)}" for name, each in dtype.items())
+        return f"STRUCT<{', '.join(fields)}>"
     if isinstance(dtype, dt.Decimal):
         return f"DECIMAL({dtype.precision}, {dtype.scale})"
     known = {

@@ -8,10 +8,8 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from lingokids.errors import LingokidsError
-from lingokids.schema import GONE, masked
+from lingokids.schema import masked
 from lingokids.storage.duckdb.state import set_state
 from lingokids.storage.duckdb.warehouse import VERSION
 
@@ -113,22 +111,7 @@ class Replacement:
             changed.where(f"{side} IS NOT NULL").select(*(f"{side}.{name}" for name in by))
             for side in ("old", "new")
         )
-        units = left.subtract(came).selectExpr(
-            f"to_json(struct({', '.join(f'`{name}`' for name in by)})) AS unit"
-        )
-        marks = units.toArrow()
-        count = len(marks)
-        marks = pa.table(
-            {
-                "table_name": pa.repeat(self._table.table_name, count),
-                "unit": marks["unit"],
-                "version": pa.repeat(pa.scalar(self._warehouse.number, pa.int32()), count),
-            }
-        )
-        con = self._warehouse.writer.con
-        con.register("marks_", marks)
-        con.execute(f"INSERT INTO {GONE.table_name} BY NAME FROM marks_")
-        con.unregister("marks_")
+        self._table.mark(left.subtract(came))
 
     def _merge(self, pairs: DataFrame) -> tuple[int, int]:
         from pyspark.sql import functions as f

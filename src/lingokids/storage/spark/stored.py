@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lingokids.errors import LingokidsError
+from lingokids.schema import GONE
 from lingokids.storage.duckdb.stored import StoredTable
 from lingokids.storage.duckdb.units import find_due
 from lingokids.storage.duckdb.warehouse import VERSION
@@ -191,6 +192,23 @@ class SparkTable(StoredTable):
         else:
             writing.append()
         return self.changed_by_last("added-records")
+
+    def mark(self, units: DataFrame) -> None:
+        """Mark what rows left, by the columns that readers know them by."""
+        import pyarrow as pa
+
+        names = ", ".join(f"`{name}`" for name in units.columns)
+        left = units.selectExpr(f"to_json(struct({names})) AS unit").toArrow()
+        number = pa.scalar(self.warehouse.number, pa.int32())
+        marks = {
+            "table_name": pa.repeat(self.table_name, len(left)),
+            "unit": left["unit"],
+            "version": pa.repeat(number, len(left)),
+        }
+        con = self.warehouse.writer.con
+        con.register("marks_", pa.table(marks))
+        con.execute(f"INSERT INTO {GONE.table_name} BY NAME FROM marks_")
+        con.unregister("marks_")
 
     def changed_by_last(self, what: str) -> int:
         """What the last write says of itself."""

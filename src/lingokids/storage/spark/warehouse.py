@@ -20,6 +20,7 @@ from lingokids.storage.spark.dialect import translated
 from lingokids.storage.spark.session import CATALOG, session, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import duckdb
@@ -29,9 +30,15 @@ if TYPE_CHECKING:
     from ibis.backends.pyspark import Backend
     from pyspark.sql import DataFrame, SparkSession
 
+    from lingokids.schema import Delivery
+    from lingokids.storage.bronze import BronzeDataset
+    from lingokids.storage.duckdb.minimising import Minimisation
     from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.units import DueUnits
     from lingokids.storage.engine import Kept
+    from lingokids.storage.raw.reading import Reading
+    from lingokids.storage.raw.stores import RawObject
+    from lingokids.storage.spark.bronze import SparkBronze
 
 #: The tables whose rows are in the book.
 IN_BOOK = {
@@ -58,6 +65,7 @@ class SparkWarehouse(Warehouse):
     Attributes:
         namespace: Where the run in hand writes; outside a run: what was last committed.
         location: See above.
+        minimisations: By dataset, what its bronze table does not keep.
     """
 
     def __init__(
@@ -75,6 +83,7 @@ class SparkWarehouse(Warehouse):
         self.catalog = Catalog(catalog)
         self.location = location.rstrip("/")
         self.namespace = MAIN
+        self.minimisations: dict[str, Minimisation] = {}
         self.open = _open_book
         self._session_settings = session or {}
         self._views: set[str] = set()
@@ -125,15 +134,48 @@ class SparkWarehouse(Warehouse):
         """See ``engine.Engine``."""
         if self.in_run or table_name in IN_BOOK:
             return super().has(table_name)
+        if table_name == schema.UNKNOWN_KEYS.table_name:  # counted when someone asks
+            table_name = schema.RESCUED_VALUES.table_name
         return self.spark.catalog.tableExists(self.name_of(table_name))
 
     def stored(self, table: Kept) -> StoredTable:
         """See ``engine.Engine``."""
         if table.table_name in IN_BOOK:
             return super().stored(table)
+        from lingokids.storage.spark.bronze import UnknownKeys
         from lingokids.storage.spark.stored import SparkTable
 
-        return SparkTable(self, table)
+        is_counted = table.table_name == schema.UNKNOWN_KEYS.table_name
+        return (UnknownKeys if is_counted else SparkTable)(self, table)
+
+    def stored_lines(self, table: BronzeDataset) -> SparkBronze:
+        """See ``engine.Engine``; workers must know what each table keeps."""
+        from lingokids.storage.spark.bronze import SparkBronze
+
+        stored = SparkBronze(self, table)
+        self.minimisations[table.dataset] = stored.minimisation
+        return stored
+
+    def read_objects(
+        self, reading: Reading, due: list[RawObject], pass_over: Callable[[RawObject], None]
+    ) -> Iterator[Delivery]:
+        """See ``engine.Engine``: workers read them, and it is one batch."""
+        from lingokids.storage.spark.reading import read_objects
+
+        yield read_objects(self, reading, due, pass_over)
+
+    def validate_texts(
+        self, dataset: str, lines: ir.Table, validate: Callable[[ir.Table], ir.Table]
+    ) -> ir.Table:
+        """See ``engine.Engine``."""
+        from lingokids.storage.spark.reading import validate_texts
+
+        return validate_texts(self, dataset, lines, validate)
+
+    def compile(self, rows: ir.Table) -> str:
+        """See ``Warehouse``."""
+        self.backend._run_pre_execute_hooks(rows)
+        return self.backend.compile(rows)
 
     def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
         """See ``engine.Engine``."""
@@ -186,14 +228,22 @@ class SparkWarehouse(Warehouse):
 
     def frame(self, rows: ir.Table) -> DataFrame:
         """An expression as Spark works it out."""
-        self.backend._run_pre_execute_hooks(rows)
-        return self.spark.sql(self.backend.compile(rows))
+        return self.spark.sql(self.compile(rows))
 
     def view(self, name: str, frame: DataFrame) -> DataFrame:
         """Give rows of the run a name, until it ends."""
         frame.createOrReplaceTempView(name)
         self._views.add(name)
         return frame
+
+    def named(self, name: str, frame: DataFrame, columns: Mapping[str, Any]) -> ir.Table:
+        """Give rows of the run a name, by which expressions read them."""
+        import ibis
+
+        from lingokids.storage.duckdb.expressions import table_of
+
+        self.view(name, frame)
+        return table_of(self.backend, name, ibis.schema(columns))
 
     def kept_view(self, name: str, frame: DataFrame) -> DataFrame:
         """Work rows out once, for several statements, and give them a name.
