@@ -54,7 +54,10 @@ class PublishedCopy:
 
     Attributes:
         successes: The last two runs that changed something, the last one first.
+        is_of_changes: Whether it is made from the one before, by what the run changed.
     """
+
+    is_of_changes = False
 
     def __init__(
         self, warehouse: Warehouse, tables: list[str], time_zone: str, *, is_whole: bool
@@ -99,12 +102,12 @@ class PublishedCopy:
         aside = self._file.with_name(f".{self._file.name}.part")
         # a copy of a copy holds what was deleted from it
         is_anew = self._warehouse.erasing.leaves_no_trace or not self._warehouse.has_changed
-        is_next = not is_anew and self.successes[1:] == [self._copied_run()]
+        self.is_of_changes = not is_anew and self.successes[1:] == [self._copied_run()]
         try:
             self._remove_leftovers()
-            if is_next:
+            if self.is_of_changes:
                 shutil.copyfile(self._file, aside)
-            self._write(aside, self._copy_changes if is_next else self._copy_rows)
+            self._write(aside, self._copy_changes if self.is_of_changes else self._copy_rows)
             aside.chmod(aside.stat().st_mode & ~0o222)  # who opens it for writing is told so
             os.utime(aside, ns=(instant_of(self.successes[0]),) * 2)
             self._wal.unlink(missing_ok=True)  # of a reader who wrote: it is not of the new file

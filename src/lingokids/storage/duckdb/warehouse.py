@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
     import pyarrow as pa
+    from ibis.backends import BaseBackend
 
     from lingokids.incremental.links import Step
     from lingokids.schema import Contract, Delivery
@@ -91,6 +92,7 @@ class Warehouse(Engine, threading.local):
     hidden_column = VERSION
     _known: ClassVar[dict[Path, Warehouse]] = {}
     _turns: ClassVar[dict[Path, threading.Lock]] = {}
+    made_copy: ClassVar[type[PublishedCopy]] = PublishedCopy
     is_committing: ClassVar[bool] = False  # from a commit to the end of its run: too late to stop
 
     def __init__(
@@ -307,6 +309,11 @@ class Warehouse(Engine, threading.local):
             )
         return self._writer
 
+    @property
+    def backend(self) -> BaseBackend:
+        """Ibis's connection to the tables of the run."""
+        return self.writer
+
     def begin(self) -> None:
         """Open the file for writing and begin the run's one transaction.
 
@@ -397,6 +404,6 @@ class Warehouse(Engine, threading.local):
     def publish(self, gold: Iterable[str], time_zone: str, *, is_whole: bool) -> None:
         """See ``engine.Engine``."""
         names = [name for name in gold if name in self.tables]
-        copy = PublishedCopy(self, names, time_zone, is_whole=is_whole)
+        copy = self.made_copy(self, names, time_zone, is_whole=is_whole)
         if self.has_changed or self.erasing.leaves_no_trace or not copy.is_current:
             copy.publish()

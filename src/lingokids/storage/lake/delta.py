@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
     from deltalake import DeltaTable
+    from ibis.backends import BaseBackend
     from ibis.backends.duckdb import Backend
 
     from lingokids.storage.lake.pointer import PublishedTable
@@ -379,7 +380,7 @@ def _published(dtype: dt.DataType) -> dt.DataType:
     return ibis.dtype("string") if dtype.is_uuid() else dtype
 
 
-def hashing(backend: Backend) -> int:
+def hashing(backend: BaseBackend) -> int:
     """The checksum of a row that never changes: an engine that hashes otherwise gives another."""
     row = {"a": ibis.literal("a"), "b": ibis.literal(1), "c": ibis.timestamp("2021-01-01 00:00:00")}
     return int(backend.to_pyarrow(ibis.struct(row).hash()).as_py())

@@ -111,7 +111,7 @@ class Publication:
         if self._newer is None:
             self._refuse_another_origin()
             self._refuse_to_lose_objects()
-        self._hashing = hashing(self._warehouse.writer)
+        self._hashing = hashing(self._warehouse.backend)
         tables = {offer.dataset.table: self._bring_up_to_date(offer) for offer in self._offers}
         self._replace_pointer(tables)
         if is_older:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
+import ibis
+import ibis.expr.datatypes as dt
 import sqlglot
+from ibis.backends.pyspark.datatypes import PySparkType
 from sqlglot import exp
+
+if TYPE_CHECKING:
+    from pyspark.sql.types import StructType
 
 
 @functools.cache
@@ -23,11 +30,8 @@ def translated(query: str, catalog: str, namespace: str) -> str:
 
 
 @functools.cache
-def type_in_spark(dtype: object) -> str:
+def type_in_spark(dtype: dt.DataType) -> str:
     """Spark's name for a type: a uuid is its text."""
-    import ibis.expr.datatypes as dt
-
-    assert isinstance(dtype, dt.DataType)
     if isinstance(dtype, dt.Array):
         return f"ARRAY<{type_in_spark(dtype.value_type)}>"
     if isinstance(dtype, dt.Struct):
@@ -35,7 +39,7 @@ def type_in_spark(dtype: object) -> str:
         return f"STRUCT<{', '.join(fields)}>"
     if isinstance(dtype, dt.Decimal):
         return f"DECIMAL({dtype.precision}, {dtype.scale})"
-    known = {
+    known: dict[type[dt.DataType], str] = {
         dt.UUID: "STRING",
         dt.String: "STRING",
         dt.JSON: "STRING",
@@ -49,3 +53,14 @@ def type_in_spark(dtype: object) -> str:
         dt.Float64: "DOUBLE",
     }
     return known[type(dtype)]
+
+
+def in_contracts_types(found: StructType, promised: ibis.Schema) -> ibis.Schema:
+    """Stored columns as contracts name their types, which Spark has not all of."""
+    types = {}
+    for field in found:
+        dtype = promised.get(field.name)
+        sql = field.dataType.simpleString().upper()
+        is_as_promised = dtype is not None and type_in_spark(dtype).upper().replace(" ", "") == sql
+        types[field.name] = dtype if is_as_promised else PySparkType.to_ibis(field.dataType)
+    return ibis.schema(types)

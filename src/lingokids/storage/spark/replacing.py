@@ -69,7 +69,7 @@ class Replacement:
             )
 
     def _refuse_repeated_keys(self, new: DataFrame) -> None:
-        """Refuse two new rows of one key: one would take the old row's place, and hide the other."""
+        """Refuse two new rows of one key: one would hide the other."""
         grain = self._table.contract.grain
         for repeated in new.groupBy(*grain).count().where("count > 1").select(*grain).take(1):
             raise LingokidsError(

@@ -137,7 +137,10 @@ class SparkTable(StoredTable):
 
     def made_by(self, rows: ir.Table) -> DataFrame:
         """The rows of an expression, in the types that are stored."""
-        return self.as_stored(self.warehouse.frame(rows))
+        if self.warehouse.is_on_spark(rows):
+            return self.as_stored(self.warehouse.frame(rows))
+        handed_over = self.warehouse.writer.to_pyarrow(rows)
+        return self.as_stored(self.warehouse.spark.createDataFrame(handed_over))
 
     def as_stored(self, frame: DataFrame) -> DataFrame:
         """Rows in the table's columns and types."""

@@ -11,12 +11,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lingokids import schema
-from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.opening import open_for_a_run
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.engine import UnreadableError
 from lingokids.storage.spark.catalog import MAIN, Book, Catalog
-from lingokids.storage.spark.dialect import translated
+from lingokids.storage.spark.copy import CopyFromSpark
+from lingokids.storage.spark.dialect import in_contracts_types, translated
 from lingokids.storage.spark.session import CATALOG, session, settings_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import ibis
     import ibis.expr.types as ir
     import pyarrow as pa
-    from ibis.backends.pyspark import Backend
     from pyspark.sql import DataFrame, SparkSession
 
     from lingokids.schema import Delivery
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from lingokids.storage.engine import Kept
     from lingokids.storage.raw.reading import Reading
     from lingokids.storage.raw.stores import RawObject
+    from lingokids.storage.spark.backend import SparkBackend
     from lingokids.storage.spark.bronze import SparkBronze
 
 #: The tables whose rows are in the book.
@@ -68,7 +68,9 @@ class SparkWarehouse(Warehouse):
         minimisations: By dataset, what its bronze table does not keep.
     """
 
-    def __init__(
+    made_copy = CopyFromSpark
+
+    def __init__(  # noqa: PLR0913 - what globals.yml says of a warehouse
         self,
         database: Path,
         published: Path,
@@ -95,11 +97,13 @@ class SparkWarehouse(Warehouse):
         return session({**place, **self._session_settings})
 
     @cached_property
-    def backend(self) -> Backend:
+    def backend(self) -> SparkBackend:
         """Ibis's connection to it."""
-        import ibis
+        from lingokids.storage.spark.backend import SparkBackend
 
-        return ibis.pyspark.connect(self.spark)
+        backend = SparkBackend()
+        backend.do_connect(self.spark)
+        return backend
 
     # --- a run ---
 
@@ -204,7 +208,18 @@ class SparkWarehouse(Warehouse):
         """See ``engine.Engine``."""
         if table_name in IN_BOOK:
             return super().schema_of(table_name)
-        raise LingokidsError(f"{table_name}: columns on Spark are not read yet.")
+        from pyspark.errors import AnalysisException
+
+        try:
+            found = self.spark.table(self.name_of(table_name)).schema
+        except AnalysisException as error:
+            raise UnreadableError(str(error).splitlines()[0]) from error
+        return in_contracts_types(found, schema.CONTRACTS[table_name].nullable_schema)
+
+    @property
+    def on_spark(self) -> set[str]:
+        """The tables whose rows are not in the book."""
+        return self.tables - IN_BOOK
 
     def last_load(self) -> int | None:
         """See ``engine.Engine``: bronze notes its loads in the book."""

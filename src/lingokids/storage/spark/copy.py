@@ -1,0 +1,47 @@
+"""The published copy of gold that is on Spark: the same file, for the same readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lingokids.storage.duckdb.expressions import sql_type
+from lingokids.storage.duckdb.published_copy import PublishedCopy
+from lingokids.storage.duckdb.warehouse import VERSION
+
+if TYPE_CHECKING:
+    from lingokids.storage.spark.warehouse import SparkWarehouse
+
+
+class CopyFromSpark(PublishedCopy):
+    """See ``PublishedCopy``: rows come over as Arrow, of a change only those of its units."""
+
+    _warehouse: SparkWarehouse
+
+    def _copy_changes(self, name: str) -> None:
+        due = self._warehouse.due.get(name)
+        if due is not None and due.relation is not None:
+            units = self._handed_over(name, due.relation, due.step.unit)
+            self._con.execute(f'CREATE OR REPLACE TEMP TABLE "{due.relation}" AS {units}')
+        super()._copy_changes(name)
+
+    def _rows_of(self, name: str) -> str:
+        if name not in self._warehouse.on_spark:
+            return super()._rows_of(name)
+        due = self._warehouse.due.get(name)
+        columns = [column for column in self._warehouse.columns[name] if column != VERSION]
+        relation = self._warehouse.name_of(name)
+        if self.is_of_changes and due is not None and due.relation is not None:
+            unit = ", ".join(f"`{column}`" for column in due.step.unit)
+            relation = f"(SELECT * FROM {relation} LEFT SEMI JOIN {due.relation} USING ({unit}))"
+        return self._handed_over(name, relation, columns)
+
+    def _handed_over(self, name: str, relation: str, columns: tuple[str, ...] | list[str]) -> str:
+        """Columns of a relation of Spark as a query of the book's engine."""
+        types = self._warehouse.columns[name]
+        listed = ", ".join(f"`{column}`" for column in columns)
+        rows = self._warehouse.spark.sql(f"SELECT {listed} FROM {relation}").toArrow()
+        self._con.register("handed_over_", rows)
+        typed = (
+            f'CAST("{column}" AS {sql_type(types[column])}) AS "{column}"' for column in columns
+        )
+        return f"SELECT {', '.join(typed)} FROM handed_over_"
