@@ -102,6 +102,7 @@ class SparkWarehouse(Warehouse):
         from lingokids.storage.spark.backend import SparkBackend
 
         backend = SparkBackend()
+        backend.register_options()  # as ibis.pyspark would
         backend.do_connect(self.spark)
         return backend
 
