@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from ibis.backends.pyspark import Backend
+from ibis.backends.sql.compilers.pyspark import PySparkCompiler
+from ibis.expr import operations as ops
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-    from ibis.expr import operations as ops
+
+
+class _Compiler(PySparkCompiler):
+    SIMPLE_OPS = {ops.BitXor: "bit_xor"}  # noqa: RUF012 - as Ibis declares it
 
 
 class SparkBackend(Backend):
     """See above: what a new version of Ibis adds to how it hands rows over must be added here."""
+
+    compiler = _Compiler()
 
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
         rows = op.data.to_pyarrow(op.schema)

@@ -35,6 +35,10 @@ _BOOK = """
         catalog_name varchar(255) PRIMARY KEY, run integer NOT NULL, content bytea NOT NULL)
 """
 _OWN_ROWS = f"catalog_name = '{CATALOG}' AND iceberg_type = 'TABLE' AND table_namespace"
+_COPY_POINTERS = f"""
+    INSERT INTO iceberg_tables SELECT catalog_name, %s, table_name, metadata_location,
+        previous_metadata_location, iceberg_type FROM iceberg_tables WHERE {_OWN_ROWS}
+"""
 
 
 class Book(NamedTuple):
@@ -143,16 +147,13 @@ class Catalog:
         connection = self._held_connection
         with connection.transaction():
             self._before = self._pointers(MAIN)
-            connection.execute(
-                "INSERT INTO iceberg_tables SELECT catalog_name, %s, table_name, "
-                "metadata_location, previous_metadata_location, iceberg_type "
-                f"FROM iceberg_tables WHERE {_OWN_ROWS} = '{MAIN}'",
-                [namespace],
-            )
+            connection.execute(f"{_COPY_POINTERS} = %s", [namespace, MAIN])
         return namespace
 
     def commit(self, namespace: str, book: Book) -> None:
         """Make everything that a run wrote into its namespace, and its book, the state of all.
+
+        The namespace stays until the run ends, for what is published after its commit.
 
         Raises:
             LingokidsError: Another run committed meanwhile, or the database does not answer.
@@ -182,12 +183,7 @@ class Catalog:
                 f"DELETE FROM iceberg_tables WHERE {_OWN_ROWS} = '{MAIN}' AND table_name = %s",
                 [name],
             )
-            execute(
-                f"UPDATE iceberg_tables SET table_namespace = '{MAIN}' "
-                f"WHERE {_OWN_ROWS} = %s AND table_name = %s",
-                [namespace, name],
-            )
-        execute(f"DELETE FROM iceberg_tables WHERE {_OWN_ROWS} = %s", [namespace])
+            execute(f"{_COPY_POINTERS} = %s AND table_name = %s", [MAIN, namespace, name])
 
     def _set_book(self, book: Book) -> None:
         written = self._held_connection.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -75,4 +76,6 @@ def session(settings: Mapping[str, str]) -> SparkSession:
             "and its master where warehouse.session of globals.yml says."
         ) from error
     built.sparkContext.setLogLevel("ERROR")
+    # it logs each error with its stack, before anyone could catch it
+    logging.getLogger("SQLQueryContextLogger").disabled = True
     return built

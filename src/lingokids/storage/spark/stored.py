@@ -51,7 +51,8 @@ class SparkTable(StoredTable):
             self.ensure()
         elif not self.warehouse.has(self.table_name):
             raise LingokidsError(f"{self.table_name} is not there yet: uv run kedro run makes it.")
-        return self._rows(has_versions=False)
+        # Ibis writes SELECT * for a table, so what nodes do not see is left out by name
+        return self._rows(has_versions=self.kept.has_versions).select(self.columns)
 
     @property
     def with_version(self) -> ir.Table:
@@ -67,11 +68,9 @@ class SparkTable(StoredTable):
         if has_versions:
             columns = ibis.schema({**columns, VERSION: "int32"})
         place = ops.Namespace(catalog=CATALOG, database=self.warehouse.namespace)
-        table = ops.DatabaseTable(
+        return ops.DatabaseTable(
             name=self.table_name, schema=columns, source=self.warehouse.backend, namespace=place
         ).to_expr()
-        # Ibis writes SELECT * for a table, so what nodes do not see is left out by name
-        return table if has_versions else table.select(self.columns)
 
     def unit_table(self, relation: str) -> ir.Table:
         """See ``StoredTable``."""

@@ -122,7 +122,6 @@ class SparkWarehouse(Warehouse):
         super().commit()
         self.writer.con.execute("CHECKPOINT")
         self.catalog.commit(self.namespace, Book(self.number, self.database.read_bytes()))
-        self.namespace = MAIN
 
     def close(self) -> None:
         """See ``engine.Engine``."""
