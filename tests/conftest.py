@@ -31,7 +31,8 @@ from builders import EXERCISE_FILES, an_event_record
 from lingokids.schema import CONTRACTS
 
 pytest_plugins = [
-    *("minio_server", "operators", "sample_deliveries", "set_up_server", "small_warehouse")
+    *("minio_server", "operators", "sample_deliveries", "set_up_server", "small_warehouse"),
+    "spark_services",
 ]
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -25,7 +25,7 @@ from filelock import FileLock
 from builders import EXERCISE_FILES
 from conftest import ROOT, Project
 
-BUCKETS = ("raw-events", "raw-users", "raw-activities", "bronze", "gold")
+BUCKETS = ("raw-events", "raw-users", "raw-activities", "bronze", "gold", "lake")
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def https_server(tmp_path_factory) -> Iterator[tuple[Server, Path]]:
 
 @pytest.fixture
 def buckets(server, shared_folder) -> Iterator[Server]:
-    """The server with the project's five buckets, all empty; for one test at a time."""
+    """The server with the project's buckets, all empty; for one test at a time."""
     filesystem = server.filesystem
     with FileLock(shared_folder / f"{server.endpoint.rpartition('/')[2]}.lock"):
         for bucket in BUCKETS:

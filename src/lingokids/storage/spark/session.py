@@ -1,13 +1,23 @@
-"""The Spark session of this process, with what the project's tables ask of it."""
+"""The Spark session of this process, with what the project's tables ask of it.
+
+A session is what conf/spark says, but for settings without which tables would be wrong. Secrets
+are set when its JVM runs: on the command line of that process everyone could read them.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
+import socket
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What Spark calls the catalog of the project's tables.
 CATALOG = "lingokids"
+_OF_CATALOGS = "spark.sql.catalog."
+_OURS = f"{_OF_CATALOGS}{CATALOG}"
 
 _ALWAYS = {
     # without it, in-memory tables lose data: a NULL text becomes the text NaN
@@ -23,30 +35,55 @@ _ALWAYS = {
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
-    f"spark.sql.catalog.{CATALOG}": "org.apache.iceberg.spark.SparkCatalog",
-    f"spark.sql.catalog.{CATALOG}.type": "jdbc",
-    f"spark.sql.catalog.{CATALOG}.jdbc.schema-version": "V1",
+    _OURS: "org.apache.iceberg.spark.SparkCatalog",
+    f"{_OURS}.type": "jdbc",
+    f"{_OURS}.jdbc.schema-version": "V1",
     # a commit sets the tables' pointers in the catalog's database, behind Spark's back
-    f"spark.sql.catalog.{CATALOG}.cache-enabled": "false",
+    f"{_OURS}.cache-enabled": "false",
 }
-_UNLESS_SAID = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+_UNLESS_SAID = {
+    "spark.master": "local[*]",
+    "spark.app.name": "lingokids",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+}
+#: Of a driver without a cluster: nobody else need reach it.
+_ALONE = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+#: Asked for, Spark's own log goes to standard error; else what fails is said in a sentence.
+_LOG_LEVEL = "spark.log.level"
 
 
-def settings_of(jdbc_address: str, location: str) -> dict[str, str]:
-    """The settings of a session whose tables lie at a place, and its catalog in a database."""
-    catalog = f"spark.sql.catalog.{CATALOG}"
+def settings_of(
+    jdbc_address: str, location: str, credentials: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """The settings of a session whose tables lie at a place, and its catalog in a database.
+
+    Args:
+        jdbc_address: The database; its user and password are PGUSER and PGPASSWORD.
+        location: A URL (``s3://…``) or a folder.
+        credentials: Of the bucket, as conf/base/credentials.yml has them.
+    """
     own = {
-        f"{catalog}.uri": jdbc_address,
-        f"{catalog}.warehouse": location,
-        f"{catalog}.jdbc.user": os.environ.get("PGUSER", ""),
-        f"{catalog}.jdbc.password": os.environ.get("PGPASSWORD", ""),
+        f"{_OURS}.uri": jdbc_address,
+        f"{_OURS}.warehouse": location,
+        f"{_OURS}.jdbc.user": os.environ.get("PGUSER", ""),
+        f"{_OURS}.jdbc.password": os.environ.get("PGPASSWORD", ""),
     }
     if location.startswith("s3://"):
-        own[f"{catalog}.io-impl"] = "org.apache.iceberg.aws.s3.S3FileIO"
-    return own
+        credentials = credentials or {}
+        client = credentials.get("client_kwargs") or {}
+        own |= {
+            f"{_OURS}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+            f"{_OURS}.s3.path-style-access": "true",
+            f"{_OURS}.client.region": client.get("region_name") or "us-east-1",
+            f"{_OURS}.s3.endpoint": client.get("endpoint_url"),
+            f"{_OURS}.s3.access-key-id": credentials.get("key"),
+            f"{_OURS}.s3.secret-access-key": credentials.get("secret"),
+        }
+    return {name: value for name, value in own.items() if value}
 
 
-def session(settings: Mapping[str, str]) -> SparkSession:
+def session(settings: Mapping[str, Any]) -> SparkSession:
     """The session, built when first asked for.
 
     Args:
@@ -55,27 +92,108 @@ def session(settings: Mapping[str, str]) -> SparkSession:
     Raises:
         LingokidsError: Spark is not installed, or does not start.
     """
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError as error:
+    if find_spec("pyspark") is None:
         raise LingokidsError(
             "This environment keeps its tables on Spark, which is not installed: "
             "uv sync --extra spark."
-        ) from error
-    if (running := SparkSession.getActiveSession()) is not None:
-        return running
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    building = SparkSession.builder.appName("lingokids")
-    for name, value in {**_UNLESS_SAID, **settings, **_ALWAYS}.items():
-        building = building.config(name, str(value))
-    try:
-        built = building.getOrCreate()
-    except Exception as error:  # each cause has an error of its own
+        )
+    from pyspark.sql import SparkSession
+
+    asked = {name: _written(value) for name, value in (_UNLESS_SAID | dict(settings)).items()}
+    asked |= _ALWAYS
+    running = SparkSession.getActiveSession()
+    if running is not None and running.sparkContext._jsc.sc().isStopped():  # its cluster went
+        running.stop()
+        running = None
+    if running is None:
+        running = _start({n: value for n, value in asked.items() if not _is_of_catalogs(n)})
+    for name in filter(_is_of_catalogs, asked):
+        running.conf.set(name, asked[name])
+    return running
+
+
+def _is_of_catalogs(name: str) -> bool:
+    return name.startswith(_OF_CATALOGS)
+
+
+def _written(value: Any) -> str:
+    """A value of globals.yml as Spark writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _start(settings: dict[str, str]) -> SparkSession:
+    """Start a JVM and the session in it.
+
+    Raises:
+        LingokidsError: It does not start.
+    """
+    from pyspark import SparkConf, SparkContext
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    master = settings["spark.master"]
+    if master.startswith("local"):
+        settings = _ALONE | settings
+    _refuse_a_missing_java()
+    _refuse_an_unreachable(master)
+    os.environ.setdefault("PYSPARK_PYTHON", settings.get("spark.pyspark.python", sys.executable))
+    is_quiet = _LOG_LEVEL not in settings
+    with tempfile.TemporaryFile() as log:
+        heard = {"stdout": log, "stderr": log} if is_quiet else {}
+        try:
+            if SparkContext._gateway is None:
+                conf = SparkConf().setAll(list(settings.items()))
+                SparkContext._ensure_initialized(gateway=launch_gateway(conf, heard), conf=conf)
+            # made by the JVM, it knows the jars that were fetched
+            conf = SparkConf().setAll(list(settings.items()))
+            context = SparkContext.getOrCreate(conf)
+        except Exception as error:  # each cause has an error of its own
+            raise LingokidsError(_why_not_started(str(error), master, log)) from error
+    if is_quiet:
+        context.setLogLevel("OFF")
+        # it logs each error with its stack, before anyone could catch it
+        logging.getLogger("SQLQueryContextLogger").disabled = True
+    return SparkSession(context)
+
+
+def _refuse_a_missing_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    program = Path(home, "bin", "java") if home else Path("java")
+    if shutil.which(program) is None:
         raise LingokidsError(
-            f"Spark does not start ({str(error).splitlines()[0]}): it needs Java 17 (JAVA_HOME), "
-            "and its master where warehouse.session of globals.yml says."
-        ) from error
-    built.sparkContext.setLogLevel("ERROR")
-    # it logs each error with its stack, before anyone could catch it
-    logging.getLogger("SQLQueryContextLogger").disabled = True
-    return built
+            f"Spark needs Java 17 or 21, and there is no {program}: install it (Debian: apt-get "
+            "install default-jre-headless), or set JAVA_HOME."
+        )
+
+
+def _refuse_an_unreachable(master: str) -> None:
+    """Refuse a cluster that does not answer: Spark itself waits for it a minute."""
+    if not master.startswith("spark://"):
+        return
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        with suppress(OSError, ValueError), socket.create_connection((host, int(port)), 5):
+            return
+    raise LingokidsError(
+        f"No Spark master answers at {in_one_line(master)}: start it, or correct spark.master in "
+        "warehouse.session of globals.yml."
+    )
+
+
+def _why_not_started(error: str, master: str, log: IO[bytes]) -> str:
+    log.seek(0)
+    said = log.read().decode(errors="replace")
+    if "UnsupportedClassVersionError" in said:
+        return "Spark needs Java 17 or 21, and the Java that is found is older: set JAVA_HOME."
+    if "unresolved dependency" in said or "download failed" in said:
+        return (
+            "Spark's jars are not to be had: the first start fetches those of "
+            "spark.jars.packages (conf/spark/globals.yml) from Maven and needs the network, or "
+            "name a mirror in spark.jars.repositories."
+        )
+    reasons = [line for line in (*said.splitlines(), *error.splitlines()) if "xception: " in line]
+    reason = in_one_line((reasons or error.splitlines())[-1].strip(), 200)
+    return (
+        f"Spark does not start on {in_one_line(master)} ({reason}): see warehouse.session in "
+        "globals.yml, and Spark's own log with spark.log.level: WARN there."
+    )

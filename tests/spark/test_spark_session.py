@@ -1,0 +1,141 @@
+"""A session of Spark with its catalog in PostgreSQL and tables on MinIO; what keeps it away."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lingokids.errors import LingokidsError
+from lingokids.storage.spark.session import session, settings_of
+from spark_services import SMALL
+
+_WRITE_AND_READ = """
+import json, sys
+from pathlib import Path
+import ibis
+from lingokids.storage.spark.session import session
+
+spark = session(json.loads(sys.argv[1]))
+jvm = spark.sparkContext._gateway.proc.pid
+print(json.dumps(Path(f"/proc/{jvm}/cmdline").read_text()))
+con = ibis.pyspark.connect(spark)
+given = ibis.memtable(
+    {"number": [1, None, 3], "text": ["one", None, "three"]},
+    schema={"number": "int64", "text": "string"},
+)
+spark.sql("CREATE NAMESPACE lingokids.main")
+con.create_table("kept", given, database="lingokids.main")
+rows = spark.table("lingokids.main.kept").orderBy("text").collect()
+print(json.dumps([list(row) for row in rows]))
+# where Python ran: in the executors of as many applications' folders as there are workers
+where = spark.range(200, numPartitions=20).rdd.mapPartitions(
+    lambda _: [__import__("os").getcwd(), __import__("time").sleep(0.2)][:1]
+)
+print(json.dumps(sorted(set(where.collect()))))
+spark.stop()
+"""
+
+
+def _in_a_process(program: str, *arguments: str) -> list:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # what Spark logs of itself does not reach a terminal
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.minio
+def test_a_table_is_written_by_the_workers_and_read_back_with_its_nulls(
+    jars, cluster, catalog, buckets
+):
+    settings = {
+        **SMALL,
+        **settings_of(f"jdbc:{catalog.address}", "s3://lake/tables", buckets.credentials),
+        "spark.master": cluster,
+        "spark.jars.packages": jars,
+    }
+
+    command_line, rows, places = _in_a_process(_WRITE_AND_READ, json.dumps(settings))
+
+    assert rows == [[None, None], [1, "one"], [3, "three"]]
+    assert buckets.filesystem.glob("lake/tables/main/kept/data/*.parquet")
+    assert {re.findall(r"/(worker\d)/", place)[0] for place in places} == {"worker0", "worker1"}
+    for secret in catalog.variables["PGPASSWORD"], buckets.password:
+        assert secret not in command_line
+
+
+def test_without_java_the_sentence_says_what_to_install(monkeypatch, tmp_path):
+    pytest.importorskip("pyspark", reason="no pyspark: uv sync --extra spark")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+
+    with pytest.raises(LingokidsError, match=r"needs Java 17 or 21, and there is no /.*/bin/java"):
+        session({})
+
+
+def test_a_master_that_does_not_answer_is_not_waited_for(monkeypatch, tmp_path):
+    pytest.importorskip("pyspark", reason="no pyspark: uv sync --extra spark")
+    _a_java(monkeypatch, tmp_path)
+
+    with pytest.raises(LingokidsError, match=r"No Spark master answers at spark://127.0.0.1:1"):
+        session({"spark.master": "spark://127.0.0.1:1"})
+
+
+def _a_java(monkeypatch, folder: Path, does: str = "exit 1") -> None:
+    program = folder / "bin" / "java"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{does}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("java.lang.UnsupportedClassVersionError: …", "the Java that is found is older"),
+        ("[unresolved dependency: a#b;1: not found]", "jars are not to be had"),
+        ("Exception in thread main x.Exception: no room", r"on local\[1\] \(.*: no room\): see"),
+    ],
+)
+def test_a_jvm_that_ends_is_told_in_a_sentence(said, sentence, monkeypatch, tmp_path):
+    pytest.importorskip("pyspark", reason="no pyspark: uv sync --extra spark")
+    _a_java(monkeypatch, tmp_path, f"echo '{said}' >&2; exit 1")
+
+    with pytest.raises(LingokidsError, match=sentence):
+        session({"spark.master": "local[1]"})
+
+
+@pytest.mark.slow
+def test_a_service_ends_with_the_tests_that_are_killed(tmp_path):
+    program = (
+        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; from spark_services import started\n"
+        "with started(Path(sys.argv[2]), 'sleep', '600') as it: print(it.pid, flush=True); input()"
+    )
+    tests = str(Path(__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", program, tests, str(tmp_path / "log")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as killed:
+        assert killed.stdout is not None
+        pid = int(killed.stdout.readline())
+        os.kill(pid, 0)
+        killed.send_signal(signal.SIGKILL)
+
+    for _ in range(50):
+        if not Path(f"/proc/{pid}").exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it is there still")
