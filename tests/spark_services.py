@@ -30,8 +30,13 @@ from minio_server import MinioProject, free_address
 CONF = ROOT / "conf" / "spark" / "globals.yml"
 JARS = yaml.safe_load(CONF.read_text())["warehouse"]["session"]["spark.jars.packages"]
 WORKERS = 2
+IVY = Path.home() / ".ivy2.5.2" / "jars"
+#: Of a short life, a JVM is compiled lightly: a third of the CPU.
+_SHORT = "-XX:TieredStopAtLevel=1"
 #: Of a session that tests start: two executors of a core each, and nothing outside loopback.
 SMALL = {
+    "spark.driver.extraJavaOptions": _SHORT,
+    "spark.executor.extraJavaOptions": _SHORT,
     "spark.driver.memory": "1g",
     "spark.executor.memory": "1g",
     "spark.driver.host": "127.0.0.1",
@@ -175,15 +180,14 @@ def jars(shared_folder) -> str:
         pytest.skip("no pyspark: uv sync --extra spark")
     if shutil.which("java") is None:
         pytest.skip("no Java: apt-get install default-jre-headless")
-    fetched = shared_folder / "jars-of-spark"
-    with FileLock(f"{fetched}.lock"):
-        if not fetched.exists():
+    with FileLock(shared_folder / "jars-of-spark.lock"):
+        names = {"_".join(jar.split(":", 1)).replace(":", "-") for jar in JARS.split(",")}
+        if not all((IVY / f"{name}.jar").exists() for name in names):
             fetching = [sys.executable, "-c", _FETCH, JARS]
             done = subprocess.run(fetching, capture_output=True, text=True, check=False)
             if "Spark's jars are not to be had" in done.stderr:
                 pytest.skip("Spark's jars are fetched from Maven, which does not answer")
             assert done.returncode == 0, done.stderr
-            fetched.touch()
     return JARS
 
 
@@ -198,6 +202,7 @@ def cluster(jars, tmp_path_factory) -> Iterator[str]:
     environment = {
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_DAEMON_JAVA_OPTS": _SHORT,
         "PYSPARK_PYTHON": sys.executable,
     }
     host, port = free_address().split(":")
@@ -238,4 +243,3 @@ def cluster_project(spark_project, cluster) -> SparkProject:
     """The same on the cluster."""
     spark_project.set_session(**{"spark.master": cluster})
     return spark_project
-

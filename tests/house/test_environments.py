@@ -23,15 +23,17 @@ ENVIRONMENTS = sorted(
 )
 CONF_README = (ROOT / "conf" / "README.md").read_text()
 POLICY = (ROOT / "src/lingokids/minio_setup/pipeline-policy.json").read_text()
-#: Read by several on purpose: what is given with the code; of dev, a sample of staging's objects.
+#: Read by several on purpose: what is given with the code; of dev, a sample of staging's objects;
+#: of spark, those of minio.
 SHARED = {"exercises"}
-SAMPLED = {("dev", "staging")}
+SAME_OBJECTS = {("dev", "staging"), ("minio", "spark")}
 
 
 def _places(globals_: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """What an environment writes, and the raw objects that it reads, by name."""
     warehouse, lake = globals_["warehouse"], globals_["lake"]
     written = {name: warehouse[name] for name in ("database", "published", "reports")}
+    written |= {name: warehouse[name] for name in ("catalog", "location") if name in warehouse}
     written |= {name: lake[name] for name in ("bronze", "gold")}
     written |= {name: globals_[name] for name in ("shared", "erasures")}
     written["backups"] = globals_["backups"]["place"]
@@ -56,7 +58,7 @@ def clashes(places: dict[str, tuple[dict[str, str], dict[str, str]]]) -> list[st
                 if _overlaps(place, their_place):
                     found.append(f"{one} {name} and {other} {their_name}: {place}")
         for name in raw.keys() - SHARED:
-            is_meant = {(one, other), (other, one)} & SAMPLED
+            is_meant = {(one, other), (other, one)} & SAME_OBJECTS
             if not is_meant and any(_overlaps(raw[name], each) for each in their_raw.values()):
                 found.append(f"{one} {name} and {other}: {raw[name]}")
     return found
@@ -79,7 +81,7 @@ def places(resolved):
 
 
 def test_no_two_environments_share_a_place_by_accident(places):
-    assert places.keys() >= {"base", "dev", "minio", "prod", "staging", "test"}
+    assert places.keys() >= {"base", "dev", "minio", "prod", "spark", "staging", "test"}
     assert clashes(places) == []
 
 
@@ -95,7 +97,7 @@ def test_a_place_that_an_overlay_forgets_would_be_found(name, places):
 def test_no_environment_but_those_of_buckets_asks_for_credentials(places):
     for name, (written, raw) in places.items():
         is_of_buckets = any(place.startswith("s3://") for place in (written | raw).values())
-        assert is_of_buckets == (name in {"dev", "minio", "prod", "staging"})
+        assert is_of_buckets == (name in {"dev", "minio", "prod", "spark", "staging"})
 
 
 @pytest.mark.parametrize("name", ["staging", "prod"])
@@ -106,7 +108,9 @@ def test_the_policy_with_an_environments_names_is_of_its_buckets(name, places):
     written, raw = places[name]
     buckets = {urlsplit(place).netloc for place in (written | raw).values()} - {""}
 
-    assert set(re.findall(r"arn:aws:s3:::([\w-]+)", policy)) == buckets
+    # and of the one that tables of Spark would be in
+    of_spark = {f"lingokids-{name}-lake"}
+    assert set(re.findall(r"arn:aws:s3:::([\w-]+)", policy)) == buckets | of_spark
 
 
 def _source(folder, **options: Any) -> ObjectsDataset:

@@ -36,21 +36,32 @@ def test_compose_reads_the_file():
     read = subprocess.run(
         _reader(),
         cwd=ROOT,
-        env=os.environ | dotenv_values(ROOT / ".env.example"),
+        env=os.environ | dotenv_values(ROOT / ".env.example") | {"COMPOSE_PROFILES": "spark"},
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert read.returncode == 0, read.stderr
-    assert set(yaml.safe_load(read.stdout)["services"]) == {"minio", "init", "ready"}
+    assert set(yaml.safe_load(read.stdout)["services"]) == {"minio", "init", "ready", "catalog"}
+
+
+def test_without_a_profile_there_is_no_database():
+    assert {name: each.get("profiles") for name, each in SERVICES.items()} == {
+        **dict.fromkeys(("minio", "init", "ready")),
+        "catalog": ["spark"],
+    }
 
 
 def test_every_credential_is_asked_for_and_none_has_a_default():
     asked = re.findall(r"\$\{(\w+)(.*?)\}", TEXT)
 
-    assert {name for name, _ in asked} == set(VARIABLES) - {"MINIO_ENDPOINT"}
-    assert {demand for _, demand in asked} == {":?copy .env.example to .env"}
+    of_spark = {"PGUSER", "PGPASSWORD"}
+    assert {name for name, _ in asked} == {*VARIABLES, *of_spark} - {"MINIO_ENDPOINT"}
+    demands = {name: demand for name, demand in asked if name not in of_spark}
+    assert set(demands.values()) == {":?copy .env.example to .env"}
+    # Compose asks for what it is told to ask for in any profile: PostgreSQL itself asks for these
+    assert {demand for name, demand in asked if name in of_spark} == {":-"}
 
 
 def test_the_server_is_not_given_the_pipelines_secret_nor_the_idle_service_any():
@@ -73,7 +84,7 @@ def test_a_service_that_ends_has_one_that_waits_for_its_success():
 def test_images_are_pinned_by_release():
     tags = {service["image"].rpartition(":")[2] for service in SERVICES.values()}
 
-    assert all(re.match(r"RELEASE\.\d{4}-|\d+\.\d+\.\d+-", tag) for tag in tags), tags
+    assert all(re.match(r"RELEASE\.\d{4}-|\d+\.\d+(\.\d+)?-", tag) for tag in tags), tags
 
 
 def test_ports_are_published_to_this_machine_only():

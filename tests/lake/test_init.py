@@ -52,7 +52,7 @@ def test_an_empty_server_gets_buckets_sample_policy_and_user(new_server):
 
     assert steps == [
         f"server: {new_server.endpoint} is ready",
-        "buckets: made raw-events, raw-users, raw-activities, bronze, gold",
+        "buckets: made raw-events, raw-users, raw-activities, bronze, gold, lake",
         "raw-events: 301 objects delivered, 0 there already",
         "raw-users: 31 objects delivered, 0 there already",
         "raw-activities: 3 objects delivered, 0 there already",

@@ -41,7 +41,7 @@ def test_the_pipeline_lists_and_reads_raw_and_changes_nothing_there(lake, bucket
         pipeline.remove_bucket(bucket)
 
 
-@pytest.mark.parametrize("bucket", ["bronze", "gold"])
+@pytest.mark.parametrize("bucket", ["bronze", "gold", "lake"])
 def test_the_pipeline_writes_reads_lists_and_deletes_tables(lake, bucket):
     pipeline = pipeline_objects(lake)
 

@@ -106,9 +106,9 @@ def test_a_wait_without_end_is_refused(patience):
 def test_the_example_has_every_variable_and_its_secrets_say_that_they_are_examples():
     example = dotenv_values(ROOT / ".env.example")
 
-    assert set(example) == set(VARIABLES)
-    assert example["MINIO_ROOT_PASSWORD"].startswith("example-only-")
-    assert example["MINIO_SECRET_KEY"].startswith("example-only-")
+    assert set(example) == {*VARIABLES, "PGUSER", "PGPASSWORD"}
+    for secret in "MINIO_ROOT_PASSWORD", "MINIO_SECRET_KEY", "PGPASSWORD":
+        assert example[secret].startswith("example-only-")
 
 
 def test_secrets_are_not_in_the_representation():

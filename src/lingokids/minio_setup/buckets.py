@@ -14,7 +14,7 @@ from lingokids.minio_setup.server import Server
 from lingokids.minio_setup.variables import SetupError
 
 RAW_DATASETS = ("events", "users", "activities")
-BUCKETS = (*(f"raw-{dataset}" for dataset in RAW_DATASETS), "bronze", "gold")
+BUCKETS = (*(f"raw-{dataset}" for dataset in RAW_DATASETS), "bronze", "gold", "lake")
 
 # The largest object that one request may send. In one request, the server's ETag is the MD5 of
 # the content, by which a later init knows that the object is there unchanged.
