@@ -64,6 +64,11 @@ class Catalog:
         return f"postgresql://{self.host}:{self.port}/{self.name}"
 
     @property
+    def credentials(self) -> dict[str, str]:
+        """As conf/base/credentials.yml has them."""
+        return {"user": _USER, "password": _PASSWORD}
+
+    @property
     def variables(self) -> dict[str, str]:
         """The environment variables by which libpq and the project find it."""
         place = {"PGHOST": self.host, "PGPORT": self.port, "PGDATABASE": self.name}

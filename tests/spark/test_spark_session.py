@@ -58,9 +58,10 @@ def _in_a_process(program: str, *arguments: str) -> list:
 def test_a_table_is_written_by_the_workers_and_read_back_with_its_nulls(
     jars, cluster, catalog, buckets
 ):
+    credentials = {"database": catalog.credentials, "bucket": buckets.credentials}
     settings = {
         **SMALL,
-        **settings_of(f"jdbc:{catalog.address}", "s3://lake/tables", buckets.credentials),
+        **settings_of(f"jdbc:{catalog.address}", "s3://lake/tables", credentials),
         "spark.master": cluster,
         "spark.jars.packages": jars,
     }
@@ -70,7 +71,7 @@ def test_a_table_is_written_by_the_workers_and_read_back_with_its_nulls(
     assert rows == [[None, None], [1, "one"], [3, "three"]]
     assert buckets.filesystem.glob("lake/tables/main/kept/data/*.parquet")
     assert {re.findall(r"/(worker\d)/", place)[0] for place in places} == {"worker0", "worker1"}
-    for secret in catalog.variables["PGPASSWORD"], buckets.password:
+    for secret in catalog.credentials["password"], buckets.password:
         assert secret not in command_line
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from lingokids.errors import LingokidsError
@@ -57,12 +57,13 @@ class Catalog:
     """The database of the tables' catalog.
 
     Args:
-        address: ``postgresql://<host>:<port>/<database>``. User and password are those of
-            PGUSER and PGPASSWORD, or of what else libpq reads.
+        address: ``postgresql://<host>:<port>/<database>``.
+        credentials: ``user`` and ``password``; unset, what libpq finds elsewhere.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: dict[str, Any] | None = None) -> None:
         self.address = address
+        self._credentials = credentials or {}
         self._held: psycopg.Connection | None = None
         self._before: dict[str, str] = {}
         self._book_before = 0
@@ -82,7 +83,9 @@ class Catalog:
         import psycopg
 
         try:
-            connection = psycopg.connect(self.address, autocommit=True, connect_timeout=5)
+            connection = psycopg.connect(
+                self.address, autocommit=True, connect_timeout=5, **self._credentials
+            )
             with connection.transaction():
                 # one at a time: two that make the tables at once are refused by the database
                 connection.execute("SELECT pg_advisory_xact_lock(hashtext('lingokids'))")

@@ -59,26 +59,27 @@ def settings_of(
     """The settings of a session whose tables lie at a place, and its catalog in a database.
 
     Args:
-        jdbc_address: The database; its user and password are PGUSER and PGPASSWORD.
+        jdbc_address: The database.
         location: A URL (``s3://…``) or a folder.
-        credentials: Of the bucket, as conf/base/credentials.yml has them.
+        credentials: Of the database and of the bucket: ``spark`` in credentials.yml.
     """
+    credentials = credentials or {}
+    database, bucket = (credentials.get(name) or {} for name in ("database", "bucket"))
     own = {
         f"{_OURS}.uri": jdbc_address,
         f"{_OURS}.warehouse": location,
-        f"{_OURS}.jdbc.user": os.environ.get("PGUSER", ""),
-        f"{_OURS}.jdbc.password": os.environ.get("PGPASSWORD", ""),
+        f"{_OURS}.jdbc.user": database.get("user"),
+        f"{_OURS}.jdbc.password": database.get("password"),
     }
     if location.startswith("s3://"):
-        credentials = credentials or {}
-        client = credentials.get("client_kwargs") or {}
+        client = bucket.get("client_kwargs") or {}
         own |= {
             f"{_OURS}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
             f"{_OURS}.s3.path-style-access": "true",
             f"{_OURS}.client.region": client.get("region_name") or "us-east-1",
             f"{_OURS}.s3.endpoint": client.get("endpoint_url"),
-            f"{_OURS}.s3.access-key-id": credentials.get("key"),
-            f"{_OURS}.s3.secret-access-key": credentials.get("secret"),
+            f"{_OURS}.s3.access-key-id": bucket.get("key"),
+            f"{_OURS}.s3.secret-access-key": bucket.get("secret"),
         }
     return {name: value for name, value in own.items() if value}
 

@@ -60,6 +60,7 @@ class SparkWarehouse(Warehouse):
         catalog: The address of the catalog's database.
         location: The folder or bucket of the tables' files.
         session: Settings of Spark, by its names.
+        credentials: Of the catalog's database and of the bucket: ``spark`` in credentials.yml.
         settings: Of the book's engine.
 
     Attributes:
@@ -79,10 +80,12 @@ class SparkWarehouse(Warehouse):
         catalog: str,
         location: str,
         session: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(database, published, reports, **settings)
-        self.catalog = Catalog(catalog)
+        self._credentials = credentials or {}
+        self.catalog = Catalog(catalog, self._credentials.get("database"))
         self.location = location.rstrip("/")
         self.namespace = MAIN
         self.minimisations: dict[str, Minimisation] = {}
@@ -93,7 +96,7 @@ class SparkWarehouse(Warehouse):
     @cached_property
     def spark(self) -> SparkSession:
         """The session; Spark starts when it is first asked for."""
-        place = settings_of(self.catalog.jdbc_address, self.location)
+        place = settings_of(self.catalog.jdbc_address, self.location, self._credentials)
         return session({**place, **self._session_settings})
 
     @cached_property
