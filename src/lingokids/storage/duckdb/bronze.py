@@ -116,6 +116,14 @@ class StoredBronze(StoredTable, StoredLines):
         self._enter(filing.counts(delivery, dataset))
         self.note_state()
 
+    def hold(self, name: str, query: str) -> int:
+        """Work rows out once, for several statements, and give them a name; returns how many."""
+        return self.run(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+
+    def execute(self, statement: str) -> None:
+        """Run a statement on tables that belong to bronze."""
+        self.run(statement)
+
     def note_state(self, last_load: int = 0) -> None:
         """Note what is not kept, and the number that the next run counts on from."""
         number = max(last_load, self.warehouse.number)
@@ -125,6 +133,9 @@ class StoredBronze(StoredTable, StoredLines):
         """Add the rows of a relation, without what is not kept."""
         self.minimisation.give_key(self.warehouse.writer.con)
         return super().insert_from(self.minimisation.of(rows))
+
+    def refuse_to_purge(self) -> None:
+        """Refuse to take erased people out of rows where the engine cannot do it: here it can."""
 
     def minimise(self) -> None:
         """Take what is not kept out of the rows that are there."""

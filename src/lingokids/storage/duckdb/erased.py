@@ -218,6 +218,7 @@ class Purge:
 
     def _clear(self, table: StoredBronze) -> None:
         """Take them out of the lines of one dataset."""
+        table.refuse_to_purge()
         started = time.perf_counter()
         of_dataset = f"dataset = '{table.dataset}'"
         places = {name: self._find(query) for name, query in _texts_of(table).items()}

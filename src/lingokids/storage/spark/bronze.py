@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lingokids import schema
+from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.bronze import StoredBronze, unknown_keys
 from lingokids.storage.duckdb.expressions import no_rows
 from lingokids.storage.spark.stored import SparkTable
@@ -37,6 +38,34 @@ class SparkBronze(StoredBronze, SparkTable):
             self.warehouse.spark.sql(f"{statement} WHERE {where}")
         self.warehouse.rewritten_loads[table.table_name].update(row.load_id for row in found)
         return sum(row.n for row in found)
+
+    def refuse_to_purge(self) -> None:
+        """Refuse it while there are rows: taken in again, lines of erased people are refused."""
+        if self.frame.take(1):
+            raise LingokidsError(
+                f"{self.table_name}: rows of erased people are not taken out on Spark yet: take "
+                "everything in again with kedro run --params rebuild=raw, which refuses their "
+                "lines. Nothing was changed."
+            )
+
+    def restore(self, rows: ir.Table) -> None:
+        """See ``engine.StoredLines``."""
+        raise LingokidsError(
+            f"{self.table_name}: tables on Spark are not made again from the lake yet: take "
+            "everything in from raw objects, by kedro run."
+        )
+
+    def hold(self, name: str, query: str) -> int:
+        """See ``StoredBronze``."""
+        return self.warehouse.kept_view(name, self.warehouse.spark.sql(query)).count()
+
+    def execute(self, statement: str) -> None:
+        """See ``StoredBronze``."""
+        self.warehouse.spark.sql(statement)
+
+    def insert_from(self, rows: str) -> int:
+        """See ``StoredBronze``."""
+        return SparkTable.insert_from(self, rows)
 
     def _mark_gone(self, key: str, where: str) -> None:
         self.mark(self.frame.where(where).select(key).distinct())

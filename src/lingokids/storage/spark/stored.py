@@ -182,6 +182,10 @@ class SparkTable(StoredTable):
             rows = ibis.memtable(rows, schema=self.contract.schema)
         return self.insert(self.made_by(rows))
 
+    def insert_from(self, rows: str) -> int:
+        """See ``StoredTable``."""
+        return self.insert(self.as_stored(self.warehouse.spark.sql(f"SELECT * FROM {rows}")))
+
     def insert(self, frame: DataFrame, *, overwrite: bool = False) -> int:
         """Add rows in the stored types, or put them in the place of all; returns how many."""
         from pyspark.sql.functions import lit

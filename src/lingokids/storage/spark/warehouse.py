@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from lingokids.schema import Delivery
+    from lingokids.schema.parameters import Instants
     from lingokids.storage.bronze import BronzeDataset
     from lingokids.storage.duckdb.minimising import Minimisation
     from lingokids.storage.duckdb.stored import StoredTable
@@ -178,6 +179,16 @@ class SparkWarehouse(Warehouse):
         from lingokids.storage.spark.reading import validate_texts
 
         return validate_texts(self, dataset, lines, validate)
+
+    def prepare_rebuild(self, bronze: list[BronzeDataset], instants: Instants) -> None:
+        """See ``engine.Engine``: here past lines are not altered, but taken in again."""
+        for table in bronze:
+            if faults := self.stored_lines(table).faults:
+                raise LingokidsError(
+                    f"{table.table_name} {', '.join(faults)}, and on Spark past lines are not "
+                    "brought up to that: take everything in again with kedro run --params "
+                    "rebuild=raw. Nothing was changed."
+                )
 
     def compile(self, rows: ir.Table) -> str:
         """See ``Warehouse``."""
