@@ -75,7 +75,7 @@ class Project:
             credentials,
         )
         datasets = {name: catalog.get(name) for name in catalog.keys()}  # noqa: SIM118
-        return cls(
+        project = cls(
             folder,
             name_of(context.env),
             parameters,
@@ -84,6 +84,8 @@ class Project:
             places,
             credentials,
         )
+        project.warehouse.fetch()
+        return project
 
     def backups(self, place: str | None = None, *, is_patient: bool = False) -> Backups:
         """The backups of the warehouse; in another place, if one is given."""

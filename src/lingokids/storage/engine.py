@@ -181,6 +181,9 @@ class Engine(Protocol):
     def in_run(self) -> bool:
         """Whether a run's transaction is open in this process."""
 
+    def fetch(self) -> None:
+        """Bring what this machine has of records up to what runs elsewhere committed."""
+
     # --- a run ---
 
     def begin(self) -> None:
@@ -272,6 +275,9 @@ class Engine(Protocol):
         """
 
     # --- raw lines ---
+
+    def known_objects(self, dataset: str) -> ir.Table:
+        """The versions of objects that the ledger takes for those there are: key, ETag, landing."""
 
     def read_objects(
         self, reading: Reading, due: list[RawObject], pass_over: Callable[[RawObject], None]

@@ -195,14 +195,13 @@ def units_written(warehouse: Warehouse) -> list[dict[str, Any]]:
 
 
 def _days_of(warehouse: Warehouse, table_name: str, due: DueUnits) -> list[date]:
-    if due.relation:
-        query = f'SELECT DISTINCT date FROM temp.main."{due.relation}"'
-    else:
-        query = f'SELECT DISTINCT date FROM main."{table_name}"'
-        if RUN_UNITS.table_name in warehouse.tables:
-            # all days were made: those of past runs too, which may have no row any more
-            query += (
-                f" UNION SELECT date FROM {RUN_UNITS.table_name} "
-                f"WHERE table_name = '{table_name}' AND date IS NOT NULL"
-            )
-    return sorted(day for (day,) in warehouse.writer.con.execute(query).fetchall())
+    relation = f'temp.main."{due.relation}"' if due.relation else f'main."{table_name}"'
+    days = {*warehouse.first_of(f"SELECT DISTINCT date FROM {relation}")}
+    if not due.relation and RUN_UNITS.table_name in warehouse.tables:
+        # all days were made: those of past runs too, which may have no row any more
+        past = (
+            f"SELECT date FROM {RUN_UNITS.table_name} "
+            f"WHERE table_name = '{table_name}' AND date IS NOT NULL"
+        )
+        days |= {day for (day,) in warehouse.writer.con.execute(past).fetchall()}
+    return sorted(days)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import duckdb
 from ibis.backends.duckdb import Backend
 
+from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb import state
 from lingokids.storage.duckdb.expressions import dtype_of, no_rows
@@ -25,6 +26,7 @@ from lingokids.storage.duckdb.reading import ReadingBackend, connect_for_reading
 from lingokids.storage.duckdb.sentences import cannot_open, first_line, out_of_room
 from lingokids.storage.engine import Change, Engine, UnreadableError
 from lingokids.storage.erasures import Erasing
+from lingokids.storage.records import kept_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,9 +59,13 @@ _ENGINE_SETTINGS: dict[str, Any] = {
     "storage_compatibility_version": "latest",
 }
 
-_STORED_COLUMNS = """
+#: Where a file has the columns alone of tables whose rows are on Spark.
+ON_SPARK = "on_spark"
+
+_STORED_COLUMNS = f"""
     SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns()
-    WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal
+    WHERE database_name = current_database() AND schema_name IN ('main', '{ON_SPARK}')
+        AND NOT internal
 """
 _COMMENTS = "SELECT table_name, coalesce(comment, '') FROM duckdb_tables() WHERE NOT internal"
 
@@ -233,6 +239,19 @@ class Warehouse(Engine, threading.local):
         from lingokids.storage.duckdb.history import History
 
         return History(self.writer.con)
+
+    def known_objects(self, dataset: str) -> ir.Table:
+        """See ``engine.Engine``."""
+        ledger = kept_table(self, schema.INGESTED_OBJECTS).load()
+        current = ledger.filter((ledger.dataset == dataset) & ledger.is_current)
+        return current.select("object_key", "etag", "landed_at")
+
+    def fetch(self) -> None:
+        """See ``engine.Engine``: the file is the warehouse."""
+
+    def first_of(self, query: str) -> list[Any]:
+        """The first value of each row that a query over tables answers."""
+        return [row[0] for row in self.writer.con.execute(query).fetchall()]
 
     def list_units(self, due: DueUnits, query: str) -> None:
         """List the units of a table that are due, in a relation of the run."""

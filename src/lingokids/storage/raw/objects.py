@@ -180,7 +180,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def lost(self) -> list[str]:
         """The keys of objects that bronze has and the source has no longer."""
-        known = _current(self.warehouse, self.dataset)
+        known = self.warehouse.known_objects(self.dataset)
         lost = known.anti_join(self.listing(), "object_key").order_by("object_key")
         return lost.object_key.to_pyarrow().to_pylist()
 
@@ -193,7 +193,7 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def due(self, listed: ir.Table) -> list[RawObject]:
         """The objects that the run in hand takes in, of those listed."""
-        known = _current(self.warehouse, self.dataset)
+        known = self.warehouse.known_objects(self.dataset)
         new = listed.anti_join(known, ["object_key", "etag", "landed_at"])
         return self._in_order(new.mutate(load_id=ibis.literal(self.warehouse.number, "int32")))
 
@@ -290,13 +290,6 @@ class ObjectsDataset(AbstractDataset[None, "RawSource"]):
 
     def _describe(self) -> dict[str, Any]:
         return {"path": self.path, "dataset": self.dataset, "arrival": self._arrival}
-
-
-def _current(warehouse: Warehouse, dataset: str) -> ir.Table:
-    """The versions of objects that the ledger takes for those there are."""
-    ledger = kept_table(warehouse, schema.INGESTED_OBJECTS).load()
-    current = ledger.filter((ledger.dataset == dataset) & ledger.is_current)
-    return current.select("object_key", "etag", "landed_at")
 
 
 def _still_open(lines: ir.Table, past: ir.Table, objects: ir.Table) -> ir.Table:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
+import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     import psycopg
 
 MAIN = "main"
-_RUN = "run_"
+_RUN, _READER = "run_", "reader_"
+_LONGEST_READING_SECONDS = 7 * 24 * 3600
 _TABLES = """
     CREATE TABLE IF NOT EXISTS iceberg_tables (
         catalog_name varchar(255) NOT NULL, table_namespace varchar(255) NOT NULL,
@@ -65,6 +68,7 @@ class Catalog:
         self.address = address
         self._credentials = credentials or {}
         self._held: psycopg.Connection | None = None
+        self._reading: str | None = None
         self._before: dict[str, str] = {}
         self._book_before = 0
 
@@ -121,9 +125,12 @@ class Catalog:
         return book
 
     def _sweep(self) -> None:
-        """Forget what killed runs left: nobody else holds the catalog."""
+        """Forget what killed runs left, nobody else holds the catalog; and readers of long ago."""
+        long_ago = f"{_READER}{time.time() - _LONGEST_READING_SECONDS:.0f}"
         self._held_connection.execute(
-            f"DELETE FROM iceberg_tables WHERE {_OWN_ROWS} LIKE '{_RUN}%'"
+            f"DELETE FROM iceberg_tables WHERE {_OWN_ROWS} LIKE '{_RUN}%%' "
+            f"OR table_namespace LIKE '{_READER}%%' AND table_namespace < %s",
+            [long_ago],
         )
 
     @property
@@ -152,6 +159,16 @@ class Catalog:
             self._before = self._pointers(MAIN)
             connection.execute(f"{_COPY_POINTERS} = %s", [namespace, MAIN])
         return namespace
+
+    def branch_to_read(self) -> str:
+        """Give a reader every table as of one instant, until ``release``; returns the namespace.
+
+        Runs write meanwhile. What a killed reader left is forgotten after some days.
+        """
+        self._reading = f"{_READER}{time.time():.0f}_{uuid.uuid4().hex[:8]}"
+        with contextlib.closing(self._connect()) as connection:
+            connection.execute(f"{_COPY_POINTERS} = %s", [self._reading, MAIN])
+        return self._reading
 
     def commit(self, namespace: str, book: Book) -> None:
         """Make everything that a run wrote into its namespace, and its book, the state of all.
@@ -211,6 +228,11 @@ class Catalog:
                 self._sweep()
             self._held.close()
             self._held = None
+        if self._reading is not None:
+            with contextlib.closing(self._connect()) as connection:
+                query = f"DELETE FROM iceberg_tables WHERE {_OWN_ROWS} = %s"
+                connection.execute(query, [self._reading])
+            self._reading = None
 
 
 @contextlib.contextmanager

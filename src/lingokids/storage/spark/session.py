@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CATALOG = "lingokids"
 _OF_CATALOGS = "spark.sql.catalog."
 _OURS = f"{_OF_CATALOGS}{CATALOG}"
+_ADDRESS = f"{_OURS}.uri"
 
 _ALWAYS = {
     # without it, in-memory tables lose data: a NULL text becomes the text NaN
@@ -108,6 +109,8 @@ def session(settings: Mapping[str, Any]) -> SparkSession:
         running = None
     if running is None:
         running = _start({n: value for n, value in asked.items() if not _is_of_catalogs(n)})
+    elif running.conf.get(_ADDRESS, asked[_ADDRESS]) != asked[_ADDRESS]:
+        running = running.newSession()  # a catalog stays as it was when it was first used
     for name in filter(_is_of_catalogs, asked):
         running.conf.set(name, asked[name])
     return running

@@ -11,7 +11,7 @@ from lingokids.errors import LingokidsError
 from lingokids.schema import GONE
 from lingokids.storage.duckdb.stored import StoredTable
 from lingokids.storage.duckdb.units import find_due
-from lingokids.storage.duckdb.warehouse import VERSION
+from lingokids.storage.duckdb.warehouse import ON_SPARK, VERSION
 from lingokids.storage.spark.catalog import MAIN
 from lingokids.storage.spark.dialect import type_in_spark
 from lingokids.storage.spark.replacing import Replacement
@@ -49,6 +49,8 @@ class SparkTable(StoredTable):
         """See ``engine.Stored``."""
         if self.warehouse.in_run:
             self.ensure()
+        elif self.warehouse.read_from == self.warehouse.published:
+            return super().load()  # a run that reads gold alone reads the copy
         elif not self.warehouse.has(self.table_name):
             raise LingokidsError(f"{self.table_name} is not there yet: uv run kedro run makes it.")
         # Ibis writes SELECT * for a table, so what nodes do not see is left out by name
@@ -122,6 +124,11 @@ class SparkTable(StoredTable):
         return {entry: inputs[entry].load().semi_join(units, by) for entry in direct}
 
     # --- writing ---
+
+    @property
+    def name(self) -> str:
+        """What has its columns in the book, as SQL of the book's engine."""
+        return f'{ON_SPARK}."{self.table_name}"'
 
     @property
     def place(self) -> str:
@@ -240,7 +247,7 @@ class SparkTable(StoredTable):
     def drop(self) -> None:
         """Forget the table, here and in the book."""
         self.warehouse.spark.sql(f"DROP TABLE {self.place}")
-        self.warehouse.writer.con.execute(f'DROP TABLE main."{self.table_name}"')
+        self.warehouse.writer.con.execute(f"DROP TABLE {self.name}")
         del self.warehouse.columns[self.table_name]
 
     def _create(self) -> None:

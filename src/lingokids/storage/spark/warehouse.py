@@ -1,8 +1,9 @@
 """The warehouse on Spark: tables in Iceberg, and what runs note of them in a book.
 
 The book is a DuckDB file, like the warehouse of one machine, but with the rows of its bookkeeping
-alone: state, marks, runs and checks. Of the other tables it has the columns. It lies in the
-catalog's database, so one transaction commits it with the tables; a run works on a copy of it.
+alone: state, marks, runs and checks, and a copy of the ledger. Of the other tables it has the
+columns, apart (``ON_SPARK``): what asks it for their rows fails. It lies in the catalog's database,
+so one transaction commits it with the tables; a run works on a copy of it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from lingokids import schema
+from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.expressions import table_of
 from lingokids.storage.duckdb.opening import open_for_a_run
-from lingokids.storage.duckdb.warehouse import Warehouse
+from lingokids.storage.duckdb.warehouse import ON_SPARK, Warehouse
 from lingokids.storage.engine import UnreadableError
 from lingokids.storage.spark.catalog import MAIN, Book, Catalog
 from lingokids.storage.spark.copy import CopyFromSpark
@@ -23,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    import duckdb
     import ibis
     import ibis.expr.types as ir
     import pyarrow as pa
@@ -116,16 +120,49 @@ class SparkWarehouse(Warehouse):
         """See ``engine.Engine``: the book is fetched, and the tables get the run's pointers."""
         super().begin()
         try:
-            self.namespace = self.catalog.branch(self.number)
+            is_rehearsed = not self.catalog.is_held  # kedro plan opened the book
+            branch = self.catalog.branch_to_read
+            self.namespace = branch() if is_rehearsed else self.catalog.branch(self.number)
         except BaseException:
             self.close()
             raise
 
+    def fetch(self) -> None:
+        """See ``engine.Engine``: the book of the last commit, if it is not here yet."""
+        if not self.in_run and (book := self.catalog.read_book(_run_of(self.database))):
+            _put(self.database, book)
+
+    def known_objects(self, dataset: str) -> ir.Table:
+        """See ``engine.Engine``: the book's copy tells them, as of the run before."""
+        name = schema.INGESTED_OBJECTS.table_name
+        columns = schema.INGESTED_OBJECTS.nullable_schema
+        is_there = name in self.writer.list_tables(database="main")
+        ledger = table_of(self.writer, name, columns) if is_there else super().empty(columns)
+        current = ledger.filter((ledger.dataset == dataset) & ledger.is_current)
+        return current.select("object_key", "etag", "landed_at")
+
+    def begin_reading(self, *, gold_alone: bool) -> None:
+        """See ``engine.Engine``: of tables on Spark, it sees one state too."""
+        self.fetch()
+        super().begin_reading(gold_alone=gold_alone)
+        if not gold_alone:
+            self.namespace = self.catalog.branch_to_read()
+
     def commit(self) -> None:
         """See ``engine.Engine``."""
+        self._copy_ledger()
         super().commit()
         self.writer.con.execute("CHECKPOINT")
         self.catalog.commit(self.namespace, Book(self.number, self.database.read_bytes()))
+
+    def _copy_ledger(self) -> None:
+        """Copy the ledger into the book: to know what is new, Spark need not be asked."""
+        name, con = schema.INGESTED_OBJECTS.table_name, self.writer.con
+        if name in self.changed_tables:
+            columns = ", ".join(schema.INGESTED_OBJECTS.columns)
+            con.register("ledger_", self.spark.table(self.name_of(name)).toArrow())
+            con.execute(f"CREATE OR REPLACE TABLE main.{name} AS SELECT {columns} FROM ledger_")
+            con.unregister("ledger_")
 
     def close(self) -> None:
         """See ``engine.Engine``."""
@@ -269,8 +306,6 @@ class SparkWarehouse(Warehouse):
         """Give rows of the run a name, by which expressions read them."""
         import ibis
 
-        from lingokids.storage.duckdb.expressions import table_of
-
         self.view(name, frame)
         return table_of(self.backend, name, ibis.schema(columns))
 
@@ -280,6 +315,11 @@ class SparkWarehouse(Warehouse):
         They stay on the executors as they are: what is written afterwards changes them no more.
         """
         return self.view(name, frame.localCheckpoint(eager=True))
+
+    def first_of(self, query: str) -> list[Any]:
+        """See ``Warehouse``."""
+        rows = self.spark.sql(translated(query, CATALOG, self.namespace)).collect()
+        return [row[0] for row in rows]
 
     def list_units(self, due: DueUnits, query: str) -> None:
         """List the units due, which a query in the engine's SQL gives."""
@@ -295,9 +335,29 @@ def _open_book(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     """Hold the catalog and open the book that it has; a new one, if it has none."""
     assert isinstance(warehouse, SparkWarehouse)
     book = warehouse.catalog.hold()
-    warehouse.database.parent.mkdir(parents=True, exist_ok=True)
-    for left in warehouse.database, warehouse.database.with_name(f"{warehouse.database.name}.wal"):
-        left.unlink(missing_ok=True)
-    if book is not None:
-        warehouse.database.write_bytes(book.content)
-    return open_for_a_run(warehouse)
+    _put(warehouse.database, book)
+    connection = open_for_a_run(warehouse)
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ON_SPARK}")
+    return connection
+
+
+def _put(database: Path, book: Book | None) -> None:
+    """Put a book in the place of the one that is there; none: take that one away."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    database.with_name(f"{database.name}.wal").unlink(missing_ok=True)
+    if book is None:
+        database.unlink(missing_ok=True)
+        return
+    aside = database.with_name(f".{database.name}.part")
+    aside.write_bytes(book.content)
+    aside.replace(database)
+
+
+def _run_of(database: Path) -> int:
+    """The run that a book is of; 0 if there is none."""
+    try:
+        with duckdb.connect(str(database), read_only=True) as con:
+            row = con.execute(f"SELECT max(version) FROM {schema.TABLE_STATE.table_name}")
+            return (row.fetchone() or (0,))[0] or 0
+    except duckdb.Error:
+        return 0
