@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import an_event_record
 from lingokids.errors import LingokidsError
 from lingokids.storage.spark.session import session, settings_of
 from spark_services import SMALL
@@ -73,6 +74,21 @@ def test_a_table_is_written_by_the_workers_and_read_back_with_its_nulls(
     assert {re.findall(r"/(worker\d)/", place)[0] for place in places} == {"worker0", "worker1"}
     for secret in catalog.credentials["password"], buckets.password:
         assert secret not in command_line
+
+
+@pytest.mark.slow
+@pytest.mark.minio
+def test_the_project_runs_on_the_cluster_as_conf_spark_says(cluster_project):
+    """With no more than the variables of its environment, and no secret in what it prints."""
+    cluster_project.deliver("events", "a", [an_event_record()])
+
+    ran = cluster_project.command("run")
+
+    assert ran.returncode == 0, ran.stderr
+    assert "bronze_events +1" in ran.stderr
+    assert cluster_project.server.filesystem.glob("lake/tables/**/*.parquet")
+    for secret in cluster_project.catalog.credentials["password"], cluster_project.server.password:
+        assert secret not in ran.stdout + ran.stderr
 
 
 def test_without_java_the_sentence_says_what_to_install(monkeypatch, tmp_path):

@@ -81,7 +81,8 @@ class Catalog:
     def jdbc_address(self) -> str:
         """The same place, as Java calls it."""
         place = urlsplit(self.address)
-        return f"jdbc:postgresql://{place.hostname}:{place.port or 5432}{place.path}"
+        options = f"?{place.query}" if place.query else ""  # sslmode=… has the same name there
+        return f"jdbc:postgresql://{place.hostname}:{place.port or 5432}{place.path}{options}"
 
     def _connect(self) -> psycopg.Connection:
         import psycopg

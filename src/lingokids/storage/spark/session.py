@@ -62,15 +62,16 @@ def settings_of(
     Args:
         jdbc_address: The database.
         location: A URL (``s3://…``) or a folder.
-        credentials: Of the database and of the bucket: ``spark`` in credentials.yml.
+        credentials: Of the database and of the bucket: ``spark`` in credentials.yml. Unset,
+            those of the database are the variables that libpq knows; Java knows none.
     """
     credentials = credentials or {}
     database, bucket = (credentials.get(name) or {} for name in ("database", "bucket"))
     own = {
         f"{_OURS}.uri": jdbc_address,
         f"{_OURS}.warehouse": location,
-        f"{_OURS}.jdbc.user": database.get("user"),
-        f"{_OURS}.jdbc.password": database.get("password"),
+        f"{_OURS}.jdbc.user": database.get("user") or os.environ.get("PGUSER"),
+        f"{_OURS}.jdbc.password": database.get("password") or os.environ.get("PGPASSWORD"),
     }
     if location.startswith("s3://"):
         client = bucket.get("client_kwargs") or {}
