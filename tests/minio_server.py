@@ -115,8 +115,11 @@ def start_server(folder: Path, *options: str, scheme: str = "http") -> Iterator[
     address = free_address()
     server = Server(f"{scheme}://{address}", "tests-root", "tests-root-secret")
     log = (folder / "minio.log").open("w")
+    # it ends with the tests, also when they are killed, where the system can be told so
+    with_tests = ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
+    serve = (program, "server", str(folder / "data"), "--address", address, "--quiet", *options)
     process = subprocess.Popen(
-        [program, "server", str(folder / "data"), "--address", address, "--quiet", *options],
+        [*with_tests, *serve],
         env=os.environ
         | {
             "MINIO_ROOT_USER": server.user,
