@@ -25,6 +25,7 @@ from lingokids.storage.erasures import Spellings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lingokids.schema import Contract
     from lingokids.storage.duckdb.bronze import StoredBronze
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.erasures import Erasures, Kind
@@ -365,12 +366,17 @@ class Purge:
 def _texts_of(table: StoredBronze) -> dict[str, str]:
     """By column that may name someone, a query of its texts."""
     texts = {}
-    for name, dtype in table.contract.nullable_schema.items():
-        value = f'"{name}"'
-        if dtype.is_array():
-            value = f"unnest({value})"
-        elif not (dtype.is_uuid() or dtype.is_string()):
-            continue
-        if name not in {*schema.DELIVERY, "past_reason"}:
-            texts[name] = f"SELECT DISTINCT CAST({value} AS VARCHAR) AS text FROM {table.name}"
+    for name, is_list in columns_with_people(table.contract).items():
+        value = f'unnest("{name}")' if is_list else f'"{name}"'
+        texts[name] = f"SELECT DISTINCT CAST({value} AS VARCHAR) AS text FROM {table.name}"
     return texts
+
+
+def columns_with_people(bronze: Contract) -> dict[str, bool]:
+    """The columns that may name someone, and whether they are lists."""
+    return {
+        name: dtype.is_array()
+        for name, dtype in bronze.schema.items()
+        if (dtype.is_array() or dtype.is_uuid() or dtype.is_string())
+        and name not in {*schema.DELIVERY, "past_reason"}
+    }

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.bronze import StoredBronze, unknown_keys
+from lingokids.storage.duckdb.erased import columns_with_people
 from lingokids.storage.duckdb.expressions import no_rows
+from lingokids.storage.spark.reading import names_erased
 from lingokids.storage.spark.stored import SparkTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import ibis.expr.types as ir
     from pyspark.sql import DataFrame
 
@@ -40,13 +45,28 @@ class SparkBronze(StoredBronze, SparkTable):
         return sum(row.n for row in found)
 
     def refuse_to_purge(self) -> None:
-        """Refuse it while there are rows: taken in again, lines of erased people are refused."""
-        if self.frame.take(1):
+        """Refuse it if there is someone: taken in again, lines of erased people are refused."""
+        texts = reduce(lambda one, other: one.union(other), self._texts())
+        named = {line.dataset for line in self.warehouse.erasing.lines_named}
+        if self.dataset in named or names_erased(self.warehouse, self.dataset, texts):
             raise LingokidsError(
                 f"{self.table_name}: rows of erased people are not taken out on Spark yet: take "
                 "everything in again with kedro run --params rebuild=raw, which refuses their "
                 "lines. Nothing was changed."
             )
+
+    def _texts(self) -> Iterator[DataFrame]:
+        """All that may name someone, as rows of ``text``."""
+        for name, is_list in columns_with_people(self.contract).items():
+            value = f"explode(`{name}`)" if is_list else f"`{name}`"
+            yield self.frame.selectExpr(f"{value} AS text").distinct()
+        of_dataset = f"dataset = '{self.dataset}'"
+        for table, text in (
+            (self.quarantine, "line_text"),
+            (self.rescued, "concat(rescued, to_json(unknown_keys))"),
+        ):
+            rows = self.warehouse.spark.table(table.place).where(of_dataset)
+            yield rows.selectExpr(f"{text} AS text")
 
     def restore(self, rows: ir.Table) -> None:
         """See ``engine.StoredLines``."""

@@ -22,6 +22,7 @@ from ibis.backends.duckdb import Backend
 
 from lingokids import schema
 from lingokids.schema import Delivery
+from lingokids.storage.duckdb.erased import find
 from lingokids.storage.duckdb.expressions import sql_type, table_of
 from lingokids.storage.duckdb.memory import bounded
 from lingokids.storage.duckdb.parsing import RecordReader, begun
@@ -99,6 +100,14 @@ class Worker:
                 found = validated_texts(engine, self.reading.dataset, lines, self.reading.validate)
                 yield from self._handed_back(engine, f"({engine.compile(found)})")
 
+    def find_erased(self, texts: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The ids of erased people whom texts name, which come as rows of ``text``."""
+        with self._engine() as engine:
+            for batch in texts:
+                engine.con.register("texts", pa.Table.from_batches([batch]))
+                found = find(engine.con, self.erasures, "SELECT text FROM texts")
+                yield pa.record_batch({"id": pa.array(found, pa.string())})
+
     @contextlib.contextmanager
     def _engine(self) -> Iterator[Backend]:
         """A DuckDB that has nothing but this task, and one core like it."""
@@ -169,6 +178,12 @@ def validate_texts(
     texts = warehouse.frame(lines.select(*_TEXTS))
     rows = texts.mapInArrow(worker.validate, worker.columns_in_spark)
     return warehouse.named(f"texts_of_{dataset}", rows, worker.columns)
+
+
+def names_erased(warehouse: SparkWarehouse, dataset: str, texts: DataFrame) -> bool:
+    """Whether texts, rows of ``text``, name someone who was erased."""
+    worker = _worker(warehouse, Reading(dataset, _no_place, len, 0, None))
+    return bool(texts.mapInArrow(worker.find_erased, "id STRING").take(1))
 
 
 def _no_place() -> Any:
