@@ -73,7 +73,8 @@ try:
     list(warehouse.read_objects(nowhere, [RawObject("a", "b", 1, None, 1)], print))
 except LingokidsError as error:
     sentences.append(error.message)
-erasures = warehouse.erasing.erasures = Erasures.model_validate_json(Path("erasures.json").read_text())
+erasures = Erasures.model_validate_json(Path("erasures.json").read_text())
+warehouse.erasing.erasures = erasures
 bronze = BronzeDataset(
     dataset="users", table_name="bronze_users", warehouse={"database": warehouse.database}
 )

@@ -19,23 +19,21 @@ from ibis.backends.duckdb import Backend
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb import state
-from lingokids.storage.duckdb.expressions import dtype_of, no_rows
+from lingokids.storage.duckdb.asked import Asked
+from lingokids.storage.duckdb.expressions import dtype_of
 from lingokids.storage.duckdb.opening import LOCK_WAIT_SECONDS, open_for_a_run
 from lingokids.storage.duckdb.published_copy import PublishedCopy, missing_in_copy, open_copy
 from lingokids.storage.duckdb.reading import ReadingBackend, connect_for_reading
-from lingokids.storage.duckdb.sentences import cannot_open, first_line, out_of_room
-from lingokids.storage.engine import Change, Engine, UnreadableError
+from lingokids.storage.duckdb.sentences import cannot_open, out_of_room
+from lingokids.storage.engine import Change
 from lingokids.storage.erasures import Erasing
 from lingokids.storage.records import kept_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import ibis
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
-    import pyarrow as pa
-    from ibis.backends import BaseBackend
 
     from lingokids.incremental.links import Step
     from lingokids.schema import Contract, Delivery
@@ -70,7 +68,7 @@ _STORED_COLUMNS = f"""
 _COMMENTS = "SELECT table_name, coalesce(comment, '') FROM duckdb_tables() WHERE NOT internal"
 
 
-class Warehouse(Engine, threading.local):
+class Warehouse(Asked, threading.local):
     """One DuckDB file, shared by every table of an environment; its run is of one thread.
 
     Attributes:
@@ -249,54 +247,9 @@ class Warehouse(Engine, threading.local):
     def fetch(self) -> None:
         """See ``engine.Engine``: the file is the warehouse."""
 
-    def first_of(self, query: str) -> list[Any]:
-        """The first value of each row that a query over tables answers."""
-        return [row[0] for row in self.writer.con.execute(query).fetchall()]
-
-    def list_units(self, due: DueUnits, query: str) -> None:
-        """List the units of a table that are due, in a relation of the run."""
-        due.relation = f"due_{due.step.table_name}"
-        relation, con = f'temp.main."{due.relation}"', self.writer.con
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {relation} AS {query}")
-        row = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
-        due.count = row[0] if row else 0
-
-    def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
-        """See ``engine.Engine``."""
-        try:
-            return self.writer.con.execute(self.writer.compile(question)).fetchall()
-        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-            raise LingokidsError(f"Checking the tables: {out_of_room(error)}") from error
-        except (duckdb.BinderException, duckdb.CatalogException) as error:
-            raise UnreadableError(first_line(error)) from error
-        except duckdb.Error as error:  # it has ended the transaction: no other can be answered
-            raise LingokidsError(
-                f"The tables cannot be checked: {first_line(error)}. Look for it table by table, "
-                "by --pipeline checks --params checks.table=…"
-            ) from error
-
-    def compile(self, rows: ir.Table) -> str:
-        """The query behind an expression."""
-        return self.writer.compile(rows)
-
-    def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
-        """See ``engine.Engine``."""
-        return self.writer.to_pyarrow_batches(rows)
-
     def runs_since(self, run_id: str | None) -> list[str] | None:
         """See ``engine.Engine``."""
         return state.runs_since(self, run_id)
-
-    def empty(self, columns: ibis.Schema) -> ir.Table:
-        """See ``engine.Engine``."""
-        return self.writer.sql(no_rows(columns), schema=columns)
-
-    def schema_of(self, table_name: str) -> ibis.Schema:
-        """See ``engine.Engine``."""
-        try:
-            return self.writer.get_schema(table_name)
-        except duckdb.Error as error:
-            raise UnreadableError(first_line(error)) from error
 
     @property
     def has_changed(self) -> bool:
@@ -327,11 +280,6 @@ class Warehouse(Engine, threading.local):
                 "or session.run() in a notebook."
             )
         return self._writer
-
-    @property
-    def backend(self) -> BaseBackend:
-        """Ibis's connection to the tables of the run."""
-        return self.writer
 
     def begin(self) -> None:
         """Open the file for writing and begin the run's one transaction.
