@@ -208,7 +208,10 @@ class StoredBronze(StoredTable, StoredLines):
 
     def _supersede(self, objects: ir.Table) -> None:
         """Mark earlier versions of these objects, and their lines, as not current."""
-        keys, number = self.warehouse.compile(objects.select("object_key")), self.warehouse.number
+        keys, number = (
+            self.warehouse.backend.compile(objects.select("object_key")),
+            self.warehouse.number,
+        )
         of_earlier = f"is_current AND load_id < {number} AND object_key IN ({keys})"
         objects_marked = self.change(
             self.ledger,

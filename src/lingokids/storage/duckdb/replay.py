@@ -30,7 +30,7 @@ class Replay:
     def make(self, delivery: Delivery) -> None:
         """File the lines of a batch; nothing is written if no result changed."""
         started = time.perf_counter()
-        compiled = self._bronze.warehouse.compile
+        compiled = self._bronze.warehouse.backend.compile
         self._hold(_LINES, compiled(delivery.lines))
         self._hold(
             _CHANGED,

@@ -15,7 +15,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, in_one_line
 from lingokids.storage.spark.session import CATALOG
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _BOOK = """
     CREATE TABLE IF NOT EXISTS lingokids_book (
         catalog_name varchar(255) PRIMARY KEY, run integer NOT NULL, content bytea NOT NULL)
 """
+#: An error as Python and Java print it, at the beginning of a line.
+_RAISED = re.compile(r"^(?:: )?([\w.]+(?:Error|Exception)): (.*)$", re.MULTILINE)
 _OWN_ROWS = f"catalog_name = '{CATALOG}' AND iceberg_type = 'TABLE' AND table_namespace"
 _COPY_POINTERS = f"""
     INSERT INTO iceberg_tables SELECT catalog_name, %s, table_name, metadata_location,
@@ -245,7 +247,8 @@ def expected_failures(doing: str) -> Iterator[None]:
     try:
         yield
     except (Py4JError, PySparkException) as error:
-        if own := re.search(rf"{LingokidsError.__module__}.LingokidsError: (.*)", str(error)):
-            raise LingokidsError(own[1]) from error
-        first = str(error).strip().splitlines()[0]
-        raise LingokidsError(f"{doing}: Spark failed ({first}).") from error
+        raised = _RAISED.findall(str(error))
+        name, reason = raised[-1] if raised else ("", str(error).strip().splitlines()[0])
+        if name.endswith(LingokidsError.__name__):
+            raise LingokidsError(reason) from error
+        raise LingokidsError(f"{doing}: Spark failed ({in_one_line(reason, 300)}).") from error

@@ -227,11 +227,6 @@ class SparkWarehouse(Warehouse):
                     "rebuild=raw. Nothing was changed."
                 )
 
-    def compile(self, rows: ir.Table) -> str:
-        """See ``Warehouse``."""
-        self.backend._run_pre_execute_hooks(rows)
-        return self.backend.compile(rows)
-
     def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
         """See ``engine.Engine``."""
         if not self.is_on_spark(question):
@@ -294,7 +289,8 @@ class SparkWarehouse(Warehouse):
 
     def frame(self, rows: ir.Table) -> DataFrame:
         """An expression as Spark works it out."""
-        return self.spark.sql(self.compile(rows))
+        self.backend._run_pre_execute_hooks(rows)
+        return self.spark.sql(self.backend.compile(rows))
 
     def view(self, name: str, frame: DataFrame) -> DataFrame:
         """Give rows of the run a name, until it ends."""
