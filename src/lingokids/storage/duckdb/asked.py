@@ -60,10 +60,6 @@ class Asked(Engine):
                 "by --pipeline checks --params checks.table=…"
             ) from error
 
-    def compile(self, rows: ir.Table) -> str:
-        """The query behind an expression."""
-        return self.writer.compile(rows)
-
     def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
         """See ``engine.Engine``."""
         return self.writer.to_pyarrow_batches(rows)
