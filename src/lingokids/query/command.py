@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ibis
 from ibis import _
+from ibis.common.exceptions import TableNotFound
 
 from lingokids.errors import LingokidsError, did_you_mean, printable
 from lingokids.query import side_by_side
@@ -211,9 +212,10 @@ def ask(copy: Path, question: Question) -> Answer:
 
 def _open(copy: Path, name: str) -> ir.Table:
     connection = ibis.duckdb.from_connection(open_copy(copy))
-    if name not in connection.list_tables():
-        raise LingokidsError(missing_in_copy(copy, name))
-    return connection.table(name)
+    try:
+        return connection.table(name)
+    except TableNotFound:
+        raise LingokidsError(missing_in_copy(copy, name)) from None
 
 
 def _why_nothing(rows: ir.Table, question: Question, how_many: str, otherwise: str) -> str:
