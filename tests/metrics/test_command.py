@@ -303,6 +303,22 @@ def test_a_copy_that_is_not_there_or_not_ours_is_said_to_be_so(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_restricted_answer_does_not_wait_for_pandas(played):
+    asked = f"""
+import sys
+from pathlib import Path
+from lingokids.query import Question, command
+answer = command.ask(Path({str(places_of(played).copy)!r}), Question(("active_users",)))
+print(*answer.rows.to_pylist(), "pandas" in sys.modules)
+"""
+    answered = subprocess.run(
+        [sys.executable, "-c", asked], cwd=played.folder, capture_output=True, text=True, check=True
+    )
+
+    assert answered.stdout == "{'active_users': 8} False\n"
+
+
+@pytest.mark.slow
 def test_the_command_answers_while_a_run_holds_the_warehouse(played):
     hold = f"import duckdb; con = duckdb.connect({str(played.database)!r}); print(1); input()"
     holder = subprocess.Popen(

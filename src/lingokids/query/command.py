@@ -24,6 +24,7 @@ from lingokids.query.answer import answer, choose_rows, in_span, with_values
 from lingokids.query.question import Question, parse_where
 from lingokids.schema.parameters import Day, Group, Parameters
 from lingokids.storage.answers import AnswerDataset
+from lingokids.storage.duckdb.expressions import to_arrow
 from lingokids.storage.duckdb.published_copy import missing_in_copy, open_copy
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def ask(copy: Path, question: Question) -> Answer:
     """
     subject = question.subject
     table = _open(copy, subject.table_name)
-    rows = answer(table, question).to_pyarrow()
+    rows = to_arrow(ibis.get_backend(table), answer(table, question))
     nothing = "Nothing to show: no users match these conditions on these days."
     notes = [] if rows.num_rows else [_why_nothing(subject.rows(table), question, "no", nothing)]
     return Answer(rows, 0, tuple(map(printable, notes)))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import ibis
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
+    import pyarrow as pa
     from ibis.backends.duckdb import Backend
     from ibis.backends.sql import SQLBackend
 
@@ -34,6 +35,12 @@ def register_memtables(backend: Backend, rows: ir.Table) -> None:
     many rows were inserted, or compiles the same expression again for each batch.
     """
     backend._run_pre_execute_hooks(rows)
+
+
+def to_arrow(backend: Backend, rows: ir.Table) -> pa.Table:
+    """The rows of an expression; Ibis's own way imports pandas, a tenth of a command's time."""
+    found = backend.con.sql(backend.compile(rows)).to_arrow_table()
+    return found.cast(rows.schema().to_pyarrow())
 
 
 def sql_type(dtype: dt.DataType) -> str:

@@ -63,7 +63,7 @@ class FolderStore:
         passed_over: list[str] = []
         for name, entry in self._entries(since):
             key = os.fsencode(name).decode(errors="backslashreplace")
-            with _refusing(self._path(key), "listed"), contextlib.suppress(FileNotFoundError):
+            with _refusing(entry, "listed"), contextlib.suppress(FileNotFoundError):
                 listed = self._listed(key, entry)
                 if isinstance(listed, StoredObject):
                     yield listed
@@ -178,14 +178,14 @@ class FolderStore:
 
 
 @contextlib.contextmanager
-def _refusing(place: Path, done: str) -> Iterator[None]:
+def _refusing(place: Path | os.DirEntry[str], done: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
         raise
     except OSError as error:
         raise LingokidsError(
-            f"{in_one_line(str(place), 200)} cannot be {done} ({error.strerror}). Nothing was "
+            f"{in_one_line(os.fspath(place), 200)} cannot be {done} ({error.strerror}). Nothing was "
             "changed; fix that and run again."
         ) from error
 
