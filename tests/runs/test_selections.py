@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import pytest
 
-from builders import a_user_record, an_activity_record, an_event_record
+from builders import a_user_record, an_activity_record, an_event_record, an_id
 from lingokids.pipelines.enrichment import nodes as enrichment
 from small_warehouse import take_in_two_events
 
@@ -123,3 +123,14 @@ def test_a_changed_rule_is_seen_and_only_rows_that_differ_are_written(small, mon
     before = small.database.read_bytes()
     small.run()
     assert small.database.read_bytes() == before
+
+
+def test_rows_of_a_user_are_stored_beside_each_other(project):
+    records = [an_event_record(number, user_id=an_id(900 + number % 3)) for number in range(9)]
+    project.deliver("events", "a", records)
+
+    project.run_selected({"pipeline_names": ["ingestion", "staging"]})
+
+    for table in "bronze_events", "stg_events":
+        users = [user for (user,) in project.rows(f"SELECT user_id FROM {table} ORDER BY rowid")]
+        assert users == sorted(users)
