@@ -13,6 +13,7 @@ from kedro.framework.cli.project import run
 from conftest import ROOT
 from lingokids.errors import LingokidsError
 from lingokids.schema.parameters import Group, Parameters
+from lingokids.runtime.configuration import ConfigLoader
 from lingokids.settings import CONFIG_LOADER_ARGS
 
 BASE = (ROOT / "conf/base/parameters.yml").read_text()
@@ -203,3 +204,25 @@ def test_a_parameter_that_the_file_lacks_is_named():
 
     with pytest.raises(LingokidsError, match=r"reporting\.weeks is not given"):
         Parameters.read(parameters)
+
+
+def test_a_process_that_stays_reads_what_changed_of_its_configuration(tmp_path, monkeypatch):
+    parameters, overlay = (tmp_path / name / "parameters.yml" for name in ("base", "local"))
+    for file in parameters, overlay:
+        file.parent.mkdir()
+    parameters.write_text("days: ${oc.decode:${oc.env:LINGOKIDS_DAYS,'[1]'}}")
+
+    def days(**given):
+        read = ConfigLoader(str(tmp_path), None, given, **CONFIG_LOADER_ARGS)["parameters"]["days"]
+        read.append("by its reader")  # what one reader does to it is not seen by the next
+        return read[0]
+
+    assert (days(), days(days=[2]), days()) == (1, 2, 1)
+    monkeypatch.setenv("LINGOKIDS_DAYS", "[5]")
+    assert days() == 5
+    parameters.write_text("days: [3]")
+    assert days() == 3
+    overlay.write_text("days: [4]")
+    assert days() == 4
+    overlay.unlink()
+    assert days() == 3

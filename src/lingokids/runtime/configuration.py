@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import yaml
 from kedro.config import AbstractConfigLoader, MissingConfigException, OmegaConfigLoader
@@ -40,10 +42,12 @@ class ConfigLoader(OmegaConfigLoader):
 
     It would be filled in from the environment, secrets included, by whoever may ask for a run.
     One thread resolves at a time, by its own values: Kedro's resolvers are those of the process, so
-    a server's requests would resolve each other's.
+    a server's requests would resolve each other's. What was resolved is kept for as long as all it
+    is made of stays: reading it again is a third of a run that finds nothing new.
     """
 
     _resolving = threading.RLock()
+    _kept: ClassVar[dict[str, tuple[Any, dict[str, Any]]]] = {}
 
     def __init__(
         self,
@@ -65,7 +69,22 @@ class ConfigLoader(OmegaConfigLoader):
         """See Kedro's."""
         with self._resolving:
             self._register_globals_resolver()
-            return super().__getitem__(key)
+            if key in self or not Path(self.conf_source).is_dir():  # set by hand; an archive
+                return super().__getitem__(key)
+            made_of = self._made_of()
+            if key not in self._kept or self._kept[key][0] != made_of:
+                self._kept[key] = made_of, super().__getitem__(key)
+            return copy.deepcopy(self._kept[key][1])
+
+    def _made_of(self) -> tuple[Any, ...]:
+        """All that a value is made of: files, variables, what is given with the run."""
+        folders = [
+            Path(self.conf_source, name)
+            for name in (self.base_env, self.env or self.default_run_env)
+        ]
+        found = (file for folder in folders for file in folder.rglob("*") if file.is_file())
+        contents = {file: file.read_bytes() for file in found}
+        return folders, contents, dict(os.environ), copy.deepcopy(self.runtime_params)
 
 
 def _values(name: str, given: Any) -> Iterator[tuple[str, Any]]:

@@ -156,9 +156,12 @@ def _all_units(step: Step) -> str:
 def restricted(
     table: StoredTable, due: DueUnits, inputs: Mapping[str, StoredTable]
 ) -> dict[str, ir.Table]:
-    """The inputs of a node, those with the unit's columns restricted to what is due."""
+    """The inputs of a node, those with the unit's columns restricted to what is due.
+
+    Where nothing is, they stay as they are: what the node makes of them is not worked out.
+    """
     units = table.due_units
-    if units is None:
+    if units is None or due.is_nothing:
         return {}
     return {
         link.entry: _rows_due(inputs[link.entry], table, due, units)
