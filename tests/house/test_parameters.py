@@ -12,8 +12,8 @@ from kedro.framework.cli.project import run
 
 from conftest import ROOT
 from lingokids.errors import LingokidsError
-from lingokids.schema.parameters import Group, Parameters
 from lingokids.runtime.configuration import ConfigLoader
+from lingokids.schema.parameters import Group, Parameters
 from lingokids.settings import CONFIG_LOADER_ARGS
 
 BASE = (ROOT / "conf/base/parameters.yml").read_text()

@@ -69,7 +69,7 @@ class ConfigLoader(OmegaConfigLoader):
         """See Kedro's."""
         with self._resolving:
             self._register_globals_resolver()
-            if key in self or not Path(self.conf_source).is_dir():  # set by hand; an archive
+            if self.data or not Path(self.conf_source).is_dir():  # set by hand; an archive
                 return super().__getitem__(key)
             made_of = self._made_of()
             if key not in self._kept or self._kept[key][0] != made_of:

@@ -185,8 +185,8 @@ def _refusing(place: Path | os.DirEntry[str], done: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise LingokidsError(
-            f"{in_one_line(os.fspath(place), 200)} cannot be {done} ({error.strerror}). Nothing was "
-            "changed; fix that and run again."
+            f"{in_one_line(os.fspath(place), 200)} cannot be {done} ({error.strerror}). Nothing "
+            "was changed; fix that and run again."
         ) from error
 
 
