@@ -250,7 +250,7 @@ _DELIVERIES = {
 
 
 @pytest.mark.slow
-@settings(max_examples=5, **A_LAW)
+@settings(max_examples=3, **A_LAW)
 @given(**_DELIVERIES)
 def test_runs_broken_by_a_rule_leave_all_tables_as_they_were(first, second, users, new_project):
     """Not even in the next run, which takes in the same deliveries with the rule relaxed."""
