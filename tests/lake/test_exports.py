@@ -10,6 +10,7 @@ import sqlglot
 from deltalake import DeltaTable
 
 from builders import an_event_record
+from lingokids.schema import CONTRACTS
 from lingokids.storage.lake.exports import WAREHOUSES
 from operators import ask
 from published import GOLD, deliver_a_day, publish_a_day
@@ -44,8 +45,7 @@ class Elsewhere:
     def load(self, project, *more: str) -> str:
         """Do what is printed; the published table is the lake's newest version."""
         text = _printed(project, self.warehouse, self.table, *more)
-        lake = DeltaTable(str(_lake_of(project, self.table) / self.table))
-        self.con.register("published_now", lake.to_pyarrow_table())
+        self._see(project)
         for statement in sqlglot.parse(text, dialect=DIALECTS[self.warehouse]):
             if statement is None or isinstance(statement, sqlglot.exp.Command):
                 continue  # a comment; a refresh of the table of the lake
@@ -54,6 +54,19 @@ class Elsewhere:
             here = statement.transform(self._at_hand)
             self.con.execute(here.sql(dialect="duckdb"))
         return text
+
+    def merge(self, project) -> None:
+        """Merge what is published on the grain."""
+        self._see(project)
+        grain = ", ".join(CONTRACTS[self.table].grain)
+        self.con.execute(
+            f"MERGE INTO {self.table} USING published_now USING ({grain}) "
+            "WHEN MATCHED THEN UPDATE WHEN NOT MATCHED THEN INSERT"
+        )
+
+    def _see(self, project) -> None:
+        lake = DeltaTable(str(_lake_of(project, self.table) / self.table))
+        self.con.register("published_now", lake.to_pyarrow_table())
 
     def _at_hand(self, node: sqlglot.exp.Expression) -> sqlglot.exp.Expression:
         is_source = isinstance(node, sqlglot.exp.Table) and (
@@ -71,19 +84,17 @@ class Elsewhere:
         return self.con.sql(f"SELECT count(DISTINCT date) FROM {self.table}").fetchall()[0][0]
 
 
-def _keep(project, table: str) -> str:
+def _keep(project, table: str, name: str = "loaded") -> str:
     """Keep the pointer of a load, as the next one asks for it."""
-    kept = project.folder / "loaded.json"
+    kept = project.folder / f"{name}.json"
     shutil.copy(_lake_of(project, table) / "publication.json", kept)
     return str(kept)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("warehouse", sorted(WAREHOUSES))
-def test_loads_by_day_are_exact_after_late_events_and_days_that_vanished(published, warehouse):
-    elsewhere = Elsewhere(warehouse, GOLD[0])
-    elsewhere.load(published)
-    assert elsewhere.holds_the_same
+def test_loads_by_day_are_exact_after_late_events_and_days_that_vanished(published):
+    elsewheres = [Elsewhere(warehouse, GOLD[0]) for warehouse in sorted(WAREHOUSES)]
+    _load_all(published, elsewheres)
 
     # a day more, and a late event of the fifth
     kept = _keep(published, GOLD[0])
@@ -91,64 +102,50 @@ def test_loads_by_day_are_exact_after_late_events_and_days_that_vanished(publish
     deliver_a_day(published, 7, late)
     deliver_a_day(published, 9)
     published.run()
-    text = elsewhere.load(published, "--since", kept)
-    assert "'2021-01-05'" in text
-    assert "'2021-01-09'" in text
-    assert elsewhere.holds_the_same
-    assert elsewhere.days() == 3
+    for text in _load_all(published, elsewheres, "--since", kept):
+        assert "'2021-01-05'" in text
+        assert "'2021-01-09'" in text
+    assert {elsewhere.days() for elsewhere in elsewheres} == {3}
 
     # the event of the ninth is sent again, of the eighth: the ninth is no more
     kept = _keep(published, GOLD[0])
+    merging = Elsewhere("motherduck", GOLD[0])
+    merging.load(published)
     moved = an_event_record(109, occurred_at="2021-01-08 10:00:00.000")
     published.deliver("events", "109.jsonl", [moved], "2021-02-10 00:00:00")
     published.run()
-    text = elsewhere.load(published, "--since", kept)
-    assert "'2021-01-05'" not in text, "it is as it was"
-    assert elsewhere.holds_the_same
-    assert elsewhere.days() == 3
+    merging.merge(published)
+    assert not merging.holds_the_same, "why rows are deleted by day: a merge leaves the ninth"
+    for text in _load_all(published, elsewheres, "--since", kept):
+        assert "'2021-01-05'" not in text, "it is as it was"
+    assert {elsewhere.days() for elsewhere in elsewheres} == {3}
 
     kept = _keep(published, GOLD[0])
-    assert elsewhere.load(published, "--since", kept) == (
-        f"-- Nothing of {GOLD[0]} has changed since.\n"
-    )
+    nothing = f"-- Nothing of {GOLD[0]} has changed since.\n"
+    assert {*_load_all(published, elsewheres, "--since", kept)} == {nothing}
+
+
+def _load_all(project, elsewheres: list[Elsewhere], *more: str) -> list[str]:
+    """Do in each warehouse what is printed for it, after which it holds what is published."""
+    texts = [elsewhere.load(project, *more) for elsewhere in elsewheres]
+    for elsewhere in elsewheres:
+        assert elsewhere.holds_the_same, elsewhere.warehouse
+    return texts
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", TABLES[1:])
-def test_other_tables_are_loaded_by_their_loads_or_whole(published, table):
-    elsewhere = Elsewhere("motherduck", table)
-    elsewhere.load(published)
-    kept = _keep(published, table)
+def test_other_tables_are_loaded_by_their_loads_or_whole(published):
+    elsewheres = [Elsewhere("motherduck", table) for table in TABLES[1:]]
+    _load_all(published, elsewheres)
+    kept = {each.table: _keep(published, each.table, each.table) for each in elsewheres}
     deliver_a_day(published, 7)
     with (published.folder / "raw" / "exercises" / "activity_events.csv").open("a") as events:
         events.write("e4,2,a1,activity_exit,2025-01-13 10:00:00,30,false\n")
     published.run()
 
-    text = elsewhere.load(published, "--since", kept)
-
-    assert elsewhere.holds_the_same
-    assert ("load_id >= " in text) == (table == "bronze_events")
-
-
-@pytest.mark.slow
-def test_a_merge_on_the_grain_would_leave_the_day_that_vanished(published):
-    """Why rows are deleted by day: the test's own histories tell the two apart."""
-    elsewhere = Elsewhere("motherduck", GOLD[0])
-    deliver_a_day(published, 9)
-    published.run()
-    elsewhere.load(published)
-    moved = an_event_record(109, occurred_at="2021-01-08 10:00:00.000")
-    published.deliver("events", "109.jsonl", [moved], "2021-02-10 00:00:00")
-    published.run()
-    lake = DeltaTable(str(_lake_of(published, GOLD[0]) / GOLD[0]))
-    elsewhere.con.register("published_now", lake.to_pyarrow_table())
-    elsewhere.con.execute(
-        f"MERGE INTO {GOLD[0]} USING published_now USING (date, country_code, os_name, os_version, "
-        "app_version, subscription_status, activity_type, collection_id) WHEN MATCHED THEN UPDATE "
-        "WHEN NOT MATCHED THEN INSERT"
-    )
-
-    assert not elsewhere.holds_the_same
+    for each in elsewheres:
+        (text,) = _load_all(published, [each], "--since", kept[each.table])
+        assert ("load_id >= " in text) == (each.table == "bronze_events")
 
 
 @pytest.mark.parametrize(
