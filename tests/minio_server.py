@@ -37,6 +37,11 @@ class Server:
     password: str
 
     @property
+    def address(self) -> str:
+        """The endpoint without its scheme."""
+        return self.endpoint.partition("://")[2]
+
+    @property
     def filesystem(self) -> s3fs.S3FileSystem:
         """The server's objects, as root sees them now."""
         return s3fs.S3FileSystem(

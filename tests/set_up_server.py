@@ -36,7 +36,7 @@ def init(server: Server, sample=None, **others: str) -> list[str]:
 
 
 def admin_as(server: Server, user: str, secret: str) -> MinioAdmin:
-    address = server.endpoint.removeprefix("http://")
+    address = server.address
     return MinioAdmin(endpoint=address, credentials=StaticProvider(user, secret), secure=False)
 
 
@@ -45,7 +45,7 @@ def admin(server: Server) -> MinioAdmin:
 
 
 def objects_as(server: Server, user: str | None = None, secret: str | None = None) -> Minio:
-    address = server.endpoint.removeprefix("http://")
+    address = server.address
     return Minio(address, user or server.user, secret or server.password, secure=False)
 
 

@@ -79,27 +79,25 @@ def test_everything_lost_comes_back_from_folders(project_after, come_back):
 
 
 @pytest.mark.minio
-@WAYS
-def test_everything_lost_comes_back_from_buckets(minio_project, come_back):
+def test_everything_lost_comes_back_from_buckets_by_one_way_after_the_other(minio_project):
     project, files = minio_project, minio_project.server.filesystem
     take_in_a_history(project)
+    _backups_in_a_bucket_are_kept_checked_and_restored(project)
     before = project.snapshot(without_loads=True)
-    lose(project, "*.duckdb", "08_reporting*", ".viz/minio")
 
-    come_back(
-        project,
-        lambda: [empty(files, bucket) for bucket in ("bronze", "gold")],
-        lambda: [empty(files, f"raw-{name}") for name in ("events", "users", "activities")],
-    )
+    for come_back in from_a_backup, from_raw, from_the_lake:  # which loses raw
+        lose(project, "*.duckdb", "08_reporting*", ".viz/minio")
+        come_back(
+            project,
+            lambda: [empty(files, bucket) for bucket in ("bronze", "gold")],
+            lambda: [empty(files, f"raw-{name}") for name in ("events", "users", "activities")],
+        )
+        assert project.snapshot(without_loads=True) == before, come_back.__name__
 
-    assert project.snapshot(without_loads=True) == before
 
-
-@pytest.mark.minio
-def test_backups_in_a_bucket_are_kept_checked_and_restored(minio_project):
-    project, files = minio_project, minio_project.server.filesystem
+def _backups_in_a_bucket_are_kept_checked_and_restored(project) -> None:
+    files = project.server.filesystem
     place = "s3://gold/apart"  # any bucket that the credentials may write
-    take_in_a_history(project)
     before = project.snapshot()
     for _ in range(2):
         made = ask(project, "backup", "--to", place)
