@@ -15,6 +15,7 @@ from kedro.io import DataCatalog
 
 from conftest import ROOT
 from lingokids.storage.lake.readers import READERS, lines
+from operators import ask
 from published import GOLD, deliver_a_day, publish_a_day, versions
 
 README = (ROOT / "src/lingokids/storage/lake/README.md").read_text()
@@ -27,8 +28,8 @@ def published(project_after):
 
 
 def _program(project, reader: str) -> str:
-    printed = project.command("lake", "--for", reader, "--table", GOLD[0])
-    assert printed.returncode == 0, printed.stderr
+    printed = ask(project, "lake", "--for", reader, "--table", GOLD[0])
+    assert printed.exit_code == 0, printed.stderr
     return printed.stdout
 
 
@@ -62,13 +63,12 @@ def test_what_is_printed_reads_the_publication_not_what_came_after(published, re
 
 @pytest.mark.slow
 @pytest.mark.minio
-@pytest.mark.parametrize("reader", sorted(READERS.keys() - {"spark"}))
-def test_what_is_printed_reads_a_bucket(minio_project, reader):
+def test_what_is_printed_reads_a_bucket(minio_project):
     deliver_a_day(minio_project, 5, landed_at="now")
     minio_project.run()
-    done = minio_project.command("lake", "--for", reader, "--env", "minio")
 
-    assert _read(minio_project, done.stdout) == ["1", "1"]
+    for reader in sorted(READERS.keys() - {"spark"}):
+        assert _read(minio_project, _program(minio_project, reader)) == ["1", "1"], reader
 
 
 def test_the_name_of_a_folder_is_no_program(tmp_path):
@@ -123,9 +123,9 @@ def test_spark_reads_the_publication_of_a_folder_and_of_a_bucket(minio_project, 
     ],
 )
 def test_a_name_that_is_not_known_is_refused(begun_project, arguments, sentence):
-    refused = begun_project.command("lake", *arguments)
+    refused = ask(begun_project, "lake", *arguments)
 
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert sentence in refused.stderr
 
 

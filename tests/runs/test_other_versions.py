@@ -14,13 +14,17 @@ from lingokids.errors import LingokidsError
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def taken_in(project):
+def _take_in(project):
     project.deliver("events", "a", [an_event_record(number) for number in (1, 2, 3)])
     project.deliver("users", "u", [a_user_record(900)])
     project.deliver("activities", "x", [an_activity_record("fish")])
     project.run()
-    return project
+
+
+@pytest.fixture
+def taken_in(project_after):
+    """Three events of a known user and activity, taken in by one run."""
+    return project_after("three-events", _take_in)
 
 
 def refuse_after(project, table: str, change: str, sentence: str) -> None:
