@@ -56,14 +56,23 @@ class Reader(threading.Thread):
         self.seen.add(pointer["run_id"])
 
 
+def _publish_a_day(project) -> None:
+    deliver_a_day(project, 1)
+    project.run()
+
+
+@pytest.fixture
+def project(project_after):
+    """A project that has taken in and published the first of January."""
+    return project_after("the-first-published", _publish_a_day)
+
+
 def _played(table: str, rows: list[tuple[Any, ...]]) -> int:
     at = CONTRACTS[table].columns.index("activities_played")
     return sum(row[at] for row in rows)
 
 
 def test_a_reader_never_sees_half_while_runs_publish_and_are_killed(project):
-    deliver_a_day(project, 1)
-    project.run()
     reader = Reader(project.folder / "03_gold")
     reader.start()
     try:
@@ -94,8 +103,6 @@ class Killed(BaseException):
 def test_a_run_killed_between_two_puts_is_made_up_for_by_an_idle_one(
     project, monkeypatch, killed_at
 ):
-    deliver_a_day(project, 1)
-    project.run()
     lakes = [project.folder / name for name in ("02_bronze", "03_gold")]
     before = [versions(lake) for lake in lakes]
     deliver_a_day(project, 2)
@@ -132,8 +139,6 @@ def test_a_run_killed_between_two_puts_is_made_up_for_by_an_idle_one(
 
 
 def test_what_a_killed_run_wrote_and_a_later_one_took_back_is_not_published(project, monkeypatch):
-    deliver_a_day(project, 1)
-    project.run()
     with monkeypatch.context() as killed:
         killed.setattr(
             "lingokids.storage.lake.publication.Publication._replace_pointer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from people import CHILD, OTHER, USER, ask_to_erase, deliver_a_family, found_in
@@ -28,6 +29,18 @@ def family(project_after):
     return project_after("a-family-backed-up", _take_in_a_family)
 
 
+@pytest.fixture
+def without_the_user(family, project_after):
+    """The same after the user was erased; the backup has them."""
+
+    def erase(project: Project) -> None:
+        shutil.rmtree(project.folder)
+        family.folder.rename(project.folder)
+        ask_to_erase(project, user=USER)
+
+    return project_after("a-family-backed-up-and-erased", erase)
+
+
 def _outside_raw(project: Project) -> set[str]:
     return {file for file in found_in(project.folder, USER) if not file.startswith("raw/")}
 
@@ -50,9 +63,9 @@ def test_nobody_comes_back_by_a_backup_of_before(family, caplog):
 
 
 def test_a_restore_that_is_killed_before_it_takes_them_out_is_told_until_a_run_does(
-    family, monkeypatch
+    without_the_user, monkeypatch
 ):
-    ask_to_erase(family, user=USER)
+    family = without_the_user
     with monkeypatch.context() as patched:
         patched.setattr(recovery, "KedroSession", None)  # it ends here
         assert ask(family, "backup", "restore", "--replace").exit_code == 1
@@ -64,8 +77,8 @@ def test_a_restore_that_is_killed_before_it_takes_them_out_is_told_until_a_run_d
     assert USER not in str(family.table("bronze_events"))
 
 
-def test_a_record_begun_anew_brings_nobody_back_by_a_restore(family):
-    ask_to_erase(family, user=USER)
+def test_a_record_begun_anew_brings_nobody_back_by_a_restore(without_the_user):
+    family = without_the_user
     (family.folder / "erasures.json").rename(family.folder / "away.json")
     with pytest.raises(LingokidsError, match="The record of erasures lacks 1 that"):
         ask_to_erase(family, user=OTHER)  # so that there is one, of another salt
@@ -90,8 +103,10 @@ def test_a_child_whose_id_is_not_kept_comes_back_by_no_backup(family):
     assert "made before an erasure" not in ask(family, "backup", "list").stdout
 
 
-def test_backups_made_before_an_erasure_go_when_that_is_said_or_when_it_is_old(family, monkeypatch):
-    ask_to_erase(family, user=USER)
+def test_backups_made_before_an_erasure_go_when_that_is_said_or_when_it_is_old(
+    without_the_user, monkeypatch
+):
+    family = without_the_user
     (before,) = backup_files(family, "*.json")
     monkeypatch.setattr(Later, "days", 29)
     monkeypatch.setattr(backups, "datetime", Later)

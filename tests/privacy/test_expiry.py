@@ -20,14 +20,17 @@ COUNTS = (
 )
 
 
-@pytest.fixture
-def noted(project):
-    """A usable line with an unknown key, an unusable one, and one that a replay takes in."""
+def _take_in_notes(project):
     late = an_event_record(4, note=NOTE, occurred_at="2021-02-05 10:00:00.000")
     wrong = an_event_record(3, child_id=NOTE)
     project.deliver("events", "a", [an_event_record(1, note=NOTE), wrong, late])
     project.run()
-    return project
+
+
+@pytest.fixture
+def noted(project_after):
+    """A usable line with an unknown key, an unusable one, and one that a replay takes in."""
+    return project_after("notes", _take_in_notes)
 
 
 def test_it_is_kept_for_thirty_days(noted):

@@ -36,6 +36,11 @@ def deliver(project: Project) -> None:
     project.deliver("users", "u", [a_user_record(900, children_ids=[CHILD, OTHER])])
 
 
+def take_in(project: Project) -> None:
+    deliver(project)
+    project.run()
+
+
 @pytest.fixture
 def settings(monkeypatch):
     def give(not_kept: str = "[child_id, children_ids, device_id]", key: str = "") -> None:
@@ -67,26 +72,18 @@ def test_without_a_key_the_ids_of_children_and_devices_are_in_no_file(project, s
 
 
 @pytest.mark.slow
-def test_with_a_key_a_child_has_the_same_pseudonym_everywhere(project, settings):
+def test_with_a_key_a_child_has_the_same_pseudonym_everywhere(project, settings, caplog):
     settings(key=KEY)
     deliver(project)
 
-    project.run()
-    project.run()
+    with caplog.at_level("DEBUG"):
+        project.run()
+        project.run()
 
     expected = sorted([pseudonym(CHILD), pseudonym(OTHER)])
     assert project.rows(STAGED) == [(child, None) for child in expected]
     assert project.rows(LISTED) == [([pseudonym(CHILD), pseudonym(OTHER)],)]
     assert KEY.encode() not in bytes_of(project)
-
-
-@pytest.mark.slow
-def test_the_key_is_in_no_log(project, settings, caplog):
-    settings(key=KEY)
-    deliver(project)
-    with caplog.at_level("DEBUG"):
-        project.run()
-
     assert KEY not in caplog.text
 
 
@@ -104,11 +101,10 @@ def test_the_key_is_in_no_log(project, settings, caplog):
     ],
 )
 def test_other_settings_are_refused_until_a_rebuild(
-    project, settings, *, rebuild, before, after, from_bronze
+    project_after, settings, *, rebuild, before, after, from_bronze
 ):
     settings(**before)
-    deliver(project)
-    project.run()
+    project = project_after(f"children-{'-'.join(before)}", take_in)
     settings(**after)
     with pytest.raises(LingokidsError, match=r"PSEUDONYM_KEY\). Nothing was changed; .*bronze"):
         project.run()
