@@ -122,8 +122,10 @@ def test_two_at_once_take_in_what_arrives_all_the_while_and_their_runs_do_not_ov
     project.switch_to()
     every = ("--every", "1")
     with watching(project, *every) as one, watching(project, *every) as other:
-        for number in range(60):
-            _deliver(project, number, 20)
+        for watch in one, other:
+            wait_for(watch, "Watching")
+        for number in range(24):
+            _deliver(project, number, 50)
             time.sleep(0.4)
         _until(_has_events(project, 1200), one)
         said = _stop(one) + _stop(other)
@@ -134,7 +136,7 @@ def test_two_at_once_take_in_what_arrives_all_the_while_and_their_runs_do_not_ov
     )
     assert "Traceback" not in said
     assert {status for status, *_ in runs} == {"succeeded"}
-    assert len(runs) > 2
+    assert len(runs) > 1
     assert all(before[2] <= after[1] for before, after in itertools.pairwise(runs))
     truth = project.snapshot(without_loads=True)
     project.run(rebuild="raw")
