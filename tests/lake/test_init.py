@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from minio.error import S3Error
 
+from lingokids.cli import cli
 from lingokids.minio_setup import SetupError, initialise
 from minio_server import BUCKETS, Server, start_server
 from set_up_server import (
@@ -222,15 +225,17 @@ def test_a_stronger_group_a_second_key_and_a_public_bucket_are_noticed(lake):
 def test_the_command_refuses_in_a_sentence(lake, minio_project, variables, sentence):
     _copy_sample_folder(minio_project)
 
-    refused = minio_project.command(
-        "lake", "init", "--wait", "0.5", **(variables_of(lake) | variables)
+    told = SimpleNamespace(project_path=minio_project.folder)
+    refused = CliRunner(env=variables_of(lake) | variables).invoke(
+        cli, ["lake", "init", "--wait", "0.5"], obj=told
     )
 
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert refused.stderr.startswith("Error: ")
     assert refused.stderr.count("\n") == 1
     assert sentence in refused.stderr
-    assert_no_secrets(refused.stdout + refused.stderr, lake)
+    assert isinstance(refused.exception, SystemExit), "no traceback"
+    assert_no_secrets(refused.output, lake)
 
 
 def test_the_command_and_the_module_do_the_same(lake, minio_project):

@@ -116,30 +116,21 @@ def test_a_denied_bucket_is_named_without_its_secret(minio_project, run, tmp_pat
     _assert_published(minio_project, tmp_path / "cured")
 
 
-@pytest.fixture
-def to_restore(minio_project, run):
-    """A project whose warehouse is gone and whose lake is whole."""
+def test_a_restore_with_wrong_credentials_or_without_a_file_is_refused(minio_project, run):
     deliver_a_day(minio_project, 5, landed_at="now")
     run()
     minio_project.database.unlink()
-    return minio_project
 
-
-def test_a_restore_with_wrong_credentials_is_refused(to_restore):
     with pytest.raises(
         DatasetError, match=r"does not accept the cred.*SignatureDoesNot"
     ) as refused:
-        to_restore.run_with("restore", MINIO_SECRET_KEY="not-to-be-shown")
-
+        minio_project.run_with("restore", MINIO_SECRET_KEY="not-to-be-shown")
     assert "not-to-be-shown" not in str(refused.value)
 
-
-def test_a_restore_names_the_file_that_is_missing(to_restore):
-    (gone,) = to_restore.server.filesystem.glob("bronze/bronze_events/*.parquet")
-    to_restore.server.filesystem.rm(gone)
-
+    (gone,) = minio_project.server.filesystem.glob("bronze/bronze_events/*.parquet")
+    minio_project.server.filesystem.rm(gone)
     with pytest.raises(DatasetError, match=f"s3://{gone.replace('/', ': ', 1)} is missing: bring"):
-        to_restore.run("restore")
+        run("restore")
 
 
 def test_of_two_who_publish_at_once_one_is_told_and_nothing_is_mixed(minio_project, tmp_path):

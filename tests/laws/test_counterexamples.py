@@ -80,10 +80,9 @@ def test_a_record_taken_back_leaves_the_one_that_another_object_has(project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("landed_at", ["2021-02-01 00:00:00", "2021-02-03 00:00:00"])
-def test_a_content_that_comes_back_counts_again(project, landed_at):
+def test_a_content_that_comes_back_counts_again(begun_project, landed_at):
     """As of then, with the etag of then, or put again later."""
-    project.deliver("events", "a", [_on(5)])
-    project.run()
+    project = begun_project
     project.deliver("events", "a", [_on(6), _on(6, 2)], "2021-02-02 00:00:00")
     project.run()
     assert project.rows(PLAYED) == [("2021-01-06", 2)]
@@ -162,9 +161,8 @@ def test_a_window_makes_its_days_right_where_gold_was_edited_by_hand(project):
 
 
 @pytest.mark.slow
-def test_a_day_that_is_left_while_all_days_are_made_leaves_the_lake_too(project):
-    project.deliver("events", "a", [_on(5)])
-    project.run()
+def test_a_day_that_is_left_while_all_days_are_made_leaves_the_lake_too(begun_project):
+    project = begun_project
 
     project.deliver("events", "b", [_on(7)], "2021-02-02 00:00:00")
     project.run(os_names={"iOS": "Apple"})

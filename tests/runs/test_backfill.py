@@ -39,6 +39,8 @@ def copy_of(checkout, tmp_path_factory):
     def make(name: str) -> Path:
         folder = tmp_path_factory.mktemp(name)
         shutil.copytree(checkout, folder, dirs_exist_ok=True)
+        # with what is compiled of it, which each run would do again
+        shutil.copytree(ROOT / "src", folder / "src", dirs_exist_ok=True)
         return folder
 
     return make

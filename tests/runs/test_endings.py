@@ -56,29 +56,33 @@ def _raise(error):
     return end
 
 
-@pytest.mark.parametrize(
-    ("place", "end"),
-    [
-        *((place, KeyboardInterrupt) for place in (IN_A_NODE, IN_A_SAVE, BETWEEN_NODES)),
-        *((place, KeyboardInterrupt) for place in (AT_THE_BEGINNING, AT_THE_END)),
-        *((IN_A_NODE, end) for end in (SystemExit, GeneratorExit)),
-        (BETWEEN_NODES, GeneratorExit),
-    ],
+ENDS = (
+    *((place, KeyboardInterrupt) for place in (IN_A_NODE, IN_A_SAVE, BETWEEN_NODES)),
+    *((place, KeyboardInterrupt) for place in (AT_THE_BEGINNING, AT_THE_END)),
+    *((IN_A_NODE, end) for end in (SystemExit, GeneratorExit)),
+    (BETWEEN_NODES, GeneratorExit),
 )
-def test_a_run_that_ends_by_no_exception_is_rolled_back_and_closed(
-    delivered, monkeypatch, place, end
-):
-    before = delivered.snapshot()
-    with monkeypatch.context() as patch:
-        patch.setattr(*place, _raise(end))
-        with pytest.raises(end):
-            delivered.run()
 
-    assert not any(each.in_run for each in Warehouse._known.values())
-    assert delivered.is_free
-    assert delivered.snapshot() == before
+
+def test_runs_that_end_by_no_exception_are_rolled_back_and_closed(delivered, monkeypatch):
+    before = delivered.snapshot()
+    for place, end in ENDS:
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, _raise(end))
+            with pytest.raises(end):
+                delivered.run()
+
+        _assert_closed(delivered, before)
+
     delivered.run()
     assert delivered.rows("SELECT count(*) FROM stg_events") == [(2,)]
+
+
+def _assert_closed(project, before) -> None:
+    """The file is let go, and every table is as it was."""
+    assert not any(each.in_run for each in Warehouse._known.values())
+    assert project.is_free
+    assert project.snapshot() == before
 
 
 class Plugin:
@@ -105,22 +109,20 @@ class Plugin:
 
 
 @pytest.mark.parametrize("kind", [kedro_session.KedroSession, KedroServiceSession])
-@pytest.mark.parametrize("place", ["before", "error", "after"])
-def test_a_run_that_a_plugin_ends_is_rolled_back_and_closed(delivered, monkeypatch, kind, place):
+def test_runs_that_a_plugin_ends_are_rolled_back_and_closed(delivered, monkeypatch, kind):
     before = delivered.snapshot()
-    with monkeypatch.context() as patch:
-        if place == "error":
-            patch.setattr(*IN_A_NODE, _raise(LingokidsError("It is what it is.")))
-        session = kind.create(delivered.folder, env="test")
-        session._hook_manager.register(Plugin(place))
-        with pytest.raises(RuntimeError, match="the plugin fails"):
-            session.run()
+    for place, recorded in (("before", 0), ("after", 0), ("error", 1)):
+        with monkeypatch.context() as patch:
+            if place == "error":
+                patch.setattr(*IN_A_NODE, _raise(LingokidsError("It is what it is.")))
+            session = kind.create(delivered.folder, env="test")
+            session._hook_manager.register(Plugin(place))
+            with pytest.raises(RuntimeError, match="the plugin fails"):
+                session.run()
 
-    assert not any(each.in_run for each in Warehouse._known.values())
-    assert delivered.is_free
-    assert delivered.snapshot() == before
-    failed = delivered.rows("SELECT count(*) FROM runs WHERE status = 'failed'")
-    assert failed == [(int(place == "error"),)]
+        _assert_closed(delivered, before)
+        failed = delivered.rows("SELECT count(*) FROM runs WHERE status = 'failed'")
+        assert failed == [(recorded,)], place
     delivered.run()
 
 

@@ -15,9 +15,7 @@ pytestmark = pytest.mark.slow
 
 STEPS = [
     "ingestion.ingest_events",
-    "staging.stage_users",
     "enrichment.enrich_events",
-    "marts.build_engagement_metrics",
     "marts.build_user_journeys",
 ]
 

@@ -19,6 +19,17 @@ def _deliver(project, number: int = 1, **values) -> None:
     project.deliver("events", f"events-{number}.jsonl", records)
 
 
+def _take_in_a_plan(project) -> None:
+    _deliver(project, plan="gold")
+    project.run()
+
+
+@pytest.fixture
+def planned(project_after):
+    """Two events taken in, of which one has a key that no field reads."""
+    return project_after("a-plan", _take_in_a_plan)
+
+
 def _rescued(project) -> list[tuple]:
     columns = "dataset, object_key, line_number, rescued"
     return project.rows(f"SELECT {columns} FROM rescued_values ORDER BY ALL")
@@ -90,9 +101,8 @@ def test_data_without_other_keys_writes_nothing(project, caplog):
 
 
 @pytest.mark.slow
-def test_each_object_version_is_rescued_once_and_a_rebuild_gives_the_same(project):
-    _deliver(project, plan="gold")
-    project.run()
+def test_each_object_version_is_rescued_once_and_a_rebuild_gives_the_same(planned):
+    project = planned
     project.run()
     _deliver(project, plan="silver")  # the same key, sent again
     _deliver(project, number=1, plan="silver")
@@ -106,9 +116,8 @@ def test_each_object_version_is_rescued_once_and_a_rebuild_gives_the_same(projec
 
 
 @pytest.mark.slow
-def test_a_rebuild_from_raw_rescues_anew(project):
-    _deliver(project, plan="gold")
-    project.run()
+def test_a_rebuild_from_raw_rescues_anew(planned):
+    project = planned
     before = [project.table(name, without=("load_id",)) for name in LEFT_OVER]
 
     project.run(rebuild="raw")
@@ -136,9 +145,8 @@ def test_a_replayed_line_is_rescued_with_the_load_of_its_replay(project, monkeyp
 
 
 @pytest.mark.slow
-def test_it_comes_back_from_the_published_lake(project):
-    _deliver(project, plan="gold")
-    project.run()
+def test_it_comes_back_from_the_published_lake(planned):
+    project = planned
     before = {name: project.table(name) for name in LEFT_OVER}
     project.database.unlink()
     shutil.rmtree(project.folder / "raw" / "events")
