@@ -16,7 +16,7 @@ from world import World
 from builders import an_event_record
 
 #: How many histories the slow tests follow: LINGOKIDS_HISTORIES=300 uv run pytest -m slow …
-HISTORIES = int(os.environ.get("LINGOKIDS_HISTORIES", "5"))
+HISTORIES = int(os.environ.get("LINGOKIDS_HISTORIES", "3"))
 
 
 def _follow(length: int, new_project) -> None:
@@ -52,4 +52,4 @@ def test_a_short_history_keeps_the_laws(new_project):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(HISTORIES))
 def test_a_history_keeps_the_laws(number, new_project):
-    _follow(8 + number % 12, new_project)
+    _follow(8 + 2 * number % 12, new_project)

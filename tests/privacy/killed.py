@@ -21,9 +21,7 @@ from lingokids.storage.raw.folders import FolderStore
 #: By place: what is called there, whether it is killed before or after, and which time.
 PLACES = {
     "recorded": (ErasureRecord, "change", "after", 1),
-    "lines taken out": (Purge, "make", "after", 1),
     "marks forgotten": (Purge, "end", "after", 1),
-    "committed": (Warehouse, "commit", "after", 1),
     "copy about to be written": (PublishedCopy, "publish", "before", 1),
     "a table of the lake written": (Publication, "_write", "after", 1),
     "lake published": (Publication, "sweep", "before", 1),

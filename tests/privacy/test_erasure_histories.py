@@ -17,7 +17,7 @@ from people import ask_to_erase, copy_raw_without, found_in, tables
 from builders import a_user_record, an_activity_record, an_event_record
 
 pytestmark = pytest.mark.slow
-HISTORIES = int(os.environ.get("LINGOKIDS_HISTORIES", "3"))
+HISTORIES = int(os.environ.get("LINGOKIDS_HISTORIES", "2"))
 STEPS = 7
 
 
