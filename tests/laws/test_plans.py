@@ -20,7 +20,7 @@ from lingokids.operations.plan import Plan, rehearse
 from lingokids.schema import BESIDE_BRONZE
 from lingokids.storage.duckdb import opening
 
-HISTORIES = int(os.environ.get("LINGOKIDS_HISTORIES", "2"))
+HISTORIES = int(os.environ.get("LINGOKIDS_HISTORIES", "3"))
 BESIDE = {table.table_name for table in BESIDE_BRONZE}
 
 
@@ -134,4 +134,4 @@ def _follow(new_project, length: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(HISTORIES))
 def test_a_plan_is_the_run(number, new_project):
-    _follow(new_project, 14 + 4 * number % 8)
+    _follow(new_project, 14 + 2 * number % 8)
