@@ -269,6 +269,34 @@ def swap_warehouses(metadata: ProjectMetadata, /, other: Path, env: str | None) 
     _say(recovery.swap(metadata.project_path, env, other))
 
 
+@click.command(name="migrate")
+@click.option("--to", required=True, help="The environment on Spark, which has no table yet.")
+@env_option
+@click.pass_obj
+def migrate_to_spark(metadata: ProjectMetadata, /, to: str, env: str | None) -> None:
+    """Take the tables of an environment over into one on Spark, without reading raw again."""
+    from lingokids.operations import spark
+
+    _say(spark.migrate(metadata.project_path, env, to))
+
+
+@click.command(name="maintain")
+@click.option(
+    "--keep-days",
+    type=click.IntRange(min=7),  # a reader's state is there until the catalog forgets the reader
+    default=7,
+    show_default=True,
+    help="Days for which a state that was replaced can still be read.",
+)
+@env_option
+@click.pass_obj
+def maintain_tables(metadata: ProjectMetadata, /, env: str | None, keep_days: int) -> None:
+    """Compact the tables on Spark, and remove the files that nobody needs."""
+    from lingokids.operations import spark
+
+    _say(spark.maintain(metadata.project_path, env, keep_days))
+
+
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
         click.echo(line)
@@ -276,5 +304,5 @@ def _say(lines: Iterable[str]) -> None:
 
 COMMANDS = (
     *(show_status, show_plan, examine, watch_raw, server_group),
-    *(back_up, compare_warehouses, swap_warehouses),
+    *(back_up, compare_warehouses, swap_warehouses, migrate_to_spark, maintain_tables),
 )

@@ -85,7 +85,7 @@ def copy(warehouse: Warehouse, into: Path) -> Contents:
         LingokidsError: A run holds the file for too long, it is damaged, or there is no room.
     """
     settings = warehouse.settings | {"temp_directory": f"{into}.tmp"}
-    with _attached(settings, warehouse=warehouse.database) as con:
+    with attached(settings, warehouse=warehouse.database) as con:
         try:
             contents = _contents(con, "warehouse")
             con.execute(f"ATTACH {text(str(into))} AS whole (STORAGE_VERSION 'latest')")
@@ -112,7 +112,7 @@ def look_into(file: Path) -> Contents:
     Raises:
         LingokidsError: It is no warehouse, or damaged.
     """
-    with _attached({"temp_directory": f"{file}.tmp"}, warehouse=file) as con:
+    with attached({"temp_directory": f"{file}.tmp"}, warehouse=file) as con:
         try:
             return _contents(con, "warehouse")
         except duckdb.Error as error:
@@ -122,7 +122,7 @@ def look_into(file: Path) -> Contents:
 def _contents(con: duckdb.DuckDBPyConnection, database: str) -> Contents:
     sums = {
         name: _sum(con, f'SELECT {", ".join(columns)} FROM {database}.main."{name}"')
-        for name, columns in con.execute(_TABLES.format(database)).fetchall()
+        for name, columns in tables_in(con, database).items()
     }
     noted = _comments(con, database)
     run = schema.RUNS.table_name
@@ -135,6 +135,11 @@ def _contents(con: duckdb.DuckDBPyConnection, database: str) -> Contents:
     )
 
 
+def tables_in(con: duckdb.DuckDBPyConnection, database: str) -> dict[str, list[str]]:
+    """By table of an attached database, its columns as SQL, those that are hidden included."""
+    return dict(con.execute(_TABLES.format(database)).fetchall())
+
+
 def _sum(con: duckdb.DuckDBPyConnection, rows: str) -> Sum:
     # Ibis hashes one value at a time; the engine several, and reads each column once
     answer = con.execute(f"SELECT count(*), coalesce(bit_xor(hash(*COLUMNS(*))), 0) FROM ({rows})")
@@ -142,7 +147,7 @@ def _sum(con: duckdb.DuckDBPyConnection, rows: str) -> Sum:
 
 
 @contextlib.contextmanager
-def _attached(settings: dict[str, Any], **databases: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def attached(settings: dict[str, Any], **databases: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that has files open for reading, each by its name.
 
     Raises:
@@ -235,13 +240,18 @@ def _exchange(database: Path, other: Path, aside: Path) -> None:
 
 def _noted(file: Path) -> str:
     """What is noted where the origin of a warehouse stands."""
-    with _attached({}, warehouse=file) as con:
+    with attached({}, warehouse=file) as con:
         return _comments(con, "warehouse").get(_STATE) or ""
+
+
+def origin_in(file: Path) -> dict[str, str]:
+    """The environment and raw places that a warehouse is of."""
+    return _origin_in(_noted(file))
 
 
 def erasures_in(file: Path) -> list[str]:
     """The erasures that a warehouse reflects: see ``Contents.erased``."""
-    with _attached({}, warehouse=file) as con:
+    with attached({}, warehouse=file) as con:
         return _erased_in(_comments(con, "warehouse"))
 
 
@@ -271,7 +281,7 @@ def _kept_from_runs(database: Path) -> Iterator[None]:
     """While a file is open for reading no run writes it; a damaged one none can open."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_attached({}, kept=database))
+            stack.enter_context(attached({}, kept=database))
         except LingokidsError as error:
             if isinstance(error.__cause__, duckdb.Error) and is_locked(error.__cause__):
                 raise
@@ -315,9 +325,9 @@ def compare(warehouse: Warehouse, other: Path) -> list[Difference]:
     superseded: they differ between two ways to the same tables.
     """
     settings = warehouse.settings | {"temp_directory": f"{other}.tmp"}
-    with _attached(settings, here=warehouse.database, there=other) as con:
+    with attached(settings, here=warehouse.database, there=other) as con:
         known = [
-            {name: {*columns} for name, columns in con.execute(_TABLES.format(each)).fetchall()}
+            {name: {*columns} for name, columns in tables_in(con, each).items()}
             for each in ("here", "there")
         ]
         names = [

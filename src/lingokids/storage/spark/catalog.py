@@ -173,10 +173,14 @@ class Catalog:
             connection.execute(f"{_COPY_POINTERS} = %s", [self._reading, MAIN])
         return self._reading
 
-    def commit(self, namespace: str, book: Book) -> None:
+    def commit(self, namespace: str, book: Book | None) -> None:
         """Make everything that a run wrote into its namespace, and its book, the state of all.
 
         The namespace stays until the run ends, for what is published after its commit.
+
+        Args:
+            namespace: Its own.
+            book: None: it noted nothing, and wrote files anew with the same rows.
 
         Raises:
             LingokidsError: Another run committed meanwhile, or the database does not answer.
@@ -186,13 +190,26 @@ class Catalog:
         try:
             with self._held_connection.transaction():
                 self._set_pointers(namespace)
-                self._set_book(book)
+                if book is not None:
+                    self._set_book(book)
         except psycopg.Error as error:
             raise LingokidsError(
                 f"The commit failed ({str(error).splitlines()[0]}): run again when the catalog's "
                 "database answers. Every table is as it was."
             ) from error
-        self._before, self._book_before = self._pointers(MAIN), book.run
+        self._before = self._pointers(MAIN)
+        self._book_before = book.run if book else self._book_before
+
+    def read_elsewhere(self) -> set[str]:
+        """The tables that somebody reads as they were before: files of these are not to go."""
+        query = f"""
+            SELECT DISTINCT table_name FROM iceberg_tables AS reader WHERE {_OWN_ROWS} LIKE %s
+                AND metadata_location NOT IN (
+                    SELECT metadata_location FROM iceberg_tables
+                    WHERE {_OWN_ROWS} = %s AND table_name = reader.table_name)
+        """
+        rows = self._held_connection.execute(query, [f"{_READER}%", MAIN]).fetchall()
+        return {name for (name,) in rows}
 
     def _set_pointers(self, namespace: str) -> None:
         execute, after = self._held_connection.execute, self._pointers(namespace)

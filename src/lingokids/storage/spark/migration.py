@@ -1,0 +1,133 @@
+"""Takes the tables of a DuckDB warehouse over, as they are, without reading raw objects again.
+
+Rows keep the run that last changed them, and the book what runs noted: so the next run finds
+nothing new, and goes on where those on one machine ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from lingokids import schema
+from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb import state, whole_file
+from lingokids.storage.duckdb.erased import NOTED_ERASURES
+from lingokids.storage.records import kept_table
+from lingokids.storage.spark.dialect import type_in_spark
+from lingokids.storage.spark.stored import SparkTable
+from lingokids.storage.spark.warehouse import IN_BOOK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import duckdb
+
+    from lingokids.storage.duckdb.stored import StoredTable
+    from lingokids.storage.duckdb.warehouse import Warehouse
+    from lingokids.storage.engine import Kept
+    from lingokids.storage.spark.warehouse import SparkWarehouse
+
+#: Held in memory at a time; each is a file of its table.
+_BATCH_ROWS = 200_000
+_UNKNOWN_KEYS = schema.UNKNOWN_KEYS.table_name
+
+
+def take_over(
+    source: Warehouse, target: SparkWarehouse, environment: str, entries: Mapping[str, Kept]
+) -> dict[str, int]:
+    """Copy every table, in one commit; returns their rows.
+
+    While it is at work, runs of the one wait, and those of the other are refused.
+
+    Args:
+        source: The warehouse of one machine.
+        target: Of the same raw objects, without any table yet.
+        environment: That of the target.
+        entries: By table, what the catalog says of it.
+
+    Raises:
+        LingokidsError: The target has tables, or the source is not what runs of this version make.
+    """
+    origin = whole_file.origin_in(source.database) | {"environment": environment}
+    erased = whole_file.erasures_in(source.database)
+    settings = source.settings | {"temp_directory": f"{source.database}.migrating"}
+    with whole_file.attached(settings, warehouse=source.database) as con:
+        con.execute("SET preserve_insertion_order = true")
+        try:
+            target.begin()
+            _refuse_tables(target, environment)
+            target.writer.con.execute("SET preserve_insertion_order = true")
+            rows = {
+                name: _copy(con, columns, _table(target, name, entries))
+                for name, columns in whole_file.tables_in(con, "warehouse").items()
+                if name in schema.CONTRACTS
+            }
+            target.stored(entries[_UNKNOWN_KEYS]).ensure()
+            state.note_origin(target, origin)
+            if erased:
+                gone = schema.GONE.table_name
+                state.note(target, gone, NOTED_ERASURES, " ".join(sorted(erased)))
+            target.number = state.next_number(target) - 1
+            target.commit()
+        finally:
+            target.close()
+    return rows
+
+
+def _refuse_tables(target: SparkWarehouse, environment: str) -> None:
+    if target.tables - {schema.TABLE_STATE.table_name, schema.GONE.table_name}:
+        raise LingokidsError(
+            f"The catalog of {environment} has tables already: name an empty database as "
+            "warehouse.catalog in its globals.yml. Nothing was changed."
+        )
+
+
+def _table(target: SparkWarehouse, name: str, entries: Mapping[str, Kept]) -> StoredTable:
+    if name in entries:
+        return target.stored(entries[name])
+    return kept_table(target, schema.CONTRACTS[name])
+
+
+def _copy(con: duckdb.DuckDBPyConnection, columns: list[str], table: StoredTable) -> int:
+    """Copy a table; returns how many rows it has."""
+    name, promised = table.table_name, table.stored_columns
+    if {column.strip('"') for column in columns} != promised.keys():
+        raise LingokidsError(
+            f"{name} is not stored as its contract says: uv run kedro run --params rebuild=bronze "
+            "brings the warehouse up to it; then migrate. Nothing was changed."
+        )
+    table.ensure()
+    query = f'SELECT {", ".join(columns)} FROM warehouse.main."{name}"'
+    reader = con.execute(query).to_arrow_reader(_BATCH_ROWS)
+    if name in IN_BOOK:
+        return _into_book(table, reader)
+    assert isinstance(table, SparkTable)
+    rows = written = 0
+    for batch in reader:
+        rows += len(batch)
+        written += _append(table, batch)
+    if rows != written:
+        raise LingokidsError(
+            f"{name}: of {rows:,} rows Spark wrote {written:,}: migrate again. Nothing was changed."
+        )
+    table.note(0, rows, 0.0)
+    return rows
+
+
+def _into_book(table: StoredTable, reader: pa.RecordBatchReader) -> int:
+    con = table.warehouse.writer.con
+    con.register("taken_over_", reader)
+    rows = table.run(f"INSERT INTO {table.name} BY NAME FROM taken_over_")
+    con.unregister("taken_over_")
+    return rows
+
+
+def _append(table: SparkTable, batch: pa.RecordBatch) -> int:
+    frame = table.warehouse.spark.createDataFrame(pa.Table.from_batches([batch])).coalesce(1)
+    typed = (
+        frame[name].cast(type_in_spark(dtype.copy(nullable=True))).alias(name)
+        for name, dtype in table.stored_columns.items()
+    )
+    return table.insert(frame.select(*typed))

@@ -1,0 +1,183 @@
+"""A warehouse taken over by Spark goes on as if it had always been there; and is maintained."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+import yaml
+from histories import Fix, History, Run
+from test_two_engines import let_happen, on_duckdb_rows, on_spark_rows, rows_of, warehouse_of
+
+from builders import a_user_record, an_event_record
+from conftest import ROOT, Project
+from lingokids import schema
+from lingokids.storage.duckdb.warehouse import Warehouse
+from lingokids.storage.spark import upkeep
+from lingokids.storage.spark.catalog import MAIN, Catalog
+from spark_services import SMALL
+
+OF_RUNS = ("runs", "run_steps", "run_units", "table_state", "gone", "check_results")
+
+
+class OnSpark(Project):
+    """The same project in its environment ``spark``."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {"KEDRO_ENV": "spark"}
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "lingokids-spark.duckdb"
+
+
+@pytest.fixture
+def both(jars, catalog, new_project) -> tuple[Project, OnSpark]:
+    """A project of two environments on the same raw objects: ``test`` on DuckDB, and ``spark``."""
+    project = new_project()
+    conf, folder = project.folder / "conf", project.folder
+    conf.unlink()
+    shutil.copytree(ROOT / "conf", conf)
+    places = yaml.safe_load((conf / "test" / "globals.yml").read_text())
+    places["warehouse"] = {
+        "catalog": catalog.address,
+        "credentials": "spark",
+        "location": f"file://{folder}/tables",
+        "session": {**SMALL, "spark.master": "local[2]", "spark.jars.packages": jars},
+        "database": f"{folder}/lingokids-spark.duckdb",
+        "published": f"{folder}/lingokids-spark-gold.duckdb",
+        "reports": f"{folder}/08_reporting_spark",
+    }
+    places["lake"] = {layer: f"{folder}/spark_{layer}" for layer in ("bronze", "gold")}
+    places["shared"] = f"{folder}/09_shared_spark"
+    (conf / "spark" / "globals.yml").write_text(yaml.safe_dump(places))
+    project.switch_to()
+    yield project, OnSpark(folder)
+    Warehouse._known.clear()
+
+
+def pointers(address: str, namespace: str = MAIN) -> dict[str, str]:
+    query = "SELECT table_name, metadata_location FROM iceberg_tables WHERE table_namespace = %s"
+    with psycopg.connect(address) as con:
+        return dict(con.execute(query, [namespace]).fetchall())
+
+
+@pytest.mark.slow
+def test_what_is_taken_over_has_nothing_new_and_goes_on_equal(both, catalog):
+    on_duckdb, on_spark = both
+    for happening in [*History(3).happenings(25), Run()]:
+        if not isinstance(happening, Fix):
+            let_happen(on_duckdb, happening)
+    shown = on_duckdb.folder / "09_shared" / "shown_groups.parquet"
+    shown.parent.mkdir(exist_ok=True)
+    shown.write_bytes(b"as decided")
+
+    taken = on_duckdb.invoke("migrate", "--env", "test", "--to", "spark")
+
+    assert taken.exit_code == 0, taken.output
+    assert "; it is as it was." in taken.output
+    assert on_spark_rows(on_spark) == on_duckdb_rows(on_duckdb)
+    assert all(on_spark.table(name) == on_duckdb.table(name) for name in OF_RUNS)
+    assert (on_spark.folder / "09_shared_spark" / shown.name).read_bytes() == b"as decided"
+    again = on_duckdb.invoke("migrate", "--env", "test", "--to", "spark")
+    assert "The catalog of spark has tables already" in again.output
+    assert again.exit_code == 1
+
+    before = pointers(catalog.address)
+    on_spark.run()
+
+    assert warehouse_of(on_spark).changed_tables == []
+    assert pointers(catalog.address) == before
+
+    on_duckdb.deliver("events", "late", [an_event_record(n) for n in range(3)])
+    on_duckdb.deliver("users", "u", [a_user_record(country_code="se")])
+    for project in both:
+        project.run()
+
+    assert on_spark_rows(on_spark) == on_duckdb_rows(on_duckdb)
+    assert on_spark.table("table_state") == on_duckdb.table("table_state")
+
+
+@pytest.mark.slow
+def test_other_raw_objects_and_other_engines_are_refused(both):
+    on_duckdb, on_spark = both
+    globals_of_spark = on_spark.folder / "conf" / "spark" / "globals.yml"
+    places = yaml.safe_load(globals_of_spark.read_text())
+    places["raw"]["events"] = f"{on_spark.folder}/elsewhere"
+    globals_of_spark.write_text(yaml.safe_dump(places))
+
+    elsewhere = on_duckdb.invoke("migrate", "--env", "test", "--to", "spark")
+    back = on_duckdb.invoke("migrate", "--env", "spark", "--to", "test")
+    nothing = on_duckdb.invoke("maintain", "--env", "test")
+
+    assert "which would not know the objects again: migrate from an" in elsewhere.output
+    assert "test keeps its tables in DuckDB: uv run kedro run --env test" in back.output
+    assert (elsewhere.exit_code, back.exit_code, nothing.exit_code) == (1, 1, 0)
+    assert "needs no maintenance" in nothing.output
+
+
+@pytest.mark.slow
+def test_maintenance_leaves_fewer_files_and_every_row(both, catalog):
+    _, project = both
+    for number in range(7):
+        users = [a_user_record(each, country_code=f"{'abcdefg'[number]}x") for each in range(3)]
+        project.deliver("users", f"u{number}", users, f"2021-02-0{number + 1} 00:00:00")
+        project.run_selected({"to_outputs": ["stg_users"]})
+    warehouse, rows = warehouse_of(project), on_spark_rows(project)
+    many = {name: upkeep.files_of(warehouse, name) for name in ("bronze_users", "stg_users")}
+    assert many["bronze_users"].data == 7
+    assert many["stg_users"].deletes >= 5
+    reader = Catalog(catalog.address, catalog.credentials)
+    namespace = reader.branch_to_read()
+    began = datetime.now(UTC)
+    data = Path(next(project.folder.glob("tables/stg_users-*/data")))
+    old, young = data / "left-by-a-killed-run.parquet", data / "young.parquet"
+    for file in old, young:
+        file.write_bytes(b"rows")
+    os.utime(old, (time.time() - 4 * 86_400,) * 2)
+
+    # killed before its commit
+    before = pointers(catalog.address)
+    warehouse.begin()
+    assert {*upkeep.compact(warehouse)} >= {*many}
+    warehouse.catalog._held.close()
+    warehouse.close()
+
+    assert pointers(catalog.address) == before
+    assert on_spark_rows(project) == rows
+
+    done = project.invoke("maintain")
+
+    assert done.exit_code == 0, done.output
+    assert "stg_users" in done.output
+    for name, files in many.items():
+        now = upkeep.files_of(warehouse, name)
+        assert now.data + now.deletes < (files.data + files.deletes) / 2, name
+    assert on_spark_rows(project) == rows
+    assert old.exists()  # somebody reads the table as it was
+
+    # as if what the reader began with were seven days old: it is there to the last
+    warehouse.begin()
+    warehouse.namespace = MAIN
+    assert upkeep.expire(warehouse, began) > 0
+    warehouse.close()
+
+    columns = ", ".join([*schema.STG_USERS.columns, "version"])
+    read = warehouse.spark.sql(f"SELECT {columns} FROM lingokids.{namespace}.stg_users")
+    assert rows_of(read.toArrow().to_pylist()) == rows["stg_users"]
+    assert on_spark_rows(project) == rows
+    reader.release()
+
+    done = project.invoke("maintain")
+
+    assert done.output.startswith("0 tables compacted, 1 old file removed.")
+    assert (old.exists(), young.exists()) == (False, True)
+    project.deliver("users", "after", [a_user_record(1, country_code="zz")], "2021-02-20 00:00:00")
+    project.run_selected({"to_outputs": ["stg_users"]})
+    assert sum(on_spark_rows(project)["stg_users"].values()) == 3
