@@ -1,0 +1,75 @@
+"""What tests of both engines share: what happens to a project, and its rows on either."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from histories import Delete, Fix, Happening, Put, Run
+
+from conftest import Project
+from lingokids import schema
+from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.warehouse import VERSION, Warehouse
+
+#: Rows, ids as text, and how often each is there.
+Rows = Counter[tuple[str, ...]]
+
+
+def let_happen(project: Project, happening: Happening) -> str:
+    """Let something happen; returns why a run was refused."""
+    match happening:
+        case Put(dataset, key, lines, landed_at):
+            content = b"\n".join(line.text for line in lines)
+            project.deliver(dataset, key, content, str(landed_at))
+        case Delete(dataset, key):
+            (project.folder / "raw" / dataset / key).unlink(missing_ok=True)
+        case Run(selection, parameters):
+            try:
+                project.run_selected(selection, **parameters)
+            except LingokidsError as error:
+                return error.message
+        case Fix():
+            pass  # no rule of these histories is too strict
+    return ""
+
+
+def of_duckdb(project: Project) -> dict[str, Rows]:
+    """The rows of each table, with their versions."""
+    with duckdb.connect(str(project.database), read_only=True) as con:
+        names = con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        return {
+            name: as_text(name, con.sql(f"FROM {name}").to_arrow_table())
+            for (name,) in names
+            if name in _compared()
+        }
+
+
+def of_spark(project: Project) -> dict[str, Rows]:
+    warehouse: Any = Warehouse._known[Path(project.database)]
+    return {
+        name: as_text(name, warehouse.spark.table(warehouse.name_of(name)).toArrow())
+        for name in _compared()
+        if warehouse.has(name)
+    }
+
+
+def _compared() -> set[str]:
+    """The tables that are a function of what was delivered, but for a view."""
+    from lingokids.storage.spark.warehouse import IN_BOOK
+
+    return {*schema.STORED} - IN_BOOK - {schema.UNKNOWN_KEYS.table_name}
+
+
+def as_text(name: str, rows: pa.Table) -> Rows:
+    columns = [*schema.CONTRACTS[name].columns]
+    columns += [VERSION] if VERSION in rows.column_names else []
+    values = (map(_text, rows[column].to_pylist()) for column in columns)
+    return Counter(zip(*values, strict=True))
+
+
+def _text(value: Any) -> str:
+    return str([str(each) for each in value] if isinstance(value, list) else value)
