@@ -118,7 +118,7 @@ def _commands() -> list[list[str]]:
 
 
 def test_every_command_that_is_started_is_one():
-    assert len(_commands()) == 7
+    assert len(_commands()) == 8
     for name, *options in _commands():
         command = cli.commands[name]
         command.make_context(name, options)  # raises what it does not know
@@ -131,7 +131,7 @@ def test_the_line_of_cron_runs_unless_a_run_is_under_way(begun_project, tmp_path
     credentials.write_text("LINGOKIDS_TEST_ARRIVAL=modified\n")
     (project.folder / ".venv").symlink_to(Path(sys.executable).parents[1])
     (project.folder / "data").mkdir()
-    line, of_backup = (
+    line, of_backup, _ = (
         each.split(maxsplit=6)[6]
         .replace("/opt/lingokids", str(project.folder))
         .replace("/etc/lingokids/credentials", str(credentials))

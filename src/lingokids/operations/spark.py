@@ -25,14 +25,15 @@ def migrate(folder: Path, env: str | None, to: str) -> Iterator[str]:
     source, target = Project.read(folder, env), Project.read(folder, to)
     _refuse_other_engines(source, target)
     _refuse_other_objects(source, target)
-    _take_over_erasures(source, target)
     from lingokids.storage.spark.migration import take_over
     from lingokids.storage.spark.warehouse import SparkWarehouse
 
     assert isinstance(target.warehouse, SparkWarehouse)
     entries = {table.table_name: table for table in target.tables.values()}
-    rows = take_over(source.warehouse, target.warehouse, target.environment, entries)
-    _take_over_weeks(source, target)
+    rows = take_over(
+        *(source.warehouse, target.warehouse, target.environment, entries),
+        lambda: _take_over_files(source, target),
+    )
     yield (
         f"Took over {len(rows)} tables of {source.warehouse.name}, {sum(rows.values()):,} rows, "
         f"in {time.perf_counter() - began:,.1f} s; it is as it was."
@@ -71,6 +72,11 @@ def _refuse_other_objects(source: Project, target: Project) -> None:
                 f"environment of the same raw objects, or take them in by uv run kedro run --env "
                 f"{target.environment}. Nothing was changed."
             )
+
+
+def _take_over_files(source: Project, target: Project) -> None:
+    _take_over_erasures(source, target)
+    _take_over_weeks(source, target)
 
 
 def _take_over_erasures(source: Project, target: Project) -> None:
