@@ -182,3 +182,28 @@ def test_maintenance_leaves_fewer_files_and_every_row(both, catalog):
     project.deliver("users", "after", [a_user_record(1, country_code="zz")], "2021-02-20 00:00:00")
     project.run_selected({"to_outputs": ["stg_users"]})
     assert sum(of_spark(project)["stg_users"].values()) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.minio
+def test_the_environment_minio_is_taken_over_in_its_buckets(spark_project):
+    """By the commands of the page, as conf/minio and conf/spark say."""
+    spark_project.deliver("events", "a", [an_event_record()])
+    spark_project.deliver("users", "a", [a_user_record()])
+
+    done = [
+        spark_project.command("run", KEDRO_ENV="minio"),
+        spark_project.command("migrate", "--env", "minio", "--to", "spark"),
+        spark_project.command("run"),
+        spark_project.command("maintain"),
+    ]
+
+    assert [each.returncode for each in done] == [0] * 4, [each.stderr[-500:] for each in done]
+    _, taken, ran, maintained = done
+    assert taken.stdout.startswith("Took over ")
+    assert "Nothing new: 0 objects read, 0 rows written." in ran.stderr
+    assert maintained.stdout == "0 tables compacted, 0 old files removed.\n"
+    assert spark_project.server.filesystem.glob("lake/tables/stg_users-*/data/*.parquet")
+    said = "".join(each.stdout + each.stderr for each in done)
+    for secret in spark_project.catalog.credentials["password"], spark_project.server.password:
+        assert secret not in said
