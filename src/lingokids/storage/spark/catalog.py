@@ -155,8 +155,11 @@ class Catalog:
             return self._book(connection) if is_later else None
 
     def branch(self, run: int) -> str:
-        """Make the run a namespace with every table as it is; returns its name."""
-        namespace = f"{_RUN}{run}"
+        """Make the run a namespace with every table as it is; returns its name.
+
+        No other run had it: what Spark still does for a killed one changes none of its tables.
+        """
+        namespace = f"{_RUN}{run}_{uuid.uuid4().hex[:8]}"
         connection = self._held_connection
         with connection.transaction():
             self._before = self._pointers(MAIN)
