@@ -5,7 +5,7 @@ A sentence stands where the failure is noticed: what is wrong, where, and what t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 import click
@@ -48,6 +48,18 @@ def sentence_of(error: BaseException) -> str | None:
     while cause is not None and not isinstance(cause, LingokidsError):
         cause = cause.__cause__
     return None if cause is None else cause.message
+
+
+def add_sentence(error: BaseException, tell: Callable[[BaseException], str | None]) -> None:
+    """Give a failure the sentence that someone has for it or for one of its causes."""
+    if sentence_of(error) is not None:
+        return
+    cause: BaseException | None = error
+    while cause is not None:
+        if (sentence := tell(cause)) is not None:
+            cause.__cause__ = LingokidsError(sentence)
+            return
+        cause = cause.__cause__
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 
-from lingokids.errors import LingokidsError
+from lingokids.errors import LingokidsError, add_sentence
 from lingokids.incremental.links import Step, readers_of, steps_of
 from lingokids.runtime import (
     aftermath,
@@ -272,6 +272,7 @@ class RunHooks(threading.local):
         from lingokids.checks import evidence
 
         run.warehouse.close()
+        add_sentence(error, run.warehouse.sentence_of)
         if not run.is_checking:
             LOGGER.error("The run failed%s. Every table is as it was before.", run.where)
         try:

@@ -206,6 +206,10 @@ class Engine(Protocol):
     def close(self) -> None:
         """End the run: what is not committed is rolled back."""
 
+    def sentence_of(self, error: BaseException) -> str | None:
+        """What an error of the engine itself means to who runs; None: it was not expected."""
+        return None
+
     def publish(self, gold: Iterable[str], time_zone: str, *, is_whole: bool) -> None:
         """Bring what readers read up to the run in hand, after its commit, if it is not.
 

@@ -261,14 +261,27 @@ class Catalog:
 @contextlib.contextmanager
 def expected_failures(doing: str) -> Iterator[None]:
     """Tell failures of Spark in a sentence; one of a worker of ours has its own."""
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-
     try:
         yield
-    except (Py4JError, PySparkException) as error:
-        raised = _RAISED.findall(str(error))
-        name, reason = raised[-1] if raised else ("", str(error).strip().splitlines()[0])
-        if name.endswith(LingokidsError.__name__):
-            raise LingokidsError(reason) from error
-        raise LingokidsError(f"{doing}: Spark failed ({in_one_line(reason, 300)}).") from error
+    except Exception as error:
+        if (sentence := told(error, doing)) is None:
+            raise
+        raise LingokidsError(sentence) from error
+
+
+def told(error: BaseException, doing: str) -> str | None:
+    """A failure of Spark in a sentence; None: it is none, or a wrong query, which is ours."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import AnalysisException, PySparkException
+
+    is_of_spark = isinstance(error, Py4JError | PySparkException | ConnectionError)
+    if not is_of_spark or isinstance(error, AnalysisException):
+        return None
+    raised = _RAISED.findall(str(error))
+    name, reason = raised[-1] if raised else ("", str(error).strip().splitlines()[0])
+    if name.endswith(LingokidsError.__name__):
+        return reason
+    return (
+        f"{doing}: Spark failed ({in_one_line(reason, 300)}). When its cluster and the tables' "
+        "bucket answer again, run again."
+    )

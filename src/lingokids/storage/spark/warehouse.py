@@ -19,7 +19,7 @@ from lingokids.storage.duckdb.expressions import table_of
 from lingokids.storage.duckdb.opening import open_for_a_run
 from lingokids.storage.duckdb.warehouse import ON_SPARK, Warehouse
 from lingokids.storage.engine import UnreadableError
-from lingokids.storage.spark.catalog import MAIN, Book, Catalog
+from lingokids.storage.spark.catalog import MAIN, Book, Catalog, told
 from lingokids.storage.spark.copy import CopyFromSpark
 from lingokids.storage.spark.dialect import in_contracts_types, translated
 from lingokids.storage.spark.session import CATALOG, session, settings_of
@@ -172,6 +172,10 @@ class SparkWarehouse(Warehouse):
             self.spark.catalog.dropTempView(name)
         self._views.clear()
         self.catalog.release()
+
+    def sentence_of(self, error: BaseException) -> str | None:
+        """See ``engine.Engine``."""
+        return told(error, "The run")
 
     # --- tables ---
 
