@@ -9,6 +9,7 @@ reader of ``main`` sees every table as of one run or of the next.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import time
 import uuid
@@ -147,12 +148,16 @@ class Catalog:
         row = connection.execute(query, [CATALOG]).fetchone()
         return Book(row[0], bytes(row[1])) if row else None
 
-    def read_book(self, after: int) -> Book | None:
-        """The book, if it is of a later run than this one."""
+    def read_book(self, known: bytes) -> Book | None:
+        """The book of the last commit; what is known is not sent again."""
         with contextlib.closing(self._connect()) as connection:
-            query = "SELECT 1 FROM lingokids_book WHERE catalog_name = %s AND run > %s"
-            is_later = connection.execute(query, [CATALOG, after]).fetchone()
-            return self._book(connection) if is_later else None
+            query = (
+                "SELECT run, CASE WHEN md5(content) <> %s THEN content END FROM lingokids_book "
+                "WHERE catalog_name = %s"
+            )
+            digest = hashlib.md5(known, usedforsecurity=False).hexdigest()
+            row = connection.execute(query, [digest, CATALOG]).fetchone()
+            return Book(row[0], known if row[1] is None else bytes(row[1])) if row else None
 
     def branch(self, run: int) -> str:
         """Make the run a namespace with every table as it is; returns its name.

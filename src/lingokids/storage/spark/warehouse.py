@@ -17,6 +17,7 @@ from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.expressions import table_of
 from lingokids.storage.duckdb.opening import open_for_a_run
+from lingokids.storage.duckdb.sentences import is_held
 from lingokids.storage.duckdb.warehouse import ON_SPARK, Warehouse
 from lingokids.storage.engine import UnreadableError
 from lingokids.storage.spark.catalog import MAIN, Book, Catalog, told
@@ -72,6 +73,7 @@ class SparkWarehouse(Warehouse):
         namespace: Where the run in hand writes; outside a run: what was last committed.
         location: See above.
         minimisations: By dataset, what its bronze table does not keep.
+        opened: The inode of the book that the run in hand writes.
     """
 
     made_copy = CopyFromSpark
@@ -94,6 +96,7 @@ class SparkWarehouse(Warehouse):
         self.location = location.rstrip("/")
         self.namespace = MAIN
         self.minimisations: dict[str, Minimisation] = {}
+        self.opened = 0
         self.open = _open_book
         self._session_settings = session or {}
         self._views: set[str] = set()
@@ -128,8 +131,16 @@ class SparkWarehouse(Warehouse):
             raise
 
     def fetch(self) -> None:
-        """See ``engine.Engine``: the book of the last commit, if it is not here yet."""
-        if not self.in_run and (book := self.catalog.read_book(_run_of(self.database))):
+        """See ``engine.Engine``: the book of the last commit, unless a run here writes it.
+
+        A run that was killed before its commit may have left another.
+        """
+        if self.in_run or _is_held(self.database):
+            return
+        is_whole = self.database.exists() and not _wal_of(self.database).exists()
+        known = self.database.read_bytes() if is_whole else b""
+        book = self.catalog.read_book(known)
+        if book is None or book.content != known:
             _put(self.database, book)
 
     def known_objects(self, dataset: str) -> ir.Table:
@@ -153,6 +164,11 @@ class SparkWarehouse(Warehouse):
         self._copy_ledger()
         super().commit()
         self.writer.con.execute("CHECKPOINT")
+        if self.database.stat().st_ino != self.opened:
+            raise LingokidsError(
+                f"{self.name} was replaced while the run wrote it: run again. Every table is as it "
+                "was."
+            )
         self.catalog.commit(self.namespace, Book(self.number, self.database.read_bytes()))
 
     def _copy_ledger(self) -> None:
@@ -337,6 +353,7 @@ def _open_book(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     book = warehouse.catalog.hold()
     _put(warehouse.database, book)
     connection = open_for_a_run(warehouse)
+    warehouse.opened = warehouse.database.stat().st_ino
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ON_SPARK}")
     return connection
 
@@ -344,7 +361,7 @@ def _open_book(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
 def _put(database: Path, book: Book | None) -> None:
     """Put a book in the place of the one that is there; none: take that one away."""
     database.parent.mkdir(parents=True, exist_ok=True)
-    database.with_name(f"{database.name}.wal").unlink(missing_ok=True)
+    _wal_of(database).unlink(missing_ok=True)
     if book is None:
         database.unlink(missing_ok=True)
         return
@@ -353,11 +370,14 @@ def _put(database: Path, book: Book | None) -> None:
     aside.replace(database)
 
 
-def _run_of(database: Path) -> int:
-    """The run that a book is of; 0 if there is none."""
+def _wal_of(database: Path) -> Path:
+    return database.with_name(f"{database.name}.wal")
+
+
+def _is_held(database: Path) -> bool:
+    """Whether a run has a book open."""
     try:
-        with duckdb.connect(str(database), read_only=True) as con:
-            row = con.execute(f"SELECT max(version) FROM {schema.TABLE_STATE.table_name}")
-            return (row.fetchone() or (0,))[0] or 0
-    except duckdb.Error:
-        return 0
+        duckdb.connect(str(database), read_only=True).close()
+    except duckdb.Error as error:
+        return is_held(error)
+    return False
