@@ -14,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -196,43 +197,109 @@ def jars(shared_folder) -> str:
     return JARS
 
 
+class Cluster:
+    """A standalone master with two workers.
+
+    Attributes:
+        address: Of the master.
+    """
+
+    def __init__(self, folder: Path, until: ExitStack) -> None:
+        import pyspark
+
+        self._folder, self._until = folder, until
+        self._log = folder / "master.log"
+        self._program = Path(pyspark.__file__).parent / "bin" / "spark-class"
+        host, port = free_address().split(":")
+        self.address = f"spark://{host}:{port}"
+        self._started = 0
+        self._master = self._start(
+            self._log, "master.Master", "--host", host, "--port", port, "--webui-port", "0"
+        )
+        _wait(self._master, self._log, "New state: ALIVE")
+
+    def _start(self, log: Path, name: str, *said: str | Path) -> subprocess.Popen[bytes]:
+        environment = {
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_DAEMON_MEMORY": "256m",
+            "SPARK_DAEMON_JAVA_OPTS": _SHORT,
+            "PYSPARK_PYTHON": sys.executable,
+        }
+        command = (self._program, f"org.apache.spark.deploy.{name}", *said)
+        return self._until.enter_context(started(log, *command, **environment))
+
+    def start_workers(self, *numbers: int) -> None:
+        """Start workers of a core each, also in the place of one that was killed."""
+        size = ("--host", "127.0.0.1", "--webui-port", "0", "--cores", "1", "--memory", "1g")
+        for number in numbers:
+            folder = self._folder / f"worker{number}"
+            self._start(
+                folder.with_suffix(".log"), "worker.Worker", *size, "-d", folder, self.address
+            )
+        self._started += len(numbers)
+        _wait(self._master, self._log, "Registering worker", self._started)
+
+
 @pytest.fixture(scope="session")
-def cluster(jars, tmp_path_factory) -> Iterator[str]:
-    """The address of a standalone master with two workers, for all tests of a worker."""
-    import pyspark
+def cluster_of_workers(jars, tmp_path_factory) -> Iterator[Cluster]:
+    """A cluster, for all tests of a worker."""
+    with ExitStack() as until:
+        cluster = Cluster(tmp_path_factory.mktemp("cluster"), until)
+        cluster.start_workers(*range(WORKERS))
+        yield cluster
 
-    folder = tmp_path_factory.mktemp("cluster")
-    program = Path(pyspark.__file__).parent / "bin" / "spark-class"
-    deploy = "org.apache.spark.deploy"
-    environment = {
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_DAEMON_MEMORY": "256m",
-        "SPARK_DAEMON_JAVA_OPTS": _SHORT,
-        "PYSPARK_PYTHON": sys.executable,
+
+@pytest.fixture(scope="session")
+def cluster(cluster_of_workers) -> str:
+    """Its address."""
+    return cluster_of_workers.address
+
+
+@pytest.fixture
+def on_spark(jars, catalog, new_project):
+    """A project on folders whose tables are on Spark, which runs in this process."""
+    project = new_project()
+    conf = project.folder / "conf"
+    conf.unlink()
+    shutil.copytree(ROOT / "conf", conf)
+    places = conf / "test" / "globals.yml"
+    said = yaml.safe_load(places.read_text())
+    said["warehouse"] |= {
+        "catalog": catalog.address,
+        "credentials": "spark",
+        "location": f"file://{project.folder}/tables",
+        "session": {**SMALL, "spark.master": "local[2]", "spark.jars.packages": jars},
     }
-    host, port = free_address().split(":")
-    address, log = f"spark://{host}:{port}", folder / "master.log"
-    at = ("--host", host, "--port", port, "--webui-port", "0")
-    with started(log, program, f"{deploy}.master.Master", *at, **environment) as master:
-        _wait(master, log, "New state: ALIVE")
-        with _workers(folder, program, f"{deploy}.worker.Worker", address, environment):
-            _wait(master, log, "Registering worker", WORKERS)
-            yield address
+    places.write_text(yaml.safe_dump(said))
+    return project
 
 
-@contextmanager
-def _workers(folder: Path, program: Path, name: str, master: str, environment: dict[str, str]):
-    size = ("--host", "127.0.0.1", "--webui-port", "0", "--cores", "1", "--memory", "1g")
-    first, second = (folder / f"worker{number}" for number in range(WORKERS))
-    with (
-        started(
-            first.with_suffix(".log"), program, name, *size, "-d", first, master, **environment
-        ),
-        started(
-            second.with_suffix(".log"), program, name, *size, "-d", second, master, **environment
-        ),
-    ):
-        yield
+@pytest.fixture
+def join_spark(catalog) -> Callable[[], Callable[[], None]]:
+    """What lets another process drive this one's Spark, which outlives it: no JVM to start."""
+
+    def of_now() -> Callable[[], None]:
+        from pyspark import SparkContext
+
+        gateway = SparkContext._gateway.gateway_parameters
+        place = {"PYSPARK_GATEWAY_PORT": str(gateway.port)}
+        secret = {"PYSPARK_GATEWAY_SECRET": gateway.auth_token}
+        return partial(_join, catalog.variables | place | secret)
+
+    return of_now
+
+
+def _join(variables: dict[str, str]) -> None:
+    from pyspark import SparkContext
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    os.environ.update(variables)
+    gateway = launch_gateway()
+    SparkContext._ensure_initialized(gateway=gateway)
+    java = gateway.jvm.org.apache.spark
+    running = java.api.java.JavaSparkContext.fromSparkContext(java.SparkContext.getOrCreate())
+    SparkSession(SparkContext(jsc=running, gateway=gateway))
 
 
 @pytest.fixture

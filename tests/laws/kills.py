@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,8 +23,9 @@ from lingokids.runtime.records import Run
 from lingokids.storage.duckdb.published_copy import PublishedCopy
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.lake.publication import Publication
+from lingokids.storage.spark.catalog import Catalog
 
-LONGEST_SECONDS = 120
+LONGEST_SECONDS = 400
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["kills"])
 #: What is noted before and after a call; None: nothing.
@@ -34,6 +36,8 @@ _PLACES = (
     (PublishedCopy, "publish", None, "after the copy"),
     (Publication, "_write", "before a table of a lake", "after a table of a lake"),
     (Publication, "_replace_pointer", "before a pointer", "after a pointer"),
+    (Catalog, "_set_pointers", None, "between pointers and book"),
+    (Catalog, "commit", "before the catalog's commit", "after the catalog's commit"),
 )
 
 
@@ -48,6 +52,7 @@ class Killed(NamedTuple):
         place: One of ``histories.KILLS`` or ``KILLS_IN_A_LAKE``.
         nth: Which time that it is come to.
         seconds: How long after the commit began, if that is the place.
+        prepare: What the process does before it runs.
     """
 
     folder: Path
@@ -56,7 +61,8 @@ class Killed(NamedTuple):
     rule: str
     place: str
     nth: int
-    seconds: float
+    seconds: float = 0.0
+    prepare: Callable[[], object] = dict
 
 
 def run_to_the_kill(run: Killed) -> str:
@@ -98,6 +104,7 @@ def _be_killed(run: Killed, notes: Path) -> None:
     os.environ.update(project.environment)
     os.chdir(run.folder)
     try:
+        run.prepare()
         configure_project("lingokids")
         for owner, name, before, after in _PLACES:
             setattr(owner, name, _noted(getattr(owner, name), before, after, come_to))

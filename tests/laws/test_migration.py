@@ -8,11 +8,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
 import pytest
 import yaml
+from happening import let_happen
 from histories import History, Run
-from two_engines import as_text, let_happen, of_duckdb, of_spark
 
 from builders import a_user_record, an_event_record
 from conftest import ROOT, Project
@@ -21,6 +20,9 @@ from lingokids.storage.spark import upkeep
 from lingokids.storage.spark.catalog import MAIN, Catalog
 from operators import ask
 from spark_services import SMALL
+from two_engines import as_text, of_duckdb, of_spark
+
+psycopg = pytest.importorskip("psycopg", reason="no psycopg: uv sync --extra spark")
 
 OF_RUNS = ("runs", "run_steps", "run_units", "table_state", "gone", "check_results")
 

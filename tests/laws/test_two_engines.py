@@ -5,36 +5,13 @@ Versions are compared too: what is a change to one engine is one to the other.
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
-import yaml
+from happening import let_happen
 from histories import History, Run
-from two_engines import let_happen, of_duckdb, of_spark
 
-from conftest import ROOT
-from spark_services import SMALL
+from two_engines import of_duckdb, of_spark
 
 HAPPENINGS = 16
-
-
-@pytest.fixture
-def on_spark(jars, catalog, new_project):
-    """A project on folders whose tables are on Spark, which runs in this process."""
-    project = new_project()
-    conf = project.folder / "conf"
-    conf.unlink()
-    shutil.copytree(ROOT / "conf", conf)
-    places = conf / "test" / "globals.yml"
-    said = yaml.safe_load(places.read_text())
-    said["warehouse"] |= {
-        "catalog": catalog.address,
-        "credentials": "spark",
-        "location": f"file://{project.folder}/tables",
-        "session": {**SMALL, "spark.master": "local[2]", "spark.jars.packages": jars},
-    }
-    places.write_text(yaml.safe_dump(said))
-    return project
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What tests of both engines share: what happens to a project, and its rows on either."""
+"""Every data table of a project, on one machine or on Spark, to be compared row for row."""
 
 from __future__ import annotations
 
@@ -8,33 +8,13 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from histories import Delete, Fix, Happening, Put, Run
 
 from conftest import Project
 from lingokids import schema
-from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.warehouse import VERSION, Warehouse
 
 #: Rows, ids as text, and how often each is there.
 Rows = Counter[tuple[str, ...]]
-
-
-def let_happen(project: Project, happening: Happening) -> str:
-    """Let something happen; returns why a run was refused."""
-    match happening:
-        case Put(dataset, key, lines, landed_at):
-            content = b"\n".join(line.text for line in lines)
-            project.deliver(dataset, key, content, str(landed_at))
-        case Delete(dataset, key):
-            (project.folder / "raw" / dataset / key).unlink(missing_ok=True)
-        case Run(selection, parameters):
-            try:
-                project.run_selected(selection, **parameters)
-            except LingokidsError as error:
-                return error.message
-        case Fix():
-            pass  # no rule of these histories is too strict
-    return ""
 
 
 def of_duckdb(project: Project) -> dict[str, Rows]:
@@ -49,6 +29,7 @@ def of_duckdb(project: Project) -> dict[str, Rows]:
 
 
 def of_spark(project: Project) -> dict[str, Rows]:
+    """The same of tables on Spark, which this process runs."""
     warehouse: Any = Warehouse._known[Path(project.database)]
     return {
         name: as_text(name, warehouse.spark.table(warehouse.name_of(name)).toArrow())
@@ -65,6 +46,7 @@ def _compared() -> set[str]:
 
 
 def as_text(name: str, rows: pa.Table) -> Rows:
+    """The rows of a table of this name, its version included if it has one."""
     columns = [*schema.CONTRACTS[name].columns]
     columns += [VERSION] if VERSION in rows.column_names else []
     values = (map(_text, rows[column].to_pylist()) for column in columns)
