@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.datatypes as dt
 import sqlglot
-from ibis.backends.pyspark.datatypes import PySparkType
 from sqlglot import exp
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ def type_in_spark(dtype: dt.DataType) -> str:
 
 def in_contracts_types(found: StructType, promised: ibis.Schema) -> ibis.Schema:
     """Stored columns as contracts name their types, which Spark has not all of."""
+    from ibis.backends.pyspark.datatypes import PySparkType
+
     types = {}
     for field in found:
         dtype = promised.get(field.name)
