@@ -234,6 +234,8 @@ def _files(project: Project) -> str:
 
 def _backups(project: Project) -> str:
     """The place of backups can be listed, and if any was made, one was yesterday or today."""
+    if not project.warehouse.is_one_file:
+        return "kept by the tools of the catalog's database and of the bucket, not by kedro backup"
     backups = project.backups()
     if not (made := [*backups.made().values()]):
         return "there is none yet: uv run kedro backup makes one"

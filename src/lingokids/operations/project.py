@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
 
+from lingokids.errors import LingokidsError
 from lingokids.runtime import log, retention
 from lingokids.runtime.configuration import credentials_of
 from lingokids.runtime.environment import name_of
@@ -99,6 +100,15 @@ class Project:
     def warehouse(self) -> Warehouse:
         """The warehouse."""
         return next(iter(self.tables.values())).warehouse
+
+    def refuse_apart_from_its_file(self) -> None:
+        """Refuse what is done with the warehouse's file where that has not the rows of tables."""
+        if not self.warehouse.is_one_file:
+            raise LingokidsError(
+                f"Tables of {self.environment} are on Spark, and {self.database.name} has none of "
+                "their rows: keep copies of the catalog's database and of the bucket, made while "
+                "no run writes, by the tools of these. Nothing was done."
+            )
 
     @property
     def database(self) -> Path:

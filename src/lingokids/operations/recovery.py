@@ -32,6 +32,7 @@ class Recovery:
     def __init__(self, folder: Path, env: str | None, place: str | None) -> None:
         self._folder, self._env = folder, env
         project = Project.read(folder, env)
+        project.refuse_apart_from_its_file()
         self._environment, self._database = project.environment, project.database
         self._backups = project.backups(place, is_patient=True)
         path = Path(self._backups.place)
@@ -96,7 +97,9 @@ class Recovery:
 
 def compare(folder: Path, env: str | None, other: Path) -> tuple[list[str], bool]:
     """How a warehouse and another file differ, a line a table, and whether they do not."""
-    warehouse = Project.read(folder, env).warehouse
+    project = Project.read(folder, env)
+    project.refuse_apart_from_its_file()
+    warehouse = project.warehouse
     found = whole_file.compare(warehouse, other)
     lines = columns(map(_compared, found), longest=160)
     differing = [each for each in found if not each.is_same]
@@ -123,7 +126,9 @@ def _compared(table: whole_file.Difference) -> list[str]:
 
 def swap(folder: Path, env: str | None, other: Path) -> Iterator[str]:
     """Exchange the warehouse and another."""
-    warehouse = Project.read(folder, env).warehouse
+    project = Project.read(folder, env)
+    project.refuse_apart_from_its_file()
+    warehouse = project.warehouse
     whole_file.swap(warehouse.database, other)
     yield (
         f"{warehouse.name} is what {other.name} was, and the other way round; the same command "

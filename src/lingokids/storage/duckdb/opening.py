@@ -66,7 +66,7 @@ def rehearsal(warehouse: Warehouse) -> Iterator[threading.Event]:
         timers[-1].start()
         return con
 
-    warehouse.open = open_for_a_while
+    before, warehouse.open = warehouse.open, open_for_a_while
     try:
         yield is_over
     finally:
@@ -75,7 +75,7 @@ def rehearsal(warehouse: Warehouse) -> Iterator[threading.Event]:
             timer.cancel()
             timer.join()
         warehouse.close()
-        warehouse.open = open_for_a_run
+        warehouse.open = before
 
 
 def _connect(warehouse: Warehouse, patience: float) -> duckdb.DuckDBPyConnection:

@@ -97,6 +97,7 @@ class Warehouse(Asked, threading.local):
     _known: ClassVar[dict[Path, Warehouse]] = {}
     _turns: ClassVar[dict[Path, threading.Lock]] = {}
     made_copy: ClassVar[type[PublishedCopy]] = PublishedCopy
+    is_one_file: ClassVar[bool] = True  # its file has the rows of every table
     is_committing: ClassVar[bool] = False  # from a commit to the end of its run: too late to stop
 
     def __init__(

@@ -8,6 +8,9 @@ so one transaction commits it with the tables; a run works on a copy of it.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +80,7 @@ class SparkWarehouse(Warehouse):
     """
 
     made_copy = CopyFromSpark
+    is_one_file = False
 
     def __init__(  # noqa: PLR0913 - what globals.yml says of a warehouse
         self,
@@ -141,7 +145,9 @@ class SparkWarehouse(Warehouse):
         known = self.database.read_bytes() if is_whole else b""
         book = self.catalog.read_book(known)
         if book is None or book.content != known:
-            _put(self.database, book)
+            with _alone(self.database):
+                if not _is_held(self.database):  # no run began meanwhile
+                    _put(self.database, book)
 
     def known_objects(self, dataset: str) -> ir.Table:
         """See ``engine.Engine``: the book's copy tells them, as of the run before."""
@@ -351,16 +357,28 @@ def _open_book(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     """Hold the catalog and open the book that it has; a new one, if it has none."""
     assert isinstance(warehouse, SparkWarehouse)
     book = warehouse.catalog.hold()
-    _put(warehouse.database, book)
-    connection = open_for_a_run(warehouse)
+    with _alone(warehouse.database):
+        _put(warehouse.database, book)
+        connection = open_for_a_run(warehouse)
     warehouse.opened = warehouse.database.stat().st_ino
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ON_SPARK}")
     return connection
 
 
+@contextlib.contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """Have no other process of this machine put a book there, or open it for a run."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(database.with_name(f"{database.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
 def _put(database: Path, book: Book | None) -> None:
     """Put a book in the place of the one that is there; none: take that one away."""
-    database.parent.mkdir(parents=True, exist_ok=True)
     _wal_of(database).unlink(missing_ok=True)
     if book is None:
         database.unlink(missing_ok=True)
