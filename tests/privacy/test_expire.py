@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import ibis
 import pytest
 
 from builders import an_event_record
+from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.privacy.expire import Expiry, as_text
 from lingokids.schema.parameters import Parameters
@@ -64,6 +66,24 @@ def test_the_plan_tells_what_goes_and_changes_nothing(limited):
     assert "lines of events      for good          0 lines of 0 objects" in told
     assert raw(limited) == ["old", "young"]
     assert limited.snapshot() == before
+
+
+def test_lines_may_be_kept_by_another_engine_than_runs_are(limited, monkeypatch):
+    limited.deliver(
+        "events", "old", b"no line\n", f"{TODAY - timedelta(days=11):%Y-%m-%d %H:%M:%S}"
+    )
+    limited.run()
+    other, read = ibis.duckdb.connect(), Expiry._table
+
+    def apart(expiry, contract):
+        rows = read(expiry, contract)
+        if contract in (schema.QUARANTINED_LINES, schema.RESCUED_VALUES):
+            return other.create_table(contract.table_name, rows.to_pyarrow(), overwrite=True)
+        return rows
+
+    monkeypatch.setattr(Expiry, "_table", apart)
+
+    assert "text of lines        30 days           0 lines" in expire(limited)
 
 
 def test_raw_objects_go_that_ledger_and_lake_have(limited):

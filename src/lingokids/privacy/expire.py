@@ -122,7 +122,8 @@ class Expiry:
         old = runs.filter(runs.started_at < self._now - timedelta(days=days))
         units = self._table(schema.RUN_UNITS).semi_join(old, "run_id")
         lines, values = self._table(schema.QUARANTINED_LINES), self._table(schema.RESCUED_VALUES)
-        last = units.load_id.max().as_scalar()
+        # a number: records and lines may be kept by two engines
+        last = units.load_id.max().fill_null(0).to_pyarrow().as_py()
         kept = (
             lines.filter((lines.line_text != "") & (lines.load_id <= last)),
             values.filter((values.rescued != "{}") & (values.load_id <= last)),
