@@ -156,3 +156,17 @@ def test_a_service_ends_with_the_tests_that_are_killed(tmp_path):
             return
         time.sleep(0.1)
     raise AssertionError("it is there still")
+
+
+def test_an_interruption_stays_with_who_handles_it(jars):
+    ask = """
+import json, signal, sys
+from lingokids.storage.spark.session import session
+
+before = signal.getsignal(signal.SIGINT)
+session(json.loads(sys.argv[1]))
+sys.exit(signal.getsignal(signal.SIGINT) is not before)
+"""
+    settings = json.dumps({**SMALL, "spark.master": "local[1]", "spark.jars.packages": jars})
+
+    assert subprocess.run([sys.executable, "-c", ask, settings], check=False).returncode == 0

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -151,11 +153,16 @@ def _start(settings: dict[str, str]) -> SparkSession:
                 SparkContext._ensure_initialized(gateway=launch_gateway(conf, heard), conf=conf)
             # made by the JVM, it knows the jars that were fetched
             conf = SparkConf().setAll(list(settings.items()))
+            interrupted = signal.getsignal(signal.SIGINT)
             context = SparkContext.getOrCreate(conf)
         except Exception as error:  # each cause has an error of its own
             raise LingokidsError(_why_not_started(str(error), master, log)) from error
+    if threading.current_thread() is threading.main_thread():
+        # Spark's own asks the JVM in the middle of an answer, and hides who is to be told
+        signal.signal(signal.SIGINT, interrupted)
     if is_quiet:
         context.setLogLevel("OFF")
+        logging.getLogger("py4j").setLevel(logging.CRITICAL)
         # it logs each error with its stack, before anyone could catch it
         logging.getLogger("SQLQueryContextLogger").disabled = True
     return SparkSession(context)
