@@ -53,7 +53,7 @@ class SparkBronze(StoredBronze, SparkTable):
             raise LingokidsError(
                 f"{self.table_name}: rows of erased people are not taken out on Spark yet: take "
                 "everything in again with kedro run --params rebuild=raw, which refuses their "
-                "lines. Nothing was changed."
+                "lines. No table was changed."
             )
 
     def _texts(self) -> Iterator[DataFrame]:

@@ -8,9 +8,6 @@ so one transaction commits it with the tables; a run works on a copy of it.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +17,9 @@ from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.expressions import table_of
 from lingokids.storage.duckdb.opening import open_for_a_run
-from lingokids.storage.duckdb.sentences import is_held
 from lingokids.storage.duckdb.warehouse import ON_SPARK, Warehouse
 from lingokids.storage.engine import UnreadableError
+from lingokids.storage.spark.book import alone, is_held, put, wal_of
 from lingokids.storage.spark.catalog import MAIN, Book, Catalog, told
 from lingokids.storage.spark.copy import CopyFromSpark
 from lingokids.storage.spark.dialect import in_contracts_types, translated
@@ -139,15 +136,15 @@ class SparkWarehouse(Warehouse):
 
         A run that was killed before its commit may have left another.
         """
-        if self.in_run or _is_held(self.database):
+        if self.in_run or is_held(self.database):
             return
-        is_whole = self.database.exists() and not _wal_of(self.database).exists()
+        is_whole = self.database.exists() and not wal_of(self.database).exists()
         known = self.database.read_bytes() if is_whole else b""
         book = self.catalog.read_book(known)
         if book is None or book.content != known:
-            with _alone(self.database):
-                if not _is_held(self.database):  # no run began meanwhile
-                    _put(self.database, book)
+            with alone(self.database):
+                if not is_held(self.database):  # no run began meanwhile
+                    put(self.database, book)
 
     def known_objects(self, dataset: str) -> ir.Table:
         """See ``engine.Engine``: the book's copy tells them, as of the run before."""
@@ -357,45 +354,9 @@ def _open_book(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     """Hold the catalog and open the book that it has; a new one, if it has none."""
     assert isinstance(warehouse, SparkWarehouse)
     book = warehouse.catalog.hold()
-    with _alone(warehouse.database):
-        _put(warehouse.database, book)
+    with alone(warehouse.database):
+        put(warehouse.database, book)
         connection = open_for_a_run(warehouse)
     warehouse.opened = warehouse.database.stat().st_ino
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ON_SPARK}")
     return connection
-
-
-@contextlib.contextmanager
-def _alone(database: Path) -> Iterator[None]:
-    """Have no other process of this machine put a book there, or open it for a run."""
-    database.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(database.with_name(f"{database.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _put(database: Path, book: Book | None) -> None:
-    """Put a book in the place of the one that is there; none: take that one away."""
-    _wal_of(database).unlink(missing_ok=True)
-    if book is None:
-        database.unlink(missing_ok=True)
-        return
-    aside = database.with_name(f".{database.name}.part")
-    aside.write_bytes(book.content)
-    aside.replace(database)
-
-
-def _wal_of(database: Path) -> Path:
-    return database.with_name(f"{database.name}.wal")
-
-
-def _is_held(database: Path) -> bool:
-    """Whether a run has a book open."""
-    try:
-        duckdb.connect(str(database), read_only=True).close()
-    except duckdb.Error as error:
-        return is_held(error)
-    return False
