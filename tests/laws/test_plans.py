@@ -69,14 +69,15 @@ class PlannedWorld(World):
     def _compare(self, plan: Plan, recorded: set[str]) -> None:
         done = f"run_id IN ({', '.join(map(repr, recorded)) or 'NULL'})"
         taken, wrote, days = Counter(), {}, {}
-        if recorded:
+        if recorded and plan.load_id:
             taken = {
                 name: tuple(counts)
                 for name, *counts in self.project.rows(
                     "SELECT dataset, count(*), sum(size_bytes) FROM ingested_objects "
-                    f"WHERE load_id = {plan.load_id or 0} GROUP BY ALL"
+                    f"WHERE load_id = {plan.load_id} GROUP BY ALL"
                 )
             }
+        if recorded:
             wrote = {
                 name: tuple(counts)
                 for name, *counts in self.project.rows(

@@ -98,9 +98,10 @@ def test_no_byte_has_the_id_and_what_is_left_is_what_raw_without_them_makes(
     assert family.rows(
         "SELECT count(*) FROM ingested_objects WHERE lines <> blank + kept + quarantined"
     ) == [(0,)]
-    assert family.rows(
-        "SELECT DISTINCT line_text FROM quarantined_lines WHERE reason = 'of an erased user'"
-    ) == [("",)]
+    texts = family.rows(
+        "SELECT line_text FROM quarantined_lines WHERE reason = 'of an erased user'"
+    )
+    assert {*texts} <= {("",)}  # of a child, no line has gone where raw was rewritten
 
     versions = () if rewrite_raw else ("etag", "size_bytes")
     erased = tables(family, *versions)

@@ -176,7 +176,7 @@ def test_an_environment_that_is_not_there_is_one_sentence(project, arguments):
     assert refused.returncode == 1
     assert refused.stderr == (  # and no traceback
         "Error: There is no environment tset. Did you mean test? There are: base, dev, local, "
-        "minio, prod, staging, test.\n"
+        "minio, prod, spark, staging, test.\n"
     )
 
 

@@ -94,6 +94,7 @@ def test_the_project_runs_on_the_cluster_as_conf_spark_says(cluster_project):
 def test_without_java_the_sentence_says_what_to_install(monkeypatch, tmp_path):
     pytest.importorskip("pyspark", reason="no pyspark: uv sync --extra spark")
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    _without_a_session(monkeypatch)
 
     with pytest.raises(LingokidsError, match=r"needs Java 17 or 21, and there is no /.*/bin/java"):
         session({})
@@ -102,6 +103,7 @@ def test_without_java_the_sentence_says_what_to_install(monkeypatch, tmp_path):
 def test_a_master_that_does_not_answer_is_not_waited_for(monkeypatch, tmp_path):
     pytest.importorskip("pyspark", reason="no pyspark: uv sync --extra spark")
     _a_java(monkeypatch, tmp_path)
+    _without_a_session(monkeypatch)
 
     with pytest.raises(LingokidsError, match=r"No Spark master answers at spark://127.0.0.1:1"):
         session({"spark.master": "spark://127.0.0.1:1"})
@@ -127,9 +129,19 @@ def _a_java(monkeypatch, folder: Path, does: str = "exit 1") -> None:
 def test_a_jvm_that_ends_is_told_in_a_sentence(said, sentence, monkeypatch, tmp_path):
     pytest.importorskip("pyspark", reason="no pyspark: uv sync --extra spark")
     _a_java(monkeypatch, tmp_path, f"echo '{said}' >&2; exit 1")
+    _without_a_session(monkeypatch)
 
     with pytest.raises(LingokidsError, match=sentence):
         session({"spark.master": "local[1]"})
+
+
+def _without_a_session(monkeypatch) -> None:
+    """Have this process look as one that has started no Spark: another test may have."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    monkeypatch.setattr(SparkSession, "getActiveSession", lambda: None)
+    monkeypatch.setattr(SparkContext, "_gateway", None)
 
 
 @pytest.mark.slow

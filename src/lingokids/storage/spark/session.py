@@ -70,7 +70,7 @@ def settings_of(
     credentials = credentials or {}
     database, bucket = (credentials.get(name) or {} for name in ("database", "bucket"))
     own = {
-        f"{_OURS}.uri": jdbc_address,
+        _ADDRESS: jdbc_address,
         f"{_OURS}.warehouse": location,
         f"{_OURS}.jdbc.user": database.get("user") or os.environ.get("PGUSER"),
         f"{_OURS}.jdbc.password": database.get("password") or os.environ.get("PGPASSWORD"),
@@ -112,7 +112,7 @@ def session(settings: Mapping[str, Any]) -> SparkSession:
         running = None
     if running is None:
         running = _start({n: value for n, value in asked.items() if not _is_of_catalogs(n)})
-    elif running.conf.get(_ADDRESS, asked[_ADDRESS]) != asked[_ADDRESS]:
+    elif running.conf.get(_ADDRESS, None) != asked.get(_ADDRESS):
         running = running.newSession()  # a catalog stays as it was when it was first used
     for name in filter(_is_of_catalogs, asked):
         running.conf.set(name, asked[name])
