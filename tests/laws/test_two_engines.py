@@ -11,7 +11,7 @@ from histories import History, Run
 
 from two_engines import of_duckdb, of_spark
 
-HAPPENINGS = 16
+HAPPENINGS = 12
 
 
 @pytest.mark.slow
