@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from lingokids.storage.duckdb.warehouse import Warehouse
 
 RECORDS = (schema.RUNS, schema.RUN_STEPS, schema.RUN_UNITS)
+#: The tables that runs keep of themselves: state, records and what checks found.
+OF_RUNS = {
+    contract.table_name
+    for contract in (
+        *(schema.TABLE_STATE, schema.GONE, *RECORDS),
+        *(schema.CHECK_RESULTS, schema.CHECK_FAILURES),
+    )
+}
 
 
 @dataclass

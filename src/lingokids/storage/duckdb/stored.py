@@ -129,6 +129,10 @@ class StoredTable(Stored):
         due = find_due(self, step, None if rebuild else rules, inputs, window)
         due.rules = rules  # a rebuild finds everything due by giving none, but notes them
         self.warehouse.due[self.table_name] = due
+        return self._restricted(due, inputs)
+
+    def _restricted(self, due: DueUnits, inputs: Mapping[str, StoredTable]) -> dict[str, ir.Table]:
+        """The inputs of the node that have the unit's columns, restricted to what is due."""
         return restricted(self, due, inputs)
 
     # --- writing ---

@@ -24,6 +24,7 @@ from lingokids.storage.duckdb.opening import LOCK_RETRY_SECONDS, LOCK_WAIT_SECON
 from lingokids.storage.duckdb.sentences import cannot_open, first_line, is_locked, out_of_room
 from lingokids.storage.duckdb.state import ORIGIN
 from lingokids.storage.lake.pointer import Sum
+from lingokids.storage.records import OF_RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +40,6 @@ _COMMENTS = "SELECT table_name, comment FROM duckdb_tables() WHERE database_name
 _STATE, _GONE = schema.TABLE_STATE.table_name, schema.GONE.table_name
 #: What says in which order objects were taken in: two ways to the same tables differ in it.
 _OF_LOADS = {"load_id", "past_reason"}
-_OF_RUNS = {
-    contract.table_name
-    for contract in (
-        *(schema.TABLE_STATE, schema.GONE, schema.RUNS, schema.RUN_STEPS, schema.RUN_UNITS),
-        *(schema.CHECK_RESULTS, schema.CHECK_FAILURES),
-    )
-}
 _OF_OBJECTS = {schema.QUARANTINED_LINES.table_name, schema.RESCUED_VALUES.table_name}
 
 
@@ -331,9 +325,7 @@ def compare(warehouse: Warehouse, other: Path) -> list[Difference]:
             for each in ("here", "there")
         ]
         names = [
-            name
-            for name in schema.STORED
-            if name not in _OF_RUNS and name in {*known[0], *known[1]}
+            name for name in schema.STORED if name not in OF_RUNS and name in {*known[0], *known[1]}
         ]
         return [_compare(con, name, [each.get(name) for each in known]) for name in names]
 

@@ -37,11 +37,12 @@ class Replacement:
         """Replace what is due and set the state; returns how many rows went and came."""
         set_state(self._warehouse, self._table.table_name, self._due.rules)
         old = self._of_units(self._table.frame)
-        if not old.take(1) and self._due.relation is None:
+        is_first = not old.take(1)
+        if is_first and self._due.relation is None:
             return 0, self._table.insert(self._new)
         new = self._warehouse.kept_view(f"new_{self._table.table_name}", self._new)
         self._refuse_other_units(new)
-        if not old.take(1):
+        if is_first:
             return 0, self._table.insert(new)
         self._refuse_repeated_keys(new)
         pairs = self._warehouse.kept_view(f"pairs_{self._table.table_name}", self._paired(old, new))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from lingokids.errors import LingokidsError
 from lingokids.schema import GONE
 from lingokids.storage.duckdb.stored import StoredTable
-from lingokids.storage.duckdb.units import find_due
 from lingokids.storage.duckdb.warehouse import ON_SPARK, VERSION
 from lingokids.storage.spark.catalog import MAIN
 from lingokids.storage.spark.dialect import type_in_spark
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     from pyspark.sql import DataFrame
 
-    from lingokids.incremental.links import Step
-    from lingokids.schema.parameters import Window
+    from lingokids.storage.duckdb.units import DueUnits
     from lingokids.storage.spark.warehouse import SparkWarehouse
 
 _PROPERTIES = {
@@ -101,26 +99,13 @@ class SparkTable(StoredTable):
 
     # --- what is due ---
 
-    def find_due(  # type: ignore[override]
-        self,
-        step: Step,
-        rules: str,
-        inputs: Mapping[str, SparkTable],
-        window: Window,
-        *,
-        rebuild: bool,
-    ) -> dict[str, ir.Table]:
-        """See ``engine.Stored``."""
-        for table in self, *inputs.values():
-            table.ensure()
-        due = find_due(self, step, None if rebuild else rules, inputs, window)
-        due.rules = rules
-        self.warehouse.due[self.table_name] = due
+    def _restricted(self, due: DueUnits, inputs: Mapping[str, StoredTable]) -> dict[str, ir.Table]:
+        """See ``StoredTable``."""
         units = self.due_units
         if units is None:
             return {}
-        by = list(step.unit)
-        direct = (link.entry for link in step.links if link.is_direct)
+        by = list(due.step.unit)
+        direct = (link.entry for link in due.step.links if link.is_direct)
         return {entry: inputs[entry].load().semi_join(units, by) for entry in direct}
 
     # --- writing ---

@@ -19,6 +19,7 @@ from lingokids.storage.duckdb.expressions import table_of
 from lingokids.storage.duckdb.opening import open_for_a_run
 from lingokids.storage.duckdb.warehouse import ON_SPARK, Warehouse
 from lingokids.storage.engine import UnreadableError
+from lingokids.storage.records import OF_RUNS
 from lingokids.storage.spark.book import alone, is_held, put, wal_of
 from lingokids.storage.spark.catalog import MAIN, Book, Catalog, told
 from lingokids.storage.spark.copy import CopyFromSpark
@@ -47,13 +48,7 @@ if TYPE_CHECKING:
     from lingokids.storage.spark.bronze import SparkBronze
 
 #: The tables whose rows are in the book.
-IN_BOOK = {
-    contract.table_name
-    for contract in (
-        *(schema.TABLE_STATE, schema.GONE, schema.RUNS, schema.RUN_STEPS, schema.RUN_UNITS),
-        *(schema.CHECK_RESULTS, schema.CHECK_FAILURES),
-    )
-}
+IN_BOOK = OF_RUNS
 
 
 class SparkWarehouse(Warehouse):
