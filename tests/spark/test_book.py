@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import duckdb
 import pytest
 
@@ -55,6 +57,13 @@ def test_a_later_book_is_fetched(warehouse, monkeypatch, is_there):
 
     assert warehouse.database.read_bytes() == b"the later one"
     assert asked == [known]
+
+
+def test_without_the_extra_the_sentence_says_what_to_install(warehouse, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(LingokidsError, match="uv sync --extra spark"):
+        warehouse.fetch()
 
 
 def test_after_a_rehearsal_runs_open_the_book_of_the_catalog(warehouse):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from lingokids.errors import LingokidsError, in_one_line
-from lingokids.storage.spark.session import CATALOG
+from lingokids.storage.spark.session import CATALOG, refuse_without
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +88,7 @@ class Catalog:
         return f"jdbc:postgresql://{place.hostname}:{place.port or 5432}{place.path}{options}"
 
     def _connect(self) -> psycopg.Connection:
+        refuse_without("psycopg")
         import psycopg
 
         try:
@@ -249,9 +250,9 @@ class Catalog:
 
     def release(self) -> None:
         """End the run: what is not committed is forgotten."""
-        import psycopg
-
         if self._held is not None:
+            import psycopg
+
             with contextlib.suppress(psycopg.Error):  # a dead connection holds nothing
                 self._sweep()
             self._held.close()

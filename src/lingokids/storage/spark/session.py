@@ -97,11 +97,7 @@ def session(settings: Mapping[str, Any]) -> SparkSession:
     Raises:
         LingokidsError: Spark is not installed, or does not start.
     """
-    if find_spec("pyspark") is None:
-        raise LingokidsError(
-            "This environment keeps its tables on Spark, which is not installed: "
-            "uv sync --extra spark."
-        )
+    refuse_without("pyspark")
     from pyspark.sql import SparkSession
 
     asked = {name: _written(value) for name, value in (_UNLESS_SAID | dict(settings)).items()}
@@ -117,6 +113,15 @@ def session(settings: Mapping[str, Any]) -> SparkSession:
     for name in filter(_is_of_catalogs, asked):
         running.conf.set(name, asked[name])
     return running
+
+
+def refuse_without(package: str) -> None:
+    """Refuse an environment on Spark where a package of its extra is missing."""
+    if find_spec(package) is None:
+        raise LingokidsError(
+            "This environment keeps its tables on Spark, which is not installed: "
+            "uv sync --extra spark."
+        )
 
 
 def _is_of_catalogs(name: str) -> bool:
