@@ -12,7 +12,7 @@ import ibis
 from kedro.pipeline import Node
 
 from lingokids import schema
-from lingokids.incremental.fingerprint import fingerprint
+from lingokids.incremental.fingerprint import fingerprint, made_of
 from lingokids.incremental.links import Link, Step
 from lingokids.pipeline_registry import register_pipelines
 
@@ -112,3 +112,19 @@ def test_it_is_the_same_in_another_process():
 
     assert json.loads(elsewhere.stdout) == json.loads(here)
     assert len(json.loads(here)) == 8
+
+
+def test_rows_are_made_of_what_they_are_read_from_and_of_no_clock():
+    con = ibis.duckdb.connect()
+    stored = con.create_table("stored", schema={"a": "int64"})
+    held = [ibis.memtable({"a": [1, number]}) for number in (2, 2, 3)]
+
+    same, again, other = (made_of(stored.union(each)) for each in held)
+
+    assert same == again != other
+    assert {table.name for table in same.tables} == {"stored"}
+    assert made_of(stored.filter(stored.a > 1)) != made_of(stored.filter(stored.a > 2))
+    assert made_of(stored.mutate(at=ibis.now())) is None
+    assert made_of(stored.mutate(by=ibis.random())) is None
+    assert made_of(con.sql("SELECT 1 AS a")) is None
+    assert made_of(stored.sql("SELECT a FROM stored")) is None

@@ -134,11 +134,12 @@ class Tables:
             f"SELECT {columns} FROM made",
         )
         unit = ", ".join(step.unit)
+        is_due = f'ANTI JOIN temp.main."{due.relation}" USING ({unit})' if due.relation else ""
         wrong = table.warehouse.writer.con.execute(f"""
             WITH made AS ({query}), differing AS (
                 (({stored}) EXCEPT ALL ({given})) UNION ALL (({given}) EXCEPT ALL ({stored}))
             )
-            FROM differing ANTI JOIN temp.main."{due.relation}" USING ({unit})
+            FROM differing {is_due}
         """).fetchall()
         assert not wrong, f"{step.table_name} is neither right nor due: {wrong[:3]}"
 

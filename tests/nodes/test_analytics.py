@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import duckdb
 import pytest
 
 from builders import table_of
@@ -234,6 +235,28 @@ def test_a_row_that_stands_twice_in_a_file_of_the_exercise_counts_once(
     assert project.table("q3_subscription_impact") == [
         ("apple", 1, Decimal("1.00"), Decimal("0.00"), Decimal("-100.00"))
     ]
+
+
+def test_what_is_made_as_a_whole_is_made_again_when_what_it_is_made_of_differs(project):
+    project.run("analytics")
+    # whether it is worked out is seen by a row that nobody but a person at the file changed
+    with duckdb.connect(str(project.database)) as con:
+        con.execute("UPDATE q2_price_tier_engagement SET users = 7 WHERE price_tier = 'free'")
+
+    def users() -> int:
+        ((number,),) = project.rows(
+            "SELECT users FROM q2_price_tier_engagement WHERE price_tier = 'free'"
+        )
+        return number
+
+    project.run("analytics")
+    assert users() == 7
+    project.run("analytics", rebuild="bronze")
+    assert users() == 1
+    path = project.folder / "raw" / "exercises" / "activity_events.csv"
+    path.write_text(f"{path.read_text()}e9,9,a1,activity_exit,2025-01-09 10:00:00,60,true\n")
+    project.run("analytics")
+    assert users() == 2
 
 
 def test_of_a_key_that_stands_twice_the_last_row_counts_and_rows_without_a_key_stay(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from builders import an_event_record, an_id
@@ -54,6 +55,24 @@ def test_then_it_is_only_counted_also_in_the_lake(noted):
         assert NOTE not in str(the_rows(noted.folder / "02_bronze", table))
     noted.run(retention={"texts_days": 0})  # nothing is left to be written
     assert noted.rows("SELECT count(*) FROM runs") == [(2,)]
+
+
+def test_each_load_expires_in_its_time_and_is_then_asked_for_no_more(noted):
+    def days_later(days: int) -> list[str]:
+        with duckdb.connect(str(noted.database)) as con:
+            con.execute(f"UPDATE runs SET started_at = started_at - INTERVAL {days} DAY")
+        noted.run()
+        return noted.rows("SELECT DISTINCT rescued FROM rescued_values ORDER BY ALL")
+
+    assert NOTE in str(days_later(29))
+    noted.deliver("events", "b", [an_event_record(2, note="another")])
+    assert len(days_later(0)) == 2
+
+    assert days_later(2) == [('{"note":"another"}',), ("{}",)]
+    assert days_later(29) == [("{}",)]
+    runs = noted.rows("SELECT count(*) FROM runs")
+    assert days_later(40) == [("{}",)]
+    assert noted.rows("SELECT count(*) FROM runs") == runs
 
 
 def test_a_text_of_the_run_itself_does_not_expire(project):

@@ -1,19 +1,23 @@
 """A fingerprint of what a node computes: another one makes its tables due.
 
-It is made of the expression that the node gives for inputs without rows, and of its parameters,
-never of source text: comments and other names of variables change nothing, another filter does.
+It is made of the expression that the node gives, of units for inputs without rows, and of its
+parameters, never of source text: comments and other names of variables change nothing, another
+filter does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import ibis
+    import ibis.expr.types as ir
+    import pyarrow as pa
+    from ibis.expr.operations import DatabaseTable
     from kedro.pipeline.node import Node
 
     from lingokids.incremental.links import Step
@@ -39,18 +43,65 @@ def fingerprint(
         tables once, and writes only what differs.
     """
     import ibis
-    from ibis.expr import operations as ops
-    from ibis.expr.format import pretty
 
     unbound = {name: ibis.table(columns, name=name) for name, columns in schemas.items()}
     (expression,) = node.run({**inputs, **unbound}).values()
-    # ``repr`` of an expression is this text too, but a notebook may have it execute instead
-    printed = pretty(expression.op())
-    # which the text of an order leaves out
-    nulls_first = [key.nulls_first for key in expression.op().find(ops.SortKey)]
-    made_by = (ibis.__version__, printed, nulls_first, step.unit, step.links)
-    digest = hashlib.sha256(repr(made_by).encode())
+    digest = _digest(*_printed(expression.op()), step.unit, step.links)
     said = {*schemas, SAID_BY_EXPRESSION}
     parameters = {name: value for name, value in inputs.items() if name not in said}
-    rules = {**parameters, "expression": digest.hexdigest()[:16]}
+    rules = {**parameters, "expression": digest}
     return json.dumps(rules, sort_keys=True, ensure_ascii=False, default=str)
+
+
+class Made(NamedTuple):
+    """What the rows of a whole table are made of: of the same, they are the same.
+
+    Attributes:
+        rules: A hash of the expression, and of the rows that it holds itself.
+        tables: Those that it reads.
+    """
+
+    rules: str
+    tables: frozenset[DatabaseTable]
+
+
+def made_of(rows: ir.Table) -> Made | None:
+    """What an expression makes its rows of; None: also of something else, such as the clock."""
+    from ibis.expr import operations as ops
+
+    expression = rows.op()
+    tables = expression.find(ops.DatabaseTable)
+    held = {each: each.data.to_pyarrow(each.schema) for each in expression.find(ops.InMemoryTable)}
+    elsewhere = (ops.Impure, ops.SQLQueryResult, ops.SQLStringView, ops.PhysicalTable)
+    if {*expression.find(elsewhere)} - {*tables, *held}:
+        return None
+    # by its rows: each load of the same file gives them another name
+    named = {
+        each: ops.UnboundTable(_digest(_as_bytes(data)), each.schema) for each, data in held.items()
+    }
+    return Made(_digest(*_printed(expression.replace(named))), frozenset(tables))
+
+
+def _printed(expression: Any) -> tuple[Any, ...]:
+    import ibis
+    from ibis.expr import operations as ops
+    from ibis.expr.format import pretty
+
+    # ``repr`` of an expression is this text too, but a notebook may have it execute instead
+    printed = pretty(expression)
+    # which the text of an order leaves out
+    nulls_first = [key.nulls_first for key in expression.find(ops.SortKey)]
+    return ibis.__version__, printed, nulls_first
+
+
+def _as_bytes(rows: pa.Table) -> bytes:
+    import pyarrow as pa
+
+    written = pa.BufferOutputStream()
+    with pa.ipc.new_stream(written, rows.schema) as stream:
+        stream.write_table(rows.combine_chunks())
+    return bytes(written.getvalue())
+
+
+def _digest(*said: Any) -> str:
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]

@@ -148,6 +148,8 @@ class RunHooks(threading.local):
         Other tables are rebuilt in place: what differs is written, so readers learn what changed.
         """
         bronze = _bronze(self._all_tables)
+        whole = [each.table_name for each in written if not (each.unit or each in bronze)]
+        written[0].warehouse.forget_rules(whole)
         if parameters.rebuild == "bronze":
             bronze[0].warehouse.prepare_rebuild(bronze, parameters.instants)
             written = [table for table in written if table not in bronze and table.is_outdated]

@@ -53,7 +53,7 @@ def expire(
     """Empty delivered text of loads that are older, and remove older check reports."""
     if retention.texts_days is not None:
         for table in tables:
-            table.stored.expire_texts(now - timedelta(days=retention.texts_days))
+            table.stored.expire_texts(now, timedelta(days=retention.texts_days))
     for page in old_pages(retention, now, reports):
         page.unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from pathlib import Path
 
     import ibis
@@ -137,11 +137,12 @@ class StoredLines(Stored, Protocol):
     def forget(self, before: datetime) -> None:
         """Delete all that is of objects that landed before, as if they had not been delivered."""
 
-    def expire_texts(self, before: datetime) -> None:
+    def expire_texts(self, now: datetime, age: timedelta) -> None:
         """Empty the text of its unusable lines, and the values of unknown keys, of old loads.
 
         Args:
-            before: A load is as old as the run that took it in; a restored one, as its restore.
+            now: When the run in hand began.
+            age: A load is as old as the run that took it in; a restored one, as its restore.
         """
 
 

@@ -16,7 +16,7 @@ from lingokids.storage.records import kept_table
 from lingokids.validation import drift, filing
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     import ibis.expr.types as ir
 
@@ -160,27 +160,55 @@ class StoredBronze(StoredTable, StoredLines):
             self.warehouse.erasing.leaves_no_trace |= updated > 0
         self.note_state(state.version)
 
-    def expire_texts(self, before: datetime) -> None:
+    def expire_texts(self, now: datetime, age: timedelta) -> None:
         """See ``engine.StoredLines``; loads are numbered in the order of runs."""
         needed = {schema.RUNS.table_name, schema.RUN_UNITS.table_name}
         needed |= {self.quarantine.table_name, self.rescued.table_name}
         if not needed <= self.warehouse.tables:
             return
-        past = self.warehouse.writer.con.execute(
-            f"SELECT coalesce(max(load_id), 0) FROM {schema.RUN_UNITS.table_name} "
-            f"JOIN {schema.RUNS.table_name} USING (run_id) WHERE started_at < '{before}'"
-        ).fetchone()
-        of_past = f"dataset = '{self.dataset}' AND load_id <= {past[0] if past else 0}"
         texts = (self.quarantine, "line_text", "''"), (self.rescued, "rescued", "'{}'")
         for table, column, nothing in texts:
             started = time.perf_counter()
+            if not (loads := self._loads_to_empty(table.table_name, now - age, age)):
+                continue
             emptied = self.change(
                 table,
                 f"UPDATE {table.place} SET {column} = {nothing}",
-                f"{of_past} AND {column} <> {nothing}",
+                f"dataset = '{self.dataset}' AND load_id IN ({', '.join(map(str, loads))}) "
+                f"AND {column} <> {nothing}",
             )
             if emptied:
                 table.note(emptied, emptied, time.perf_counter() - started)
+
+    def _loads_to_empty(self, table_name: str, before: datetime, age: timedelta) -> list[int]:
+        """The old loads that no run wrote since they were old: that one emptied them.
+
+        Of loads that a version before took in, it is not recorded who wrote them.
+        """
+        rows = self.warehouse.writer.con.execute(
+            f"""
+            WITH written AS (
+                SELECT table_name, load_id, started_at FROM {schema.RUN_UNITS.table_name}
+                JOIN {schema.RUNS.table_name} USING (run_id) WHERE load_id IS NOT NULL
+            ), loads AS (
+                SELECT load_id, max(started_at) FILTER (table_name = $table) AS last_written,
+                    min(min(started_at)) OVER (ORDER BY load_id DESC) AS taken_in
+                FROM (FROM written UNION ALL BY NAME SELECT load_id FROM {self.ledger.table_name})
+                GROUP BY load_id
+                QUALIFY last_written IS NOT NULL OR count(started_at) = 0
+            )
+            SELECT load_id FROM loads WHERE taken_in < $before AND (last_written IS NULL
+                OR last_written <= taken_in + $age OR list_contains($rewritten, load_id))
+            ORDER BY load_id
+            """,
+            {
+                "table": table_name,
+                "before": before,
+                "age": age,
+                "rewritten": [*self.warehouse.rewritten_loads[table_name]],
+            },
+        ).fetchall()
+        return [load for (load,) in rows]
 
     def forget(self, before: datetime) -> None:
         """See ``engine.StoredLines``; readers learn of it by marks, as no row is left to tell."""
@@ -196,6 +224,7 @@ class StoredBronze(StoredTable, StoredLines):
                 table, f"DELETE FROM {table.place}", f"{of_dataset}{landed_before}"
             )
             if deleted:
+                self.note_state()
                 table.note(deleted, 0, time.perf_counter() - started)
 
     def _mark_gone(self, key: str, where: str) -> None:

@@ -1,9 +1,9 @@
 """The state of tables: which runs they reflect, what left them, and what the run in hand wrote.
 
-``table_state`` has a row per table: the last run whose writes to its inputs it reflects, and the
-rules it is made by; its comment notes the warehouse's origin. ``gone`` has the units that rows
-left, which no row can tell. Rows themselves have a ``version``: the run that last changed what
-they say.
+``table_state`` has a row per table: the last run whose writes to its inputs it reflects, so no
+later one wrote to it, and the rules it is made by; its comment notes the warehouse's origin.
+``gone`` has the units that rows left, which no row can tell. Rows themselves have a ``version``:
+the run that last changed what they say.
 """
 
 from __future__ import annotations
@@ -86,6 +86,16 @@ def state_of(warehouse: Warehouse, table_name: str) -> State | None:
         f"SELECT version, rules FROM {_STATE} WHERE table_name = ?", [table_name]
     ).fetchone()
     return State(*row) if row else None
+
+
+def are_as_of(warehouse: Warehouse, table_names: Iterable[str], version: int) -> bool:
+    """Whether no later run wrote to tables: each notes its writes here, if any does."""
+    query = f"SELECT table_name, version FROM {_STATE}"
+    states = dict(warehouse.writer.con.execute(query).fetchall())
+    return all(
+        states[name] <= version if name in states else "version" in warehouse.columns.get(name, ())
+        for name in table_names
+    )
 
 
 def changed_inputs(con: DuckDBPyConnection, step: Step) -> list[str] | None:

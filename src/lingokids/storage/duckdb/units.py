@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import ibis
 
 from lingokids.schema import GONE
-from lingokids.storage.duckdb.state import changed_inputs, state_of
+from lingokids.storage.duckdb.state import are_as_of, changed_inputs, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ class DueUnits:
         step: How the table is kept.
         rules: What it is made by now.
         since: The last run that it reflects; None: all of it is due.
-        relation: The run's table that lists the units; None: they are all, and not listed.
+        relation: The run's table that lists the units; None: they are all, or there is none.
         count: How many are listed.
     """
 
@@ -78,6 +78,9 @@ def find_due(
                 due.relation = None  # one slice has them all: no need to list them
         return due
     due = DueUnits(step, rules, state.version)
+    names = {link.table_name for link in step.links}
+    if window.is_open and are_as_of(table.warehouse, names, state.version):
+        return due
     table.warehouse.list_units(due, _changed_units(step, state.version, table, inputs, window))
     return due
 

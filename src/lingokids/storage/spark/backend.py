@@ -13,7 +13,10 @@ from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.expr import operations as ops
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import ibis.expr.types as ir
+    from pyspark.sql import SparkSession
 
 
 class _Compiler(PySparkCompiler):
@@ -21,9 +24,21 @@ class _Compiler(PySparkCompiler):
 
 
 class SparkBackend(Backend):
-    """See above: what a new version of Ibis adds to how it hands rows over must be added here."""
+    """See above: what a new version of Ibis adds to how it hands rows over must be added here.
+
+    Args:
+        start: Gives the session: expressions are built without it.
+    """
 
     compiler = _Compiler()
+
+    def __init__(self, start: Callable[[], SparkSession]) -> None:
+        super().__init__()
+        self._start, self._mode = start, "batch"
+
+    @property
+    def _session(self) -> SparkSession:
+        return self._start()
 
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
         rows = op.data.to_pyarrow(op.schema)

@@ -155,8 +155,8 @@ class SparkTable(StoredTable):
         self.note(deleted, inserted, time.perf_counter() - started)
         return None
 
-    def replace_all(self, rows: ir.Table) -> None:
-        """See ``engine.Stored``."""
+    def replace_rows(self, rows: ir.Table) -> None:
+        """See ``StoredTable``."""
         started = time.perf_counter()
         new = self.warehouse.kept_view(f"new_{self.table_name}", self.made_by(rows))
         old = self.frame.select(*self.columns)

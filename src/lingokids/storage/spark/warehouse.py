@@ -108,9 +108,8 @@ class SparkWarehouse(Warehouse):
         """Ibis's connection to it."""
         from lingokids.storage.spark.backend import SparkBackend
 
-        backend = SparkBackend()
+        backend = SparkBackend(lambda: self.spark)
         backend.register_options()  # as ibis.pyspark would
-        backend.do_connect(self.spark)
         return backend
 
     # --- a run ---
