@@ -39,6 +39,7 @@ SMALL = {
     "spark.driver.extraJavaOptions": _SHORT,
     "spark.executor.extraJavaOptions": _SHORT,
     "spark.driver.memory": "1g",
+    "spark.driver.maxResultSize": "16m",
     "spark.executor.memory": "1g",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",

@@ -5,13 +5,15 @@ Versions are compared too: what is a change to one engine is one to the other.
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 from happening import let_happen
 from histories import History, Run
 
-from two_engines import of_duckdb, of_spark
+from two_engines import as_text, of_duckdb, of_spark
 
 HAPPENINGS = 12
+LEDGER = "ingested_objects"
 
 
 @pytest.mark.slow
@@ -27,3 +29,10 @@ def test_both_engines_have_the_same_rows_after_each_run(new_project, on_spark):
             assert found.keys() == expected.keys()
             for name, rows in expected.items():
                 assert found[name] == rows, (happening, name)
+            assert _copied_ledger(on_spark) == found[LEDGER]
+
+
+def _copied_ledger(project):
+    """The copy by which a run knows what is new."""
+    with duckdb.connect(str(project.database), read_only=True) as con:
+        return as_text(LEDGER, con.sql(f"FROM main.{LEDGER}").to_arrow_table())

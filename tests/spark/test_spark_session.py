@@ -15,13 +15,14 @@ import pytest
 
 from builders import an_event_record
 from lingokids.errors import LingokidsError
-from lingokids.storage.spark.session import session, settings_of
+from lingokids.storage.spark.session import examine, session, settings_of
 from spark_services import SMALL
 
 _WRITE_AND_READ = """
 import json, sys
 from pathlib import Path
 import ibis
+from lingokids.storage.spark.backend import streamed
 from lingokids.storage.spark.session import session
 
 spark = session(json.loads(sys.argv[1]))
@@ -41,6 +42,14 @@ where = spark.range(200, numPartitions=20).rdd.mapPartitions(
     lambda _: [__import__("os").getcwd(), __import__("time").sleep(0.2)][:1]
 )
 print(json.dumps(sorted(set(where.collect()))))
+# more than the driver may be sent at a time
+many = spark.range(3_000_000, numPartitions=6)
+seen = [number for batch in streamed(many) for number in batch["id"].to_pylist()]
+print(json.dumps(seen == [*range(3_000_000)]))
+try:
+    many.toArrow()
+except Exception as error:
+    print(json.dumps("bigger than spark.driver.maxResultSize" in str(error)))
 spark.stop()
 """
 
@@ -67,9 +76,10 @@ def test_a_table_is_written_by_the_workers_and_read_back_with_its_nulls(
         "spark.jars.packages": jars,
     }
 
-    command_line, rows, places = _in_a_process(_WRITE_AND_READ, json.dumps(settings))
+    command_line, rows, places, *is_streamed = _in_a_process(_WRITE_AND_READ, json.dumps(settings))
 
     assert rows == [[None, None], [1, "one"], [3, "three"]]
+    assert is_streamed == [True, True]
     assert buckets.filesystem.glob("lake/tables/main/kept/data/*.parquet")
     assert {re.findall(r"/(worker\d)/", place)[0] for place in places} == {"worker0", "worker1"}
     for secret in catalog.credentials["password"], buckets.password:
@@ -115,6 +125,18 @@ def _a_java(monkeypatch, folder: Path, does: str = "exit 1") -> None:
     program.write_text(f"#!/bin/sh\n{does}\n")
     program.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(folder))
+
+
+def test_whether_spark_would_start_is_told_without_starting_it(monkeypatch, tmp_path):
+    pytest.importorskip("pyspark", reason="no pyspark: uv sync --extra spark")
+    _a_java(monkeypatch, tmp_path, """echo 'openjdk version "21.0.2" 2024-01-16' >&2""")
+    assert examine({"spark.master": "local[2]"}) == "Java 21, and local[2]: Spark may start"
+    with pytest.raises(LingokidsError, match=r"No Spark master answers at spark://127.0.0.1:1"):
+        examine({"spark.master": "spark://127.0.0.1:1"})
+
+    (tmp_path / "bin" / "java").write_text("""#!/bin/sh\necho 'java version "1.8.0_292"' >&2\n""")
+    with pytest.raises(LingokidsError, match=r"Java 17 or 21, and the Java that is found is old"):
+        examine({})
 
 
 @pytest.mark.slow

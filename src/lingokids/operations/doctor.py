@@ -67,6 +67,7 @@ def examine(folder: Path, env: str | None) -> Iterator[Finding]:
         yield _find("clock", partial(_clock, *endpoint))
         if variables().get("MINIO_ROOT_USER"):  # who only runs has not got it
             yield _find("policy", partial(minio_setup.inspect, variables()))
+    yield _find("engine", project.warehouse.examine)
     yield _find("disk", partial(_disk, project))
     yield _find("memory", partial(_memory, project))
     yield _find("files", partial(_files, project))

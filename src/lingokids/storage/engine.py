@@ -1,7 +1,7 @@
 """What nodes, checks, records and hooks ask of a database.
 
-One engine answers today, ``storage.duckdb``. No SQL, no connection and no error of it comes
-through: another engine is another package with these methods.
+Two engines answer, ``storage.duckdb`` and ``storage.spark``. No SQL, no connection and no error of
+theirs comes through: another engine is another package with these methods.
 """
 
 from __future__ import annotations
@@ -169,6 +169,13 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """See above."""
+
+    def examine(self) -> str:
+        """What it runs on.
+
+        Raises:
+            LingokidsError: It would not start.
+        """
 
     @property
     def tables(self) -> set[str]:

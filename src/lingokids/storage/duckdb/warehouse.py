@@ -152,6 +152,10 @@ class Warehouse(Asked, threading.local):
         """See ``engine.Engine``."""
         return self.database.name
 
+    def examine(self) -> str:
+        """See ``engine.Engine``."""
+        return f"DuckDB {duckdb.__version__}"
+
     @property
     def tables(self) -> set[str]:
         """See ``engine.Engine``."""

@@ -5,6 +5,7 @@ Ibis has pandas between, which cannot tell a missing decimal from none, and hold
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -13,10 +14,10 @@ from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.expr import operations as ops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     import ibis.expr.types as ir
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 
 class _Compiler(PySparkCompiler):
@@ -51,7 +52,36 @@ class SparkBackend(Backend):
         found = self._session.sql(self.compile(rows)).toArrow()
         return expr.__pyarrow_result__(found.cast(rows.schema().to_pyarrow()))
 
-    def to_pyarrow_batches(self, expr: ir.Expr, /, **kwargs: Any) -> pa.RecordBatchReader:
-        """The same, in batches."""
-        chunk_size = kwargs.get("chunk_size", 1_000_000)
-        return self.to_pyarrow(expr.as_table()).to_reader(max_chunksize=chunk_size)
+    def to_pyarrow_batches(self, expr: ir.Expr, /, **_kwargs: Any) -> pa.RecordBatchReader:
+        """The same, piece by piece."""
+        rows = expr.as_table()
+        self._run_pre_execute_hooks(rows)
+        return streamed(self._session.sql(self.compile(rows)), rows.schema().to_pyarrow())
+
+
+def streamed(frame: DataFrame, schema: pa.Schema | None = None) -> pa.RecordBatchReader:
+    """The rows of a frame, in its order: the driver holds those of two tasks at a time.
+
+    Args:
+        frame: The rows.
+        schema: The types to give them in; None: as Spark has them.
+    """
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    schema = schema or to_arrow_schema(frame.schema)
+    packed = frame.mapInArrow(_pack, "batch binary").toLocalIterator(prefetchPartitions=True)
+    batches = (
+        pa.Table.from_batches([batch]).cast(schema).combine_chunks().to_batches()
+        for row in packed
+        for batch in pa.ipc.open_stream(bytes(row.batch))
+    )
+    return pa.RecordBatchReader.from_batches(schema, itertools.chain.from_iterable(batches))
+
+
+def _pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Make each batch one value: a worker does it."""
+    for batch in batches:
+        written = pa.BufferOutputStream()
+        with pa.ipc.new_stream(written, batch.schema) as stream:
+            stream.write_batch(batch)
+        yield pa.RecordBatch.from_pydict({"batch": [written.getvalue().to_pybytes()]})

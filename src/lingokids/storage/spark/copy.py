@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lingokids.storage.duckdb.expressions import sql_type
 from lingokids.storage.duckdb.published_copy import PublishedCopy
 from lingokids.storage.duckdb.warehouse import VERSION
+from lingokids.storage.spark.catalog import expected_failures
 
 if TYPE_CHECKING:
     from lingokids.storage.spark.warehouse import SparkWarehouse
@@ -17,9 +18,14 @@ class CopyFromSpark(PublishedCopy):
 
     _warehouse: SparkWarehouse
 
+    def publish(self) -> None:
+        """See ``PublishedCopy``."""
+        with expected_failures("The run is committed, but the copy of gold was not written"):
+            super().publish()
+
     def _copy_changes(self, name: str) -> None:
         due = self._warehouse.due.get(name)
-        if due is not None and due.relation is not None:
+        if name in self._warehouse.changed_tables and due is not None and due.relation is not None:
             units = self._handed_over(name, due.relation, due.step.unit)
             self._con.execute(f'CREATE OR REPLACE TEMP TABLE "{due.relation}" AS {units}')
         super()._copy_changes(name)
@@ -36,10 +42,12 @@ class CopyFromSpark(PublishedCopy):
         return self._handed_over(name, relation, columns)
 
     def _handed_over(self, name: str, relation: str, columns: tuple[str, ...] | list[str]) -> str:
-        """Columns of a relation of Spark as a query of the book's engine."""
+        """Columns of a relation of Spark as a query of the book's engine, to be asked once."""
+        from lingokids.storage.spark.backend import streamed
+
         types = self._warehouse.columns[name]
         listed = ", ".join(f"`{column}`" for column in columns)
-        rows = self._warehouse.spark.sql(f"SELECT {listed} FROM {relation}").toArrow()
+        rows = streamed(self._warehouse.spark.sql(f"SELECT {listed} FROM {relation}"))
         self._con.register("handed_over_", rows)
         typed = (
             f'CAST("{column}" AS {sql_type(types[column])}) AS "{column}"' for column in columns

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -50,6 +52,8 @@ _UNLESS_SAID = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
+_OLDEST_JAVA = 17
+_TOO_OLD = "Spark needs Java 17 or 21, and the Java that is found is older: set JAVA_HOME."
 #: Of a driver without a cluster: nobody else need reach it.
 _ALONE = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 #: Asked for, Spark's own log goes to standard error; else what fails is said in a sentence.
@@ -173,7 +177,24 @@ def _start(settings: dict[str, str]) -> SparkSession:
     return SparkSession(context)
 
 
-def _refuse_a_missing_java() -> None:
+def examine(settings: Mapping[str, Any]) -> str:
+    """Whether a session would start, and where, without starting it.
+
+    Raises:
+        LingokidsError: It would not.
+    """
+    refuse_without("pyspark")
+    master = str(settings.get("spark.master", _UNLESS_SAID["spark.master"]))
+    program = _refuse_a_missing_java()
+    _refuse_an_unreachable(master)
+    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', said)
+    if found and int(found[1]) < _OLDEST_JAVA:
+        raise LingokidsError(_TOO_OLD)
+    return f"Java {found[1] if found else 'of an unknown version'}, and {master}: Spark may start"
+
+
+def _refuse_a_missing_java() -> Path:
     home = os.environ.get("JAVA_HOME")
     program = Path(home, "bin", "java") if home else Path("java")
     if shutil.which(program) is None:
@@ -181,6 +202,7 @@ def _refuse_a_missing_java() -> None:
             f"Spark needs Java 17 or 21, and there is no {program}: install it (Debian: apt-get "
             "install default-jre-headless), or set JAVA_HOME."
         )
+    return program
 
 
 def _refuse_an_unreachable(master: str) -> None:
@@ -201,7 +223,7 @@ def _why_not_started(error: str, master: str, log: IO[bytes]) -> str:
     log.seek(0)
     said = log.read().decode(errors="replace")
     if "UnsupportedClassVersionError" in said:
-        return "Spark needs Java 17 or 21, and the Java that is found is older: set JAVA_HOME."
+        return _TOO_OLD
     if "unresolved dependency" in said or "download failed" in said:
         return (
             "Spark's jars are not to be had: the first start fetches those of "

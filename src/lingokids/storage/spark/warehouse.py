@@ -24,7 +24,7 @@ from lingokids.storage.spark.book import alone, is_held, put, wal_of
 from lingokids.storage.spark.catalog import MAIN, Book, Catalog, told
 from lingokids.storage.spark.copy import CopyFromSpark
 from lingokids.storage.spark.dialect import in_contracts_types, translated
-from lingokids.storage.spark.session import CATALOG, session, settings_of
+from lingokids.storage.spark.session import CATALOG, examine, session, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -103,6 +103,10 @@ class SparkWarehouse(Warehouse):
         place = settings_of(self.catalog.jdbc_address, self.location, self._credentials)
         return session({**place, **self._session_settings})
 
+    def examine(self) -> str:
+        """See ``engine.Engine``."""
+        return examine(self._session_settings)
+
     @cached_property
     def backend(self) -> SparkBackend:
         """Ibis's connection to it."""
@@ -169,22 +173,35 @@ class SparkWarehouse(Warehouse):
         self.catalog.commit(self.namespace, Book(self.number, self.database.read_bytes()))
 
     def _copy_ledger(self) -> None:
-        """Copy the ledger into the book: to know what is new, Spark need not be asked."""
+        """Copy the loads that the run wrote into the book's copy of the ledger.
+
+        To know what is new, Spark need not be asked.
+        """
         name, con = schema.INGESTED_OBJECTS.table_name, self.writer.con
-        if name in self.changed_tables:
-            columns = ", ".join(schema.INGESTED_OBJECTS.columns)
-            con.register("ledger_", self.spark.table(self.name_of(name)).toArrow())
+        if name not in self.changed_tables:
+            return
+        columns = ", ".join(schema.INGESTED_OBJECTS.columns)
+        written = self.spark.table(self.name_of(name)).selectExpr(*schema.INGESTED_OBJECTS.columns)
+        loads = sorted(self.rewritten_loads[name])
+        is_part = bool(loads) and name in self.writer.list_tables(database="main")
+        if is_part:
+            written = written.where(written.load_id.isin(loads))
+        con.register("ledger_", written.toArrow())
+        if is_part:
+            con.execute(f"DELETE FROM main.{name} WHERE list_contains(?, load_id)", [loads])
+            con.execute(f"INSERT INTO main.{name} ({columns}) SELECT {columns} FROM ledger_")
+        else:
             con.execute(f"CREATE OR REPLACE TABLE main.{name} AS SELECT {columns} FROM ledger_")
-            con.unregister("ledger_")
+        con.unregister("ledger_")
 
     def close(self) -> None:
         """See ``engine.Engine``."""
         super().close()
         self.namespace = MAIN
-        for name in self._views:
-            self.spark.catalog.dropTempView(name)
-        self._views.clear()
         self.catalog.release()
+        views, self._views = self._views, set()
+        for name in views:
+            self.spark.catalog.dropTempView(name)
 
     def sentence_of(self, error: BaseException) -> str | None:
         """See ``engine.Engine``."""
