@@ -21,6 +21,7 @@ from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.warehouse import Warehouse
 from lingokids.storage.spark.catalog import MAIN, Book, Catalog
 from minio_server import free_address
+from operators import ask
 from published import deliver_a_day
 from two_engines import of_duckdb, of_spark
 
@@ -74,6 +75,7 @@ def test_cut_off_from_its_catalog_or_beside_others_a_run_is_all_or_nothing(
         deliver_a_day(project, 2)
     on_duckdb.run()
     on_spark.switch_to()
+    assert "activities  1 object " in ask(on_spark, "plan").stdout
     before, pointers = of_spark(on_spark), _pointers(catalog)
 
     cut_off = pytest.raises(

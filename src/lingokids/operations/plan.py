@@ -214,7 +214,7 @@ class _Rehearsal:
             return
         inputs = {name: self._catalog.load(name) for name in node.inputs}
         inputs |= hooks.restricted(node, inputs)
-        if due := self._warehouse.due.get(entry):
+        if (due := self._warehouse.due.get(entry)) and not due.is_nothing:
             self._reasons[entry] = why_due(due, self._warehouse, self._parameters.window)
         for name, rows in node.run(inputs).items():
             self._catalog.save(name, rows)

@@ -9,6 +9,7 @@ import duckdb
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.expressions import no_rows
 from lingokids.storage.duckdb.sentences import first_line, out_of_room
+from lingokids.storage.duckdb.state import has_changed
 from lingokids.storage.engine import Engine, UnreadableError
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class Asked(Engine):
         con.execute(f"CREATE OR REPLACE TEMP TABLE {relation} AS {query}")
         row = con.execute(f"SELECT count(*) FROM {relation}").fetchone()
         due.count = row[0] if row else 0
+
+    def has_changed_since(self, table_name: str, since: int) -> bool:
+        """Whether a run after this one wrote or took away rows of a table."""
+        return has_changed(self.writer.con, table_name, since)
 
     def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
         """See ``engine.Engine``."""

@@ -105,10 +105,11 @@ def changed_inputs(con: DuckDBPyConnection, step: Step) -> list[str] | None:
     ).fetchone()
     if state is None:
         return None
-    return [link.entry for link in step.links if _has_changed(con, link.table_name, state[0])]
+    return [link.entry for link in step.links if has_changed(con, link.table_name, state[0])]
 
 
-def _has_changed(con: DuckDBPyConnection, table_name: str, since: int) -> bool:
+def has_changed(con: DuckDBPyConnection, table_name: str, since: int) -> bool:
+    """Whether rows of a table changed or left it since a run."""
     query = (
         f'SELECT EXISTS (FROM main."{table_name}" WHERE version > {since}) OR EXISTS '
         f"(FROM {_GONE} WHERE table_name = '{table_name}' AND version > {since})"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import ibis
 
 from lingokids.schema import GONE
-from lingokids.storage.duckdb.state import are_as_of, changed_inputs, state_of
+from lingokids.storage.duckdb.state import are_as_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -88,7 +88,10 @@ def find_due(
 def why_due(due: DueUnits, warehouse: Warehouse, window: Window) -> str:
     """Why units of a table are due."""
     if due.since is not None:
-        if changed := changed_inputs(warehouse.writer.con, due.step):
+        links = due.step.links
+        if changed := [
+            link.entry for link in links if warehouse.has_changed_since(link.table_name, due.since)
+        ]:
             return f"rows of {', '.join(changed)} changed since run {due.since:,}"
         return f"days of the window {window.start or '…'} to {window.end or '…'} are asked for"
     state = state_of(warehouse, due.step.table_name)

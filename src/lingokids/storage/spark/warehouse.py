@@ -17,6 +17,7 @@ from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.expressions import table_of
 from lingokids.storage.duckdb.opening import open_for_a_run
+from lingokids.storage.duckdb.state import are_as_of
 from lingokids.storage.duckdb.warehouse import ON_SPARK, Warehouse
 from lingokids.storage.engine import UnreadableError
 from lingokids.storage.records import OF_RUNS
@@ -350,6 +351,10 @@ class SparkWarehouse(Warehouse):
         """See ``Warehouse``."""
         rows = self.spark.sql(translated(query, CATALOG, self.namespace)).collect()
         return [row[0] for row in rows]
+
+    def has_changed_since(self, table_name: str, since: int) -> bool:
+        """Whether a run after this one made a table: the book tells it."""
+        return not are_as_of(self, [table_name], since)
 
     def list_units(self, due: DueUnits, query: str) -> None:
         """List the units due, which a query in the engine's SQL gives."""
