@@ -172,6 +172,8 @@ def _start(settings: dict[str, str]) -> SparkSession:
     if is_quiet:
         context.setLogLevel("OFF")
         logging.getLogger("py4j").setLevel(logging.CRITICAL)
+        # it tells the root that it was interrupted, with a stack; who interrupts is told by us
+        logging.getLogger().addFilter(lambda record: record.module != "java_gateway")
         # it logs each error with its stack, before anyone could catch it
         logging.getLogger("SQLQueryContextLogger").disabled = True
     return SparkSession(context)
