@@ -276,6 +276,32 @@ def on_spark(jars, catalog, new_project):
 
 
 @pytest.fixture
+def on_cluster(on_spark, cluster, buckets, monkeypatch):
+    """The same on the cluster, its tables in a bucket."""
+    for name, value in (
+        ("ENDPOINT", buckets.endpoint),
+        ("ACCESS_KEY", buckets.user),
+        ("SECRET_KEY", buckets.password),
+    ):
+        monkeypatch.setenv(f"MINIO_{name}", value)
+    places = on_spark.folder / "conf" / "test" / "globals.yml"
+    said = yaml.safe_load(places.read_text())
+    said["warehouse"]["location"] = "s3://lake/tables"
+    said["warehouse"]["session"]["spark.master"] = cluster
+    places.write_text(yaml.safe_dump(said))
+    _stop_spark()  # where it runs is said by the first session of a process
+    yield on_spark
+    _stop_spark()
+
+
+def _stop_spark() -> None:
+    from pyspark.sql import SparkSession
+
+    if (running := SparkSession.getActiveSession()) is not None:
+        running.stop()
+
+
+@pytest.fixture
 def join_spark(catalog) -> Callable[[], Callable[[], None]]:
     """What lets another process drive this one's Spark, which outlives it: no JVM to start."""
 

@@ -1,6 +1,7 @@
 """The same history on DuckDB and on Spark: the same tables after each run, row for row.
 
-Versions are compared too: what is a change to one engine is one to the other.
+There on two workers, in a bucket of MinIO, and by a catalog in PostgreSQL. Versions are compared
+too: what is a change to one engine is one to the other.
 """
 
 from __future__ import annotations
@@ -17,19 +18,21 @@ LEDGER = "ingested_objects"
 
 
 @pytest.mark.slow
-def test_both_engines_have_the_same_rows_after_each_run(new_project, on_spark):
+@pytest.mark.minio
+def test_both_engines_have_the_same_rows_after_each_run(new_project, on_cluster, buckets):
     on_duckdb = new_project()
 
     for happening in [*History(seed=2).happenings(HAPPENINGS), Run()]:
-        ends = [let_happen(project, happening) for project in (on_duckdb, on_spark)]
+        ends = [let_happen(project, happening) for project in (on_duckdb, on_cluster)]
 
         assert ends[0] == ends[1], happening
         if isinstance(happening, Run):
-            expected, found = of_duckdb(on_duckdb), of_spark(on_spark)
+            expected, found = of_duckdb(on_duckdb), of_spark(on_cluster)
             assert found.keys() == expected.keys()
             for name, rows in expected.items():
                 assert found[name] == rows, (happening, name)
-            assert _copied_ledger(on_spark) == found[LEDGER]
+            assert _copied_ledger(on_cluster) == found[LEDGER]
+    assert buckets.filesystem.glob("lake/tables/stg_events-*/data/*.parquet")
 
 
 def _copied_ledger(project):
