@@ -7,6 +7,10 @@ import subprocess
 import sys
 
 import pytest
+
+from builders import an_event_record
+from lingokids.schema.parameters import Parameters
+from operators import ask
 from people import (
     CHILD,
     OTHER,
@@ -19,10 +23,6 @@ from people import (
     resend_theirs,
     tables,
 )
-
-from builders import an_event_record
-from lingokids.schema.parameters import Parameters
-from operators import ask
 
 pytestmark = pytest.mark.slow
 

@@ -6,13 +6,13 @@ import json
 import shutil
 
 import pytest
-from people import CHILD, OTHER, USER, ask_to_erase, deliver_a_family, found_in
 
 from conftest import Project
 from lingokids.errors import LingokidsError
 from lingokids.operations import recovery
 from lingokids.storage import backups
 from operators import Later, ask, back_up, backup_files
+from people import CHILD, OTHER, USER, ask_to_erase, deliver_a_family, found_in
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
-from people import ask_to_erase, copy_raw_without, found_in, tables
 
 from builders import a_user_record, an_activity_record, an_event_record
+from people import ask_to_erase, copy_raw_without, found_in, tables
 
 pytestmark = pytest.mark.slow
 HISTORIES = int(os.environ.get("LINGOKIDS_HISTORIES", "2"))

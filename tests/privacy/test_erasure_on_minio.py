@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 import pyarrow.parquet as pq
 import pytest
-from people import CHILD, USER, deliver_a_family, forms
 
 from lingokids.errors import LingokidsError
 from lingokids.privacy import erase, expire
 from lingokids.schema.parameters import Parameters
 from lingokids.storage.raw.buckets import BucketStore
 from minio_server import BUCKETS
+from people import CHILD, USER, deliver_a_family, forms
 
 pytestmark = pytest.mark.minio
 

@@ -97,6 +97,7 @@ class _Places:
         warehouse = sources[0].warehouse
         if not (records := [each.erasures for each in sources if each.erasures]):
             raise LingokidsError("No place for the record of erasures is named in globals.yml.")
+        warehouse.fetch()
         if not warehouse.database.exists():
             raise LingokidsError(
                 f"{warehouse.name} is not there, so nothing can be looked through: uv run kedro "
@@ -229,7 +230,7 @@ def _lines_naming(places: _Places, person: Person) -> Iterator[NamedLine]:
     expired, may have named someone. Users' records do not become a child's.
     """
     expired: defaultdict[str, set[str]] = defaultdict(set)
-    if schema.RESCUED_VALUES.table_name in places.warehouse.reader().list_tables():
+    if places.warehouse.has(schema.RESCUED_VALUES.table_name):
         values = kept_table(places.warehouse, schema.RESCUED_VALUES).load()
         expired = _objects_of(values.filter(values.rescued == "{}"))
     for source in places.sources:
@@ -313,9 +314,8 @@ def _rows(rows: ir.Table) -> list[dict[str, Any]]:
 
 def _holding_tables(warehouse: Warehouse, person: Person) -> Iterator[tuple[str, ir.Table]]:
     """The rows of each table that name someone."""
-    there = warehouse.reader().list_tables()
     for name, contract in schema.STORED.items():
-        if name not in there or name == schema.UNKNOWN_KEYS.table_name:
+        if name == schema.UNKNOWN_KEYS.table_name or not warehouse.has(name):
             continue
         rows = kept_table(warehouse, contract).load()
         names = [

@@ -26,7 +26,10 @@ def begin(
         sources: The raw objects that it takes in: they know the record.
         bronze: The tables of lines; none: the run does not make all that follows from them.
     """
+    from lingokids.storage.duckdb.compaction import has_traces
+
     warehouse.erasing.purge = None
+    warehouse.erasing.leaves_no_trace |= bool(bronze) and has_traces(warehouse)
     records = [source.erasures for source in sources if source.erasures]
     if records:
         try:
@@ -47,15 +50,20 @@ def begin(
 
 
 def complete(warehouse: Warehouse) -> None:
-    """Let no mark name the erased, before the commit."""
+    """Let no mark name the erased, before the commit, and note that files still do."""
     if warehouse.erasing.purge is not None:
         warehouse.erasing.purge.end()
+    if warehouse.erasing.leaves_no_trace:
+        from lingokids.storage.duckdb.compaction import note_traces
+
+        note_traces(warehouse, are_left=True)
 
 
 def end(warehouse: Warehouse) -> None:
-    """Write the file again after an erasure was committed: its free blocks hold the erased."""
-    if warehouse.erasing.leaves_no_trace:
-        from lingokids.storage.duckdb.compaction import compact
+    """Leave no file that holds the erased, after an erasure was committed.
 
-        compact(warehouse)
+    A run that is killed before it could is made up for by the next.
+    """
+    if warehouse.erasing.leaves_no_trace:
+        warehouse.leave_no_trace()
         warehouse.erasing.leaves_no_trace = False

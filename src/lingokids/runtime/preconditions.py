@@ -62,9 +62,14 @@ def refuse_to_restore_over_loads(
     if not any(isinstance(catalog.get(name), DeltaDataset) for name in pipeline.inputs()):
         return
     if (last_load := warehouse.last_load()) is not None:
+        cure = (
+            "move the file away"
+            if warehouse.is_one_file
+            else "name an empty database as warehouse.catalog in globals.yml"
+        )
         raise LingokidsError(
             f"{warehouse.database.name} holds loads (up to number {last_load:,}), and restore "
-            "fills an empty warehouse only: move the file away and run again."
+            f"fills an empty warehouse only: {cure} and run again."
         )
 
 

@@ -227,6 +227,13 @@ class Engine(Protocol):
             is_whole: Whether it made every table.
         """
 
+    def leave_no_trace(self) -> None:
+        """Have no file hold what was deleted, after the commit; and note that none does.
+
+        Raises:
+            LingokidsError: Some do still. Tables are as they were committed.
+        """
+
     # --- tables ---
 
     def stored(self, table: Kept) -> Stored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,9 +17,11 @@ from lingokids.storage.records import kept_table
 from lingokids.validation import drift, filing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime, timedelta
 
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from lingokids.schema import Contract, Delivery
     from lingokids.storage.bronze import BronzeDataset
@@ -120,6 +123,10 @@ class StoredBronze(StoredTable, StoredLines):
         """Work rows out once, for several statements, and give them a name; returns how many."""
         return self.run(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
 
+    def give(self, name: str, rows: pa.Table) -> None:
+        """Give rows a name, by which statements read them."""
+        self.warehouse.writer.con.register(name, rows)
+
     def execute(self, statement: str) -> None:
         """Run a statement on tables that belong to bronze."""
         self.run(statement)
@@ -142,8 +149,10 @@ class StoredBronze(StoredTable, StoredLines):
         self.minimisation.give_key(self.warehouse.writer.con)
         return super().insert_from(self.minimisation.of(rows))
 
-    def refuse_to_purge(self) -> None:
-        """Refuse to take erased people out of rows where the engine cannot do it: here it can."""
+    @contextlib.contextmanager
+    def within_reach(self) -> Iterator[StoredBronze]:
+        """Have the lines of erased people where this engine changes them: here they are."""
+        yield self
 
     def minimise(self) -> None:
         """Take what is not kept out of the rows that are there."""
@@ -284,7 +293,8 @@ class StoredBronze(StoredTable, StoredLines):
         started = time.perf_counter()
         inserted = self.append(rows)
         self.note(0, inserted, time.perf_counter() - started)
-        last_load = self.run(f"SELECT coalesce(max(load_id), 0) FROM {self.name}")
+        of_all = f'SELECT coalesce(max(load_id), 0) FROM main."{self.table_name}"'
+        (last_load,) = self.warehouse.first_of(of_all)
         self.note_state(last_load)
 
     def _count_unknown_keys(self) -> None:

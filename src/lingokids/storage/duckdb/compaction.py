@@ -7,10 +7,35 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from lingokids.errors import LingokidsError
+from lingokids.schema import GONE
+from lingokids.storage.duckdb.erased import NOTED_ERASURES
 from lingokids.storage.duckdb.expressions import text
+from lingokids.storage.duckdb.state import note, noted
 
 if TYPE_CHECKING:
     from lingokids.storage.duckdb.warehouse import Warehouse
+
+
+#: Noted among the erasures until no file holds what was deleted: the run that was to see to it
+#: may be killed before.
+_TRACES = "traces-left"
+_GONE = GONE.table_name
+
+
+def has_traces(warehouse: Warehouse) -> bool:
+    """Whether files still hold what runs before deleted for good."""
+    return _TRACES in _noted(warehouse)
+
+
+def note_traces(warehouse: Warehouse, *, are_left: bool, place: str = "main") -> None:
+    """Note whether they do."""
+    others = {*_noted(warehouse)} - {_TRACES}
+    value = " ".join(sorted(others | ({_TRACES} if are_left else set())))
+    note(warehouse, _GONE, NOTED_ERASURES, value, place)
+
+
+def _noted(warehouse: Warehouse) -> list[str]:
+    return noted(warehouse, _GONE, NOTED_ERASURES).split()
 
 
 def compact(warehouse: Warehouse) -> None:
@@ -29,6 +54,7 @@ def compact(warehouse: Warehouse) -> None:
         con.execute(f"ATTACH {text(str(aside))} AS compacted (STORAGE_VERSION 'latest')")
         row = con.execute("SELECT current_database()").fetchone()
         con.execute(f'COPY FROM DATABASE "{row[0] if row else file.stem}" TO compacted')
+        note_traces(warehouse, are_left=False, place="compacted.main")
         con.execute("CHECKPOINT compacted; DETACH compacted")
         aside.chmod(file.stat().st_mode)
         aside.replace(file)
@@ -37,5 +63,5 @@ def compact(warehouse: Warehouse) -> None:
         raise LingokidsError(
             f"Nothing of the erased is in a table any more, but {file.name} could not be written "
             f"again, and its free blocks hold it ({str(error).splitlines()[0]}): make room for a "
-            "second file of its size and give the command again."
+            "second file of its size and run again."
         ) from error

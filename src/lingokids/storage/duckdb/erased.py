@@ -35,16 +35,14 @@ LOGGER = logging.getLogger(__name__)
 #: What the warehouse notes beside ``gone``: the erasures that it reflects.
 NOTED_ERASURES = " Erased: "
 _GONE = schema.GONE.table_name
-_QUARANTINE = schema.QUARANTINED_LINES.table_name
 _RESCUED = schema.RESCUED_VALUES.table_name
-_LEDGER = schema.INGESTED_OBJECTS.table_name
 _RECORDS = {
     schema.CHECK_FAILURES.table_name: ("row_key", "row_values"),
     schema.RUNS.table_name: ("parameters", "failure"),
 }
 _LINES, _MOVED = "temp.main.erased_lines", "temp.main.moved_lines"
 _DIGITS = 32
-_NAMED = pa.schema({"object_key": pa.string(), "etag": pa.string(), "line_number": pa.int32()})
+NAMED_LINES = pa.schema({"object_key": pa.string(), "etag": pa.string(), "line_number": pa.int32()})
 
 
 class Named:
@@ -114,6 +112,14 @@ def _redact(spellings: Spellings, column: str) -> str:
     return column
 
 
+def naming(con: duckdb.DuckDBPyConnection, erasures: Erasures, texts: str) -> pa.Table | None:
+    """The rows of a table whose ``text`` names an erased person; None if there is none."""
+    named = Spellings(find(con, erasures, f"SELECT text FROM {texts}"))
+    if not named:
+        return None
+    return con.sql(f"SELECT text FROM {texts} WHERE {_names(named, 'text')}").to_arrow_table()
+
+
 def changed_lines(
     con: duckdb.DuckDBPyConnection, erasures: Erasures, dataset: str, batch: str
 ) -> pa.Table | None:
@@ -167,7 +173,8 @@ class Purge:
         self._note_known()
         try:
             for table in self._bronze:
-                self._clear(table)
+                with table.within_reach() as lines:
+                    self._clear(lines)
             self._clear_records()
         except duckdb.Error as error:
             raise LingokidsError(
@@ -219,15 +226,16 @@ class Purge:
 
     def _clear(self, table: StoredBronze) -> None:
         """Take them out of the lines of one dataset."""
-        table.refuse_to_purge()
         started = time.perf_counter()
         of_dataset = f"dataset = '{table.dataset}'"
         places = {name: self._find(query) for name, query in _texts_of(table).items()}
         places[_RESCUED] = self._find(
-            f"SELECT concat_ws(' ', rescued, unknown_keys) AS text FROM {_RESCUED} "
+            f"SELECT concat_ws(' ', rescued, unknown_keys) AS text FROM {table.rescued.name} "
             f"WHERE {of_dataset}"
         )
-        broken = self._find(f"SELECT line_text AS text FROM {_QUARANTINE} WHERE {of_dataset}")
+        broken = self._find(
+            f"SELECT line_text AS text FROM {table.quarantine.name} WHERE {of_dataset}"
+        )
         if changed := self._refuse_broken(table, Named(broken, table.dataset)):
             self._warehouse.erasing.lines += changed
             table.note_state()
@@ -235,7 +243,7 @@ class Purge:
         named = [line._asdict() for line in found if line.dataset == table.dataset]
         if not (named or any(places.values())):
             return
-        self._con.register("named_lines", pa.Table.from_pylist(named, _NAMED))
+        self._con.register("named_lines", pa.Table.from_pylist(named, NAMED_LINES))
         self._list_refused(table, places)
         moved = self._move(table)
         redacted = [
@@ -252,8 +260,8 @@ class Purge:
             return 0
         refused = _names(named.refused, "line_text")
         return table.note_loads(
-            _QUARANTINE,
-            f"UPDATE {_QUARANTINE} SET "
+            table.quarantine.table_name,
+            f"UPDATE {table.quarantine.name} SET "
             f"reason = CASE WHEN {refused} THEN '{schema.ERASED}' ELSE reason END, "
             f"line_text = CASE WHEN {refused} THEN '' "
             f"ELSE {_redact(named.redacted, 'line_text')} END "
@@ -269,7 +277,8 @@ class Purge:
             if name == _RESCUED:
                 mention = _names(names, "concat_ws(' ', rescued, unknown_keys)")
                 refused.append(
-                    f"SELECT {line} FROM {_RESCUED} WHERE dataset = '{table.dataset}' AND {mention}"
+                    f"SELECT {line} FROM {table.rescued.name} "
+                    f"WHERE dataset = '{table.dataset}' AND {mention}"
                 )
             else:
                 mention = _names(names, f'CAST("{name}" AS VARCHAR)')
@@ -283,29 +292,30 @@ class Purge:
     def _move(self, table: StoredBronze) -> int:
         """Move the lines listed into quarantine, each by the load that its object came in."""
         line, (key,) = ", ".join(schema.LINE), schema.CONTRACTS[f"stg_{table.dataset}"].grain
+        ledger, quarantine, rescued = table.ledger, table.quarantine, table.rescued
         self._warehouse.writer.con.execute(f"""
             CREATE OR REPLACE TEMP TABLE {_MOVED} AS
             SELECT line.*, max(object.load_id) AS object_load
             FROM (SELECT {line}, etag, landed_at, "{key}" FROM {table.name}
                 SEMI JOIN {_LINES} USING ({line})) AS line
-            JOIN {_LEDGER} AS object ON object.dataset = '{table.dataset}'
+            JOIN {ledger.name} AS object ON object.dataset = '{table.dataset}'
                 AND object.object_key = line.object_key AND object.etag = line.etag
                 AND object.landed_at = line.landed_at AND object.load_id <= line.load_id
             GROUP BY ALL
         """)
         table.note_loads(table.table_name, f"SELECT DISTINCT load_id FROM {_MOVED}")
-        for name in _QUARANTINE, _LEDGER:
-            table.note_loads(name, f"SELECT DISTINCT object_load FROM {_MOVED}")
+        for each in quarantine, ledger:
+            table.note_loads(each.table_name, f"SELECT DISTINCT object_load FROM {_MOVED}")
         table.run(
             f"INSERT INTO {_GONE} SELECT DISTINCT '{table.table_name}', "
             f'to_json(struct_pack("{key}" := "{key}")), {self._warehouse.number} FROM {_MOVED}'
         )
-        table.quarantine.insert_from(
+        quarantine.insert_from(
             f"(SELECT * REPLACE (object_load AS load_id), '{table.dataset}' AS dataset, "
             f"'' AS line_text, '{schema.ERASED}' AS reason, 1 AS lines_alike FROM {_MOVED})"
         )
         table.run(f"""
-            UPDATE {_LEDGER} AS object SET kept = kept - moved.lines,
+            UPDATE {ledger.name} AS object SET kept = kept - moved.lines,
                 quarantined = quarantined + moved.lines
             FROM (SELECT object_key, object_load, count(*) AS lines FROM {_MOVED} GROUP BY ALL)
             AS moved WHERE object.dataset = '{table.dataset}'
@@ -314,7 +324,7 @@ class Purge:
         same_line = " AND ".join(f"old.{name} = line.{name}" for name in schema.LINE)
         table.note_loads(
             _RESCUED,
-            f"DELETE FROM {_RESCUED} AS old USING {_LINES} AS line "
+            f"DELETE FROM {rescued.name} AS old USING {_LINES} AS line "
             f"WHERE old.dataset = '{table.dataset}' AND {same_line} RETURNING old.load_id",
         )
         return table.run(
@@ -328,8 +338,8 @@ class Purge:
         if name == _RESCUED:
             return table.note_loads(
                 _RESCUED,
-                f"UPDATE {_RESCUED} SET rescued = {_redact(child, 'rescued')}, unknown_keys = "
-                "list_transform(unknown_keys, lambda each: struct_pack("
+                f"UPDATE {table.rescued.name} SET rescued = {_redact(child, 'rescued')}, "
+                "unknown_keys = list_transform(unknown_keys, lambda each: struct_pack("
                 f"key := regexp_replace(each.key, {text(child.pattern)}, '', 'g'), "
                 f"json_type := each.json_type)) WHERE dataset = '{table.dataset}' "
                 f"AND {_names(child, 'concat_ws(chr(32), rescued, unknown_keys)')} "
@@ -372,11 +382,11 @@ def _texts_of(table: StoredBronze) -> dict[str, str]:
     return texts
 
 
-def columns_with_people(bronze: Contract) -> dict[str, bool]:
+def columns_with_people(contract: Contract) -> dict[str, bool]:
     """The columns that may name someone, and whether they are lists."""
     return {
         name: dtype.is_array()
-        for name, dtype in bronze.schema.items()
+        for name, dtype in contract.schema.items()
         if (dtype.is_array() or dtype.is_uuid() or dtype.is_string())
         and name not in {*schema.DELIVERY, "past_reason"}
     }

@@ -12,6 +12,8 @@ from ibis.backends.sql.datatypes import DuckDBType
 from ibis.expr import operations as ops
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import ibis
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
@@ -46,6 +48,13 @@ def to_arrow(backend: Backend, rows: ir.Table) -> pa.Table:
 def sql_type(dtype: dt.DataType) -> str:
     """The engine's name for a type."""
     return DuckDBType.to_string(dtype)
+
+
+def typed(columns: Mapping[str, dt.DataType]) -> str:
+    """Columns as values of these types, as SQL."""
+    return ", ".join(
+        f'CAST("{name}" AS {sql_type(dtype)}) AS "{name}"' for name, dtype in columns.items()
+    )
 
 
 @cache

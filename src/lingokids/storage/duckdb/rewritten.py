@@ -5,6 +5,7 @@ An object keeps its load and its landing; the lines taken out of it are blank no
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -15,17 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lingokids.storage.duckdb.bronze import StoredBronze
+    from lingokids.storage.duckdb.stored import StoredTable
+    from lingokids.storage.erasures import RewrittenObject
 
-_OBJECTS, _BLANK = "temp.main.rewritten_objects", "temp.main.blank_lines"
-_SCHEMA = pa.schema(
+_GIVEN, _LINES, _KNOWN = "rewritten_objects", "rewritten_lines", "known_objects"
+_OBJECTS, _BLANK = "refiled_objects", "blank_lines"
+_GIVEN_COLUMNS = pa.schema(
     {
         "object_key": pa.string(),
         "etag_before": pa.string(),
         "etag": pa.string(),
         "size_bytes": pa.int64(),
-        "lines": pa.list_(pa.int32()),
+        "blank": pa.int32(),
     }
 )
+_LINE_COLUMNS = pa.schema({"object_key": pa.string(), "line_number": pa.int32()})
 
 
 def file_rewritten(bronze: Iterable[StoredBronze]) -> None:
@@ -35,67 +40,82 @@ def file_rewritten(bronze: Iterable[StoredBronze]) -> None:
     alone: the run reads it as any new version.
     """
     for table in bronze:
-        objects = [
-            each._asdict()
-            for each in table.warehouse.erasing.rewritten
-            if each.dataset == table.dataset
-        ]
-        if objects:
-            _file(table, pa.Table.from_pylist(objects, _SCHEMA))
+        rewritten = table.warehouse.erasing.rewritten
+        if objects := [each for each in rewritten if each.dataset == table.dataset]:
+            _list_objects(table, objects)
+            _file(table)
 
 
-def _file(table: StoredBronze, objects: pa.Table) -> None:
-    con = table.warehouse.writer.con
-    ledger, quarantine = table.ledger.table_name, table.quarantine.table_name
-    of_dataset = f"dataset = '{table.dataset}'"
-    con.register("rewritten", objects)
-    table.run(f"""
-        CREATE OR REPLACE TEMP TABLE {_OBJECTS} AS
-        SELECT rewritten.*, load_id, landed_at FROM rewritten
-        JOIN {ledger} AS object ON object.{of_dataset} AND is_current
-            AND object.object_key = rewritten.object_key AND object.etag = etag_before
-    """)
-    con.unregister("rewritten")
-    table.run(f"""
-        CREATE OR REPLACE TEMP TABLE {_BLANK} AS
-        SELECT object_key, load_id, unnest(lines) AS line_number FROM {_OBJECTS}
-    """)
-    same_object = "old.object_key = new.object_key AND old.load_id = new.load_id"
-    table.run(f"""
-        DELETE FROM {_OBJECTS} AS old USING (
-            SELECT object_key, load_id FROM {_BLANK} ANTI JOIN
-            (FROM {quarantine} WHERE {of_dataset} AND lines_alike = 1)
-            USING (object_key, load_id, line_number)
-        ) AS new WHERE {same_object}
-    """)
-    table.note_loads(
+def _list_objects(table: StoredBronze, objects: list[RewrittenObject]) -> None:
+    """List those that are as the ledger and quarantine know them, and their blank lines."""
+    ledger, quarantine = table.ledger, table.quarantine
+    given = [{**each._asdict(), "blank": len(each.lines)} for each in objects]
+    lines = [
+        {"object_key": each.object_key, "line_number": number}
+        for each in objects
+        for number in each.lines
+    ]
+    table.give(_GIVEN, pa.Table.from_pylist(given, _GIVEN_COLUMNS))
+    table.give(_LINES, pa.Table.from_pylist(lines, _LINE_COLUMNS))
+    table.hold(
+        _KNOWN,
+        f"""
+        SELECT given.*, object.load_id, object.landed_at FROM {_GIVEN} AS given
+        JOIN {ledger.place} AS object ON object.dataset = '{table.dataset}' AND object.is_current
+            AND object.object_key = given.object_key AND object.etag = given.etag_before
+        """,
+    )
+    lines_of = "SELECT object_key, load_id, line_number FROM {} JOIN {} USING (object_key)".format
+    table.hold(
+        _OBJECTS,
+        f"""
+        SELECT * FROM {_KNOWN} ANTI JOIN (
+            SELECT object_key, load_id FROM ({lines_of(_LINES, _KNOWN)}) AS line ANTI JOIN (
+                SELECT object_key, load_id, line_number FROM {quarantine.place}
+                WHERE dataset = '{table.dataset}' AND lines_alike = 1
+            ) AS alone USING (object_key, load_id, line_number)
+        ) AS other USING (object_key, load_id)
+        """,
+    )
+    table.hold(_BLANK, lines_of(_LINES, _OBJECTS))
+
+
+def _file(table: StoredBronze) -> None:
+    started = time.perf_counter()
+    ledger, quarantine, line = table.ledger, table.quarantine, ", ".join(schema.LINE)
+    table.change(
         quarantine,
-        f"DELETE FROM {quarantine} AS old USING (FROM {_BLANK} SEMI JOIN {_OBJECTS} "
-        f"USING (object_key, load_id)) AS new WHERE old.{of_dataset} AND {same_object} "
-        "AND old.line_number = new.line_number RETURNING old.load_id",
+        f"DELETE FROM {quarantine.place}",
+        f"dataset = '{table.dataset}' AND ({line}) IN (SELECT {line} FROM {_BLANK})",
     )
-    table.note_loads(
-        ledger,
-        f"UPDATE {ledger} AS old SET etag = new.etag, size_bytes = new.size_bytes, "
-        "blank = blank + len(new.lines), quarantined = quarantined - len(new.lines) "
-        f"FROM {_OBJECTS} AS new WHERE old.{of_dataset} AND {same_object} RETURNING old.load_id",
-    )
+    table.execute(f"""
+        MERGE INTO {ledger.place} AS old USING {_OBJECTS} AS new
+        ON old.dataset = '{table.dataset}' AND old.object_key = new.object_key
+            AND old.load_id = new.load_id
+        WHEN MATCHED THEN UPDATE SET etag = new.etag, size_bytes = new.size_bytes,
+            blank = old.blank + new.blank, quarantined = old.quarantined - new.blank
+    """)
+    table.note_loads(ledger.table_name, f"SELECT DISTINCT load_id FROM {_OBJECTS}")
+    for each in quarantine, table.rescued:
+        _give_etag(table, each, f"old.dataset = '{table.dataset}'", "etag = new.etag")
+    is_staged = "etag" in schema.CONTRACTS[f"stg_{table.dataset}"].columns
+    version = f", version = {table.warehouse.number}" if is_staged else ""
+    changed = _give_etag(table, table, "true", f"etag = new.etag{version}")
+    table.note(changed, changed, time.perf_counter() - started)
+    table.note_state()
+
+
+def _give_etag(table: StoredBronze, stored: StoredTable, which: str, assignments: str) -> int:
+    """Give rows of the versions before the new one; returns how many."""
     same_version = (
-        "old.object_key = new.object_key AND old.etag = new.etag_before "
+        f"{which} AND old.object_key = new.object_key AND old.etag = new.etag_before "
         "AND old.landed_at = new.landed_at"
     )
-    for name in quarantine, table.rescued.table_name:
-        table.note_loads(
-            name,
-            f"UPDATE {name} AS old SET etag = new.etag FROM {_OBJECTS} AS new "
-            f"WHERE old.{of_dataset} AND {same_version} RETURNING old.load_id",
+    of_old = f"SELECT old.load_id FROM {stored.place} AS old JOIN {_OBJECTS} AS new"
+    if changed := table.hold("refiled_loads", f"{of_old} ON {same_version}"):
+        table.note_loads(stored.table_name, "SELECT DISTINCT load_id FROM refiled_loads")
+        table.execute(
+            f"MERGE INTO {stored.place} AS old USING {_OBJECTS} AS new ON {same_version} "
+            f"WHEN MATCHED THEN UPDATE SET {assignments}"
         )
-    is_staged = "etag" in schema.CONTRACTS[f"stg_{table.dataset}"].columns
-    version = table.warehouse.number if is_staged else "old.version"
-    changed = table.note_loads(
-        table.table_name,
-        f"UPDATE {table.name} AS old SET etag = new.etag, version = {version} "
-        f"FROM {_OBJECTS} AS new WHERE {same_version} RETURNING old.load_id",
-    )
-    table.note(changed, changed, 0.0)
-    table.note_state()
+    return changed

@@ -73,11 +73,13 @@ def noted(warehouse: Warehouse, table_name: str, label: str) -> str:
     return warehouse.comments.get(table_name, "").partition(label)[2]
 
 
-def note(warehouse: Warehouse, table_name: str, label: str, value: str) -> None:
+def note(
+    warehouse: Warehouse, table_name: str, label: str, value: str, place: str = "main"
+) -> None:
     """Note something beside a table, after its comment."""
     comment = warehouse.comments.get(table_name, "").partition(label)[0] + label + value
     warehouse.comments[table_name] = comment
-    warehouse.writer.con.execute(f"COMMENT ON TABLE {table_name} IS {text(comment)}")
+    warehouse.writer.con.execute(f"COMMENT ON TABLE {place}.{table_name} IS {text(comment)}")
 
 
 def state_of(warehouse: Warehouse, table_name: str) -> State | None:

@@ -352,6 +352,12 @@ class Warehouse(Asked, threading.local):
             self._has_turn = False
             self._turn.release()
 
+    def leave_no_trace(self) -> None:
+        """See ``engine.Engine``: free blocks of the file hold what was deleted."""
+        from lingokids.storage.duckdb.compaction import compact
+
+        compact(self)
+
     def last_load(self) -> int | None:
         """See ``engine.Engine``."""
         return state.last_load(self)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from functools import reduce
 from typing import TYPE_CHECKING
 
 from lingokids import schema
-from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.bronze import StoredBronze, unknown_keys
-from lingokids.storage.duckdb.erased import columns_with_people
 from lingokids.storage.duckdb.expressions import no_rows
 from lingokids.storage.spark.catalog import expected_failures
-from lingokids.storage.spark.reading import names_erased
+from lingokids.storage.spark.erased import LinesInBook
 from lingokids.storage.spark.stored import SparkTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import ibis.expr.types as ir
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
     from lingokids.storage.duckdb.stored import StoredTable
@@ -45,36 +44,23 @@ class SparkBronze(StoredBronze, SparkTable):
         self.warehouse.rewritten_loads[table.table_name].update(row.load_id for row in found)
         return sum(row.n for row in found)
 
-    def refuse_to_purge(self) -> None:
-        """Refuse it if there is someone: taken in again, lines of erased people are refused."""
-        texts = reduce(lambda one, other: one.union(other), self._texts())
-        named = {line.dataset for line in self.warehouse.erasing.lines_named}
-        if self.dataset in named or names_erased(self.warehouse, self.dataset, texts):
-            raise LingokidsError(
-                f"{self.table_name}: rows of erased people are not taken out on Spark yet: take "
-                "everything in again with kedro run --params rebuild=raw, which refuses their "
-                "lines. No table was changed."
-            )
+    @contextlib.contextmanager
+    def within_reach(self) -> Iterator[StoredBronze]:
+        """See ``StoredBronze``: the book has these lines meanwhile."""
+        with expected_failures(self.table_name):
+            lines = LinesInBook(self)
+            lines.fetch()
+            yield lines
+            lines.hand_back()
 
-    def _texts(self) -> Iterator[DataFrame]:
-        """All that may name someone, as rows of ``text``."""
-        for name, is_list in columns_with_people(self.contract).items():
-            value = f"explode(`{name}`)" if is_list else f"`{name}`"
-            yield self.frame.selectExpr(f"{value} AS text").distinct()
-        of_dataset = f"dataset = '{self.dataset}'"
-        for table, text in (
-            (self.quarantine, "line_text"),
-            (self.rescued, "concat(rescued, to_json(unknown_keys))"),
-        ):
-            rows = self.warehouse.spark.table(table.place).where(of_dataset)
-            yield rows.selectExpr(f"{text} AS text")
+    def give(self, name: str, rows: pa.Table) -> None:
+        """See ``StoredBronze``."""
+        self.warehouse.view(name, self.warehouse.spark.createDataFrame(rows))
 
-    def restore(self, rows: ir.Table) -> None:
-        """See ``engine.StoredLines``."""
-        raise LingokidsError(
-            f"{self.table_name}: tables on Spark are not made again from the lake yet: take "
-            "everything in from raw objects, by kedro run."
-        )
+    def of_book(self, rows: ir.Table) -> str:
+        """See ``SparkTable``: without what is not kept."""
+        self.minimisation.give_key(self.warehouse.writer.con)
+        return self.minimisation.of(super().of_book(rows))
 
     def hold(self, name: str, query: str) -> int:
         """See ``StoredBronze``."""

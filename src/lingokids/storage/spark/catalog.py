@@ -234,6 +234,23 @@ class Catalog:
             )
             execute(f"{_COPY_POINTERS} = %s AND table_name = %s", [MAIN, namespace, name])
 
+    def location_of(self, table_name: str) -> str:
+        """Where the files of a table lie, as last committed; nothing if there is none."""
+        return self._before.get(table_name, "").rpartition("/metadata/")[0]
+
+    def replace_book(self, book: Book) -> None:
+        """Put a book in the place of the one that was committed, and keep nothing of that one."""
+        import psycopg
+
+        try:
+            self._set_book(book)
+            self._held_connection.execute("VACUUM (FULL) lingokids_book")
+        except psycopg.Error as error:
+            raise LingokidsError(
+                "The run is committed, but the catalog's database may hold what was deleted "
+                f"({str(error).splitlines()[0]}): run again when it answers."
+            ) from error
+
     def _set_book(self, book: Book) -> None:
         written = self._held_connection.execute(
             "INSERT INTO lingokids_book AS old VALUES (%s, %s, %s) ON CONFLICT (catalog_name) "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lingokids.storage.duckdb.expressions import sql_type
+from lingokids.storage.duckdb.expressions import typed
 from lingokids.storage.duckdb.published_copy import PublishedCopy
 from lingokids.storage.duckdb.warehouse import VERSION
 from lingokids.storage.spark.catalog import expected_failures
@@ -49,7 +49,4 @@ class CopyFromSpark(PublishedCopy):
         listed = ", ".join(f"`{column}`" for column in columns)
         rows = streamed(self._warehouse.spark.sql(f"SELECT {listed} FROM {relation}"))
         self._con.register("handed_over_", rows)
-        typed = (
-            f'CAST("{column}" AS {sql_type(types[column])}) AS "{column}"' for column in columns
-        )
-        return f"SELECT {', '.join(typed)} FROM handed_over_"
+        return f"SELECT {typed({name: types[name] for name in columns})} FROM handed_over_"

@@ -8,30 +8,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb import state, whole_file
 from lingokids.storage.duckdb.erased import NOTED_ERASURES
 from lingokids.storage.records import kept_table
 from lingokids.storage.spark.catalog import expected_failures
-from lingokids.storage.spark.dialect import type_in_spark
-from lingokids.storage.spark.stored import SparkTable
+from lingokids.storage.spark.stored import BATCH_ROWS, SparkTable
 from lingokids.storage.spark.warehouse import IN_BOOK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import duckdb
+    import pyarrow as pa
 
     from lingokids.storage.duckdb.stored import StoredTable
     from lingokids.storage.duckdb.warehouse import Warehouse
     from lingokids.storage.engine import Kept
     from lingokids.storage.spark.warehouse import SparkWarehouse
 
-#: Held in memory at a time; each is a file of its table.
-_BATCH_ROWS = 200_000
 _UNKNOWN_KEYS = schema.UNKNOWN_KEYS.table_name
 
 
@@ -108,18 +104,11 @@ def _copy(con: duckdb.DuckDBPyConnection, columns: list[str], table: StoredTable
         )
     table.ensure()
     query = f'SELECT {", ".join(columns)} FROM warehouse.main."{name}"'
-    reader = con.execute(query).to_arrow_reader(_BATCH_ROWS)
+    reader = con.execute(query).to_arrow_reader(BATCH_ROWS)
     if name in IN_BOOK:
         return _into_book(table, reader)
     assert isinstance(table, SparkTable)
-    rows = written = 0
-    for batch in reader:
-        rows += len(batch)
-        written += _append(table, batch)
-    if rows != written:
-        raise LingokidsError(
-            f"{name}: of {rows:,} rows Spark wrote {written:,}: migrate again. Nothing was changed."
-        )
+    rows = table.insert_rows(reader)
     table.note(0, rows, 0.0)
     return rows
 
@@ -130,12 +119,3 @@ def _into_book(table: StoredTable, reader: pa.RecordBatchReader) -> int:
     rows = table.run(f"INSERT INTO {table.name} BY NAME FROM taken_over_")
     con.unregister("taken_over_")
     return rows
-
-
-def _append(table: SparkTable, batch: pa.RecordBatch) -> int:
-    frame = table.warehouse.spark.createDataFrame(pa.Table.from_batches([batch])).coalesce(1)
-    typed = (
-        frame[name].cast(type_in_spark(dtype.copy(nullable=True))).alias(name)
-        for name, dtype in table.stored_columns.items()
-    )
-    return table.insert(frame.select(*typed))

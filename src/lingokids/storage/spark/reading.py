@@ -22,8 +22,8 @@ from ibis.backends.duckdb import Backend
 
 from lingokids import schema
 from lingokids.schema import Delivery
-from lingokids.storage.duckdb.erased import find
-from lingokids.storage.duckdb.expressions import sql_type, table_of
+from lingokids.storage.duckdb.erased import naming
+from lingokids.storage.duckdb.expressions import table_of, typed
 from lingokids.storage.duckdb.memory import bounded
 from lingokids.storage.duckdb.parsing import RecordReader, begun
 from lingokids.storage.duckdb.parsing import validate_texts as validated_texts
@@ -101,12 +101,12 @@ class Worker:
                 yield from self._handed_back(engine, f"({engine.compile(found)})")
 
     def find_erased(self, texts: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The ids of erased people whom texts name, which come as rows of ``text``."""
+        """The texts that name erased people; they come as rows of ``text``."""
         with self._engine() as engine:
             for batch in texts:
                 engine.con.register("texts", pa.Table.from_batches([batch]))
-                found = find(engine.con, self.erasures, "SELECT text FROM texts")
-                yield pa.record_batch({"id": pa.array(found, pa.string())})
+                if named := naming(engine.con, self.erasures, "texts"):
+                    yield from named.to_batches()
 
     @contextlib.contextmanager
     def _engine(self) -> Iterator[Backend]:
@@ -122,10 +122,7 @@ class Worker:
 
     def _handed_back(self, engine: Backend, rows: str) -> Iterator[pa.RecordBatch]:
         """Validated lines without what is not kept, in Spark's types."""
-        values = ", ".join(
-            f'CAST("{name}" AS {sql_type(_as_text(dtype))}) AS "{name}"'
-            for name, dtype in self.columns.items()
-        )
+        values = typed({name: _as_text(dtype) for name, dtype in self.columns.items()})
         found = engine.con.sql(f"SELECT {values} FROM {self.minimisation.of(rows)}")
         yield from found.to_arrow_table().cast(self._arrow).to_batches(_ROWS_A_BATCH)
 
@@ -180,10 +177,11 @@ def validate_texts(
     return warehouse.named(f"texts_of_{dataset}", rows, worker.columns)
 
 
-def names_erased(warehouse: SparkWarehouse, dataset: str, texts: DataFrame) -> bool:
-    """Whether texts, rows of ``text``, name someone who was erased."""
+def naming_erased(warehouse: SparkWarehouse, dataset: str, rows: DataFrame) -> DataFrame:
+    """The rows whose ``text`` names someone who was erased."""
     worker = _worker(warehouse, Reading(dataset, _no_place, len, 0, None))
-    return bool(texts.mapInArrow(worker.find_erased, "id STRING").take(1))
+    named = rows.select("text").distinct().mapInArrow(worker.find_erased, "text STRING")
+    return rows.join(named, "text", "left_semi")
 
 
 def _no_place() -> Any:

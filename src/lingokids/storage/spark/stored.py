@@ -7,8 +7,12 @@ import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from lingokids.errors import LingokidsError
 from lingokids.schema import GONE
+from lingokids.storage.duckdb.erased import columns_with_people
+from lingokids.storage.duckdb.expressions import typed
 from lingokids.storage.duckdb.stored import StoredTable
 from lingokids.storage.duckdb.warehouse import ON_SPARK, VERSION
 from lingokids.storage.spark.catalog import MAIN
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from lingokids.storage.duckdb.units import DueUnits
     from lingokids.storage.spark.warehouse import SparkWarehouse
 
+#: Held in memory at a time, of rows that come from the book's engine; each is a file of its table.
+BATCH_ROWS = 200_000
 _PROPERTIES = {
     "format-version": "2",
     # few rows of a table change: what they replace is noted, and gone with the next compaction
@@ -158,6 +164,9 @@ class SparkTable(StoredTable):
     def replace_rows(self, rows: ir.Table) -> None:
         """See ``StoredTable``."""
         started = time.perf_counter()
+        if not (self.warehouse.is_on_spark(rows) or self.frame.take(1)):
+            self.note(0, self.append(rows), time.perf_counter() - started)
+            return
         new = self.warehouse.kept_view(f"new_{self.table_name}", self.made_by(rows))
         old = self.frame.select(*self.columns)
         if old.exceptAll(new).take(1) or new.exceptAll(old).take(1):
@@ -172,7 +181,15 @@ class SparkTable(StoredTable):
         self.ensure()
         if isinstance(rows, list):
             rows = ibis.memtable(rows, schema=self.contract.schema)
-        return self.insert(self.made_by(rows))
+        if self.warehouse.is_on_spark(rows):
+            return self.insert(self.made_by(rows))
+        query = f"SELECT {typed(dict(self._types))} FROM {self.of_book(rows)}"
+        reader = self.warehouse.writer.con.execute(query).to_arrow_reader(BATCH_ROWS)
+        return self.insert_rows(reader)
+
+    def of_book(self, rows: ir.Table) -> str:
+        """An expression over the book's engine, as SQL of it."""
+        return f"({self.compile(rows)})"
 
     def insert_from(self, rows: str) -> int:
         """See ``StoredTable``."""
@@ -191,10 +208,31 @@ class SparkTable(StoredTable):
             writing.append()
         return self.changed_by_last("added-records")
 
+    def insert_rows(self, reader: pa.RecordBatchReader) -> int:
+        """Add rows of the book's engine, with their versions if they have some; each batch a file.
+
+        Raises:
+            LingokidsError: Some of them were not written.
+        """
+        rows = written = 0
+        for batch in reader:
+            frame = self.warehouse.spark.createDataFrame(pa.Table.from_batches([batch]))
+            stored = (
+                frame[name].cast(type_in_spark(dtype.copy(nullable=True))).alias(name)
+                for name, dtype in self.stored_columns.items()
+                if name in frame.columns
+            )
+            rows += len(batch)
+            written += self.insert(frame.select(*stored).coalesce(1))
+        if rows != written:
+            raise LingokidsError(
+                f"{self.table_name}: of {rows:,} rows Spark wrote {written:,}: give the command "
+                "again. Nothing was changed."
+            )
+        return written
+
     def mark(self, units: DataFrame) -> None:
         """Mark what rows left, by the columns that readers know them by."""
-        import pyarrow as pa
-
         names = ", ".join(f"`{name}`" for name in units.columns)
         left = units.selectExpr(f"to_json(struct({names})) AS unit").toArrow()
         number = pa.scalar(self.warehouse.number, pa.int32())
@@ -240,9 +278,17 @@ class SparkTable(StoredTable):
         columns = [f"`{name}` {type_in_spark(dtype)}" for name, dtype in self._types]
         if self.kept.has_versions:
             columns.append(f"{VERSION} INT")
-        properties = ", ".join(f"'{name}' = '{value}'" for name, value in _PROPERTIES.items())
+        # what names someone is in no list of files, which would keep what files had
+        unlisted = {
+            f"write.metadata.metrics.column.{name}": "counts"
+            for name in columns_with_people(self.contract)
+        }
+        properties = ", ".join(
+            f"'{name}' = '{value}'" for name, value in (_PROPERTIES | unlisted).items()
+        )
         # a rolled-back run may have made one of the same name
-        place = f"{self.warehouse.location}/{self.table_name}-{uuid.uuid4().hex[:12]}"
+        new = f"{self.warehouse.location}/{self.table_name}-{uuid.uuid4().hex[:12]}"
+        place = self.warehouse.catalog.location_of(self.table_name) or new
         self.warehouse.spark.sql(
             f"CREATE TABLE {self.place} ({', '.join(columns)}) USING iceberg "
             f"LOCATION '{place}' TBLPROPERTIES ({properties})"

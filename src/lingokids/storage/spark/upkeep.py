@@ -6,11 +6,14 @@ see the same rows before and after. What goes afterwards is of no table as anyon
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from lingokids import schema
-from lingokids.storage.spark.catalog import MAIN, expected_failures
+from lingokids.storage.duckdb.compaction import compact as compact_book
+from lingokids.storage.spark.book import alone
+from lingokids.storage.spark.catalog import MAIN, Book, expected_failures
 from lingokids.storage.spark.session import CATALOG
 
 if TYPE_CHECKING:
@@ -93,6 +96,44 @@ def remove_orphans(warehouse: SparkWarehouse, before: datetime) -> int:
         listed = {"older_than": _literal(before), "prefix_listing": "true"}
         removed += len(_call(warehouse, "remove_orphan_files", name, **listed))
     return removed
+
+
+def drop_deleted_rows(warehouse: SparkWarehouse) -> None:
+    """Write files anew that hold deleted rows, in a run: it commits."""
+    options = "map('delete-file-threshold', '1', 'remove-dangling-deletes', 'true')"
+    for name in tables_of(warehouse):
+        if files_of(warehouse, name).deletes:
+            _call(warehouse, "rewrite_data_files", name, options=options)
+
+
+def leave_no_trace(warehouse: SparkWarehouse) -> None:
+    """Remove all that tables were before, after a commit, and write the book anew.
+
+    Whoever reads a table as it was before is left without its files. It is noted in the book last,
+    so a run that is killed before is made up for.
+    """
+    with expected_failures("Nothing of the erased is in a table any more, but old files hold it"):
+        warehouse.namespace = MAIN
+        for name in tables_of(warehouse):
+            _forget_history(warehouse, name)
+    with alone(warehouse.database):
+        compact_book(warehouse)
+        warehouse.catalog.replace_book(Book(warehouse.number, warehouse.database.read_bytes()))
+
+
+def _forget_history(warehouse: SparkWarehouse, name: str) -> None:
+    """Remove every file that a table as it is does not need.
+
+    Spark's procedures spare files of the last day; no run writes meanwhile.
+    """
+    session, jvm = warehouse.spark._jsparkSession, cast("Any", warehouse.spark._jvm)
+    spark = jvm.org.apache.iceberg.spark
+    now = int(time.time() * 1000) + 1
+    table = spark.Spark3Util.loadIcebergTable(session, warehouse.name_of(name))
+    expiry = table.expireSnapshots().expireOlderThan(now).retainLast(1)
+    expiry.cleanExpiredFiles(False).commit()
+    removal = spark.actions.SparkActions.get(session).deleteOrphanFiles(table)
+    removal.usePrefixListing(True).olderThan(now).execute()
 
 
 def maintain(

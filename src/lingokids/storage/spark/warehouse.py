@@ -15,6 +15,7 @@ import duckdb
 
 from lingokids import schema
 from lingokids.errors import LingokidsError
+from lingokids.storage.duckdb.compaction import has_traces
 from lingokids.storage.duckdb.expressions import table_of
 from lingokids.storage.duckdb.opening import open_for_a_run
 from lingokids.storage.duckdb.state import are_as_of
@@ -147,6 +148,8 @@ class SparkWarehouse(Warehouse):
 
     def known_objects(self, dataset: str) -> ir.Table:
         """See ``engine.Engine``: the book's copy tells them, as of the run before."""
+        if self.erasing.rewritten:
+            self._copy_ledger()
         name = schema.INGESTED_OBJECTS.table_name
         columns = schema.INGESTED_OBJECTS.nullable_schema
         is_there = name in self.writer.list_tables(database="main")
@@ -164,6 +167,10 @@ class SparkWarehouse(Warehouse):
     def commit(self) -> None:
         """See ``engine.Engine``."""
         self._copy_ledger()
+        if self.erasing.leaves_no_trace and has_traces(self):
+            from lingokids.storage.spark import upkeep
+
+            upkeep.drop_deleted_rows(self)
         super().commit()
         self.writer.con.execute("CHECKPOINT")
         if self.database.stat().st_ino != self.opened:
@@ -179,7 +186,7 @@ class SparkWarehouse(Warehouse):
         To know what is new, Spark need not be asked.
         """
         name, con = schema.INGESTED_OBJECTS.table_name, self.writer.con
-        if name not in self.changed_tables:
+        if not (name in self.changed_tables or self.rewritten_loads[name]):
             return
         columns = ", ".join(schema.INGESTED_OBJECTS.columns)
         written = self.spark.table(self.name_of(name)).selectExpr(*schema.INGESTED_OBJECTS.columns)
@@ -194,6 +201,12 @@ class SparkWarehouse(Warehouse):
         else:
             con.execute(f"CREATE OR REPLACE TABLE main.{name} AS SELECT {columns} FROM ledger_")
         con.unregister("ledger_")
+
+    def leave_no_trace(self) -> None:
+        """See ``engine.Engine``: old states of tables and the book's free blocks hold it."""
+        from lingokids.storage.spark import upkeep
+
+        upkeep.leave_no_trace(self)
 
     def close(self) -> None:
         """See ``engine.Engine``."""
