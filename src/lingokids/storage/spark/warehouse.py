@@ -316,11 +316,16 @@ class SparkWarehouse(Warehouse):
         return self.tables - IN_BOOK
 
     def last_load(self) -> int | None:
-        """See ``engine.Engine``: bronze notes its loads in the book."""
+        """See ``engine.Engine``: bronze notes loads in the book, and the copy has restored ones."""
         from lingokids.storage.duckdb.state import state_of
 
         states = [state_of(self, f"bronze_{dataset}") for dataset in schema.FIELDS]
-        return max((state.version for state in states if state), default=None)
+        loads = [state.version for state in states if state]
+        ledger = schema.INGESTED_OBJECTS.table_name
+        if loads and ledger in self.writer.list_tables(database="main"):
+            query = f"SELECT coalesce(max(load_id), 0) FROM main.{ledger}"
+            loads += [row[0] for row in self.writer.con.execute(query).fetchall()]
+        return max(loads, default=None)
 
     # --- Spark ---
 
