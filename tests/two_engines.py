@@ -38,6 +38,18 @@ def of_spark(project: Project) -> dict[str, Rows]:
     }
 
 
+def compare(on_duckdb: Project, on_spark: Project, after: object) -> None:
+    """Both have the same rows; and the copy of the ledger, by which a run knows what is new."""
+    expected, found = of_duckdb(on_duckdb), of_spark(on_spark)
+    assert found.keys() == expected.keys()
+    for name, rows in expected.items():
+        assert found[name] == rows, (after, name)
+    ledger = schema.INGESTED_OBJECTS.table_name
+    with duckdb.connect(str(on_spark.database), read_only=True) as con:
+        copied = as_text(ledger, con.sql(f"FROM main.{ledger}").to_arrow_table())
+    assert copied == found[ledger], after
+
+
 def _compared() -> set[str]:
     """The tables that are a function of what was delivered, but for a view."""
     from lingokids.storage.spark.warehouse import IN_BOOK

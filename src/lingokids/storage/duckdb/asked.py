@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from lingokids.storage.duckdb.units import DueUnits
 
 
+#: Ibis's own are ten times as large: 10 M events were published with 3.9 GB in place of 2.1.
+_BATCH_ROWS = 100_000
+
+
 class Asked(Engine):
     """The part of an engine that is asked; another one overrides it where tables lie elsewhere."""
 
@@ -67,7 +71,7 @@ class Asked(Engine):
 
     def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
         """See ``engine.Engine``."""
-        return self.writer.to_pyarrow_batches(rows)
+        return self.writer.to_pyarrow_batches(rows, chunk_size=_BATCH_ROWS)
 
     def empty(self, columns: ibis.Schema) -> ir.Table:
         """See ``engine.Engine``."""

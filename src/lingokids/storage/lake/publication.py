@@ -383,6 +383,7 @@ def _properties(unit: str | None) -> WriterProperties:
     return WriterProperties(
         compression="ZSTD",
         compression_level=1,
+        max_row_group_size=1_000_000,
         dictionary_page_size_limit=8 << 20,
         default_column_properties=ColumnProperties(statistics_enabled="NONE"),
         column_properties={unit: ColumnProperties(statistics_enabled="CHUNK")} if unit else None,
