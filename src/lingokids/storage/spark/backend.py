@@ -68,20 +68,19 @@ def streamed(frame: DataFrame, schema: pa.Schema | None = None) -> pa.RecordBatc
     """
     from pyspark.sql.pandas.types import to_arrow_schema
 
+    def pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Make each batch one value: a worker does it, which need not know this module."""
+        for batch in batches:
+            written = pa.BufferOutputStream()
+            with pa.ipc.new_stream(written, batch.schema) as stream:
+                stream.write_batch(batch)
+            yield pa.RecordBatch.from_pydict({"batch": [written.getvalue().to_pybytes()]})
+
     schema = schema or to_arrow_schema(frame.schema)
-    packed = frame.mapInArrow(_pack, "batch binary").toLocalIterator(prefetchPartitions=True)
+    packed = frame.mapInArrow(pack, "batch binary").toLocalIterator(prefetchPartitions=True)
     batches = (
         pa.Table.from_batches([batch]).cast(schema).combine_chunks().to_batches()
         for row in packed
         for batch in pa.ipc.open_stream(bytes(row.batch))
     )
     return pa.RecordBatchReader.from_batches(schema, itertools.chain.from_iterable(batches))
-
-
-def _pack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Make each batch one value: a worker does it."""
-    for batch in batches:
-        written = pa.BufferOutputStream()
-        with pa.ipc.new_stream(written, batch.schema) as stream:
-            stream.write_batch(batch)
-        yield pa.RecordBatch.from_pydict({"batch": [written.getvalue().to_pybytes()]})
