@@ -12,6 +12,7 @@ import pyarrow as pa
 from conftest import Project
 from lingokids import schema
 from lingokids.storage.duckdb.warehouse import VERSION, Warehouse
+from published import GOLD, the_rows
 
 #: Rows, ids as text, and how often each is there.
 Rows = Counter[tuple[str, ...]]
@@ -48,6 +49,18 @@ def compare(on_duckdb: Project, on_spark: Project, after: object) -> None:
     with duckdb.connect(str(on_spark.database), read_only=True) as con:
         copied = as_text(ledger, con.sql(f"FROM main.{ledger}").to_arrow_table())
     assert copied == found[ledger], after
+
+
+def published_rows(project: Project) -> dict[str, list]:
+    """What readers of the copy and of the lake have of gold."""
+    copy = str(project.folder / "lingokids-gold.duckdb")
+    with duckdb.connect(copy, read_only=True) as con:
+        copied = {
+            name: con.sql(f"SELECT {', '.join(schema.CONTRACTS[name].columns)} FROM {name}")
+            for name in GOLD
+        }
+        rows = {name: sorted(map(str, found.fetchall())) for name, found in copied.items()}
+    return rows | {f"lake/{name}": the_rows(project.folder / "03_gold", name) for name in GOLD}
 
 
 def _compared() -> set[str]:
