@@ -75,6 +75,30 @@ def test_each_load_expires_in_its_time_and_is_then_asked_for_no_more(noted):
     assert noted.rows("SELECT count(*) FROM runs") == runs
 
 
+def test_what_was_written_again_while_texts_were_kept_for_longer_expires_too(noted):
+    def later(days: int, kept: int | None) -> str:
+        with duckdb.connect(str(noted.database)) as con:
+            con.execute(f"UPDATE runs SET started_at = started_at - INTERVAL {days} DAY")
+        noted.run(retention={"texts_days": kept})
+        return str(noted.rows(TEXTS))
+
+    assert NOTE in later(1, 60)
+    with duckdb.connect(str(noted.database)) as con:  # as a replay or an erasure writes it
+        con.execute(
+            "INSERT INTO runs BY NAME SELECT * REPLACE ('2021-01-01T00.00.00.000Z' AS run_id, "
+            "started_at + INTERVAL 40 DAY AS started_at) FROM runs LIMIT 1"
+        )
+        con.execute(
+            "INSERT INTO run_units BY NAME SELECT run_id, table_name, 1 AS load_id FROM runs, "
+            "(VALUES ('quarantined_lines'), ('rescued_values')) AS t(table_name) "
+            "WHERE run_id LIKE '2021%'"
+        )
+
+    assert NOTE in later(45, None)
+    assert NOTE in later(0, 60)
+    assert NOTE not in later(0, 30)
+
+
 def test_a_text_of_the_run_itself_does_not_expire(project):
     project.deliver("events", "a", [an_event_record(1, note=NOTE)])
 

@@ -79,6 +79,8 @@ def made_of(rows: ir.Table) -> Made | None:
     named = {
         each: ops.UnboundTable(_digest(_as_bytes(data)), each.schema) for each, data in held.items()
     }
+    # another run may have it in another namespace
+    named |= {each: ops.UnboundTable(each.name, each.schema) for each in tables}
     return Made(_digest(*_printed(expression.replace(named))), frozenset(tables))
 
 

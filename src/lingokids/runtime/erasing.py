@@ -62,7 +62,7 @@ def complete(warehouse: Warehouse) -> None:
 def end(warehouse: Warehouse) -> None:
     """Leave no file that holds the erased, after an erasure was committed.
 
-    A run that is killed before it could is made up for by the next.
+    A run that is killed before it could is made up for by the next plain one.
     """
     if warehouse.erasing.leaves_no_trace:
         warehouse.leave_no_trace()

@@ -149,7 +149,7 @@ class RunHooks(threading.local):
         """
         bronze = _bronze(self._all_tables)
         whole = [each.table_name for each in written if not (each.unit or each in bronze)]
-        written[0].warehouse.forget_rules(whole)
+        bronze[0].warehouse.forget_rules(whole)
         if parameters.rebuild == "bronze":
             bronze[0].warehouse.prepare_rebuild(bronze, parameters.instants)
             written = [table for table in written if table not in bronze and table.is_outdated]
@@ -274,6 +274,7 @@ class RunHooks(threading.local):
         from lingokids.checks import evidence
 
         run.warehouse.close()
+        run.warehouse.erasing.leaves_no_trace = False  # nothing was taken out
         add_sentence(error, run.warehouse.sentence_of)
         if not run.is_checking:
             LOGGER.error("The run failed%s. Every table is as it was before.", run.where)

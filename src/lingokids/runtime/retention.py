@@ -51,9 +51,9 @@ def expire(
     retention: Retention, now: datetime, tables: Iterable[BronzeDataset], reports: Path | None
 ) -> None:
     """Empty delivered text of loads that are older, and remove older check reports."""
-    if retention.texts_days is not None:
-        for table in tables:
-            table.stored.expire_texts(now, timedelta(days=retention.texts_days))
+    days = retention.texts_days
+    for table in tables:
+        table.stored.expire_texts(now, None if days is None else timedelta(days=days))
     for page in old_pages(retention, now, reports):
         page.unlink(missing_ok=True)
 

@@ -137,12 +137,13 @@ class StoredLines(Stored, Protocol):
     def forget(self, before: datetime) -> None:
         """Delete all that is of objects that landed before, as if they had not been delivered."""
 
-    def expire_texts(self, now: datetime, age: timedelta) -> None:
+    def expire_texts(self, now: datetime, age: timedelta | None) -> None:
         """Empty the text of its unusable lines, and the values of unknown keys, of old loads.
 
         Args:
             now: When the run in hand began.
             age: A load is as old as the run that took it in; a restored one, as its restore.
+                None: no text expires.
         """
 
 

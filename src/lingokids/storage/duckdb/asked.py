@@ -52,7 +52,7 @@ class Asked(Engine):
         due.count = row[0] if row else 0
 
     def has_changed_since(self, table_name: str, since: int) -> bool:
-        """Whether a run after this one wrote or took away rows of a table."""
+        """Whether a run after this one wrote or took away rows of a table, or may have."""
         return has_changed(self.writer.con, table_name, since)
 
     def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:

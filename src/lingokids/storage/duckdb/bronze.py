@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from lingokids import schema
 from lingokids.storage.duckdb.minimising import Minimisation
 from lingokids.storage.duckdb.replay import Replay
-from lingokids.storage.duckdb.state import set_state, state_of
+from lingokids.storage.duckdb.state import note, noted, set_state, state_of
 from lingokids.storage.duckdb.stored import StoredTable
 from lingokids.storage.engine import StoredLines
 from lingokids.storage.records import kept_table
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from lingokids.storage.bronze import BronzeDataset
     from lingokids.storage.duckdb.warehouse import Warehouse
 
+#: What the warehouse notes beside the loads written: by dataset, after how many days their texts
+#: expired when that was last seen to.
+_AGE_OF_TEXTS = " Texts: "
 _COUNTS = ("lines", "blank", "kept", "quarantined")
 
 
@@ -169,16 +173,19 @@ class StoredBronze(StoredTable, StoredLines):
             self.warehouse.erasing.leaves_no_trace |= updated > 0
         self.note_state(state.version)
 
-    def expire_texts(self, now: datetime, age: timedelta) -> None:
-        """See ``engine.StoredLines``; loads are numbered in the order of runs."""
+    def expire_texts(self, now: datetime, age: timedelta | None) -> None:
+        """See ``engine.StoredLines``."""
         needed = {schema.RUNS.table_name, schema.RUN_UNITS.table_name}
         needed |= {self.quarantine.table_name, self.rescued.table_name}
         if not needed <= self.warehouse.tables:
             return
+        is_sooner = self._note_age_of_texts(age)
+        if age is None:
+            return
         texts = (self.quarantine, "line_text", "''"), (self.rescued, "rescued", "'{}'")
         for table, column, nothing in texts:
             started = time.perf_counter()
-            if not (loads := self._loads_to_empty(table.table_name, now - age, age)):
+            if not (loads := self._loads_to_empty(table.table_name, now, age, is_sooner)):
                 continue
             emptied = self.change(
                 table,
@@ -189,41 +196,49 @@ class StoredBronze(StoredTable, StoredLines):
             if emptied:
                 table.note(emptied, emptied, time.perf_counter() - started)
 
-    def _loads_to_empty(self, table_name: str, before: datetime, age: timedelta) -> list[int]:
-        """The old loads that no run wrote since they were old: that one emptied them.
+    def _note_age_of_texts(self, age: timedelta | None) -> bool:
+        """Note when texts expire from now on; returns whether they did later before, or never."""
+        place = self.warehouse, schema.RUN_UNITS.table_name, _AGE_OF_TEXTS
+        applied = dict(json.loads(noted(*place) or "{}"))
+        before = applied.pop(self.dataset, None)
+        days = {self.dataset: age.days} if age is not None else {}
+        if days != ({self.dataset: before} if before is not None else {}):
+            note(*place, json.dumps(applied | days))
+        return age is not None and (before is None or age.days < before)
 
-        Of loads that a version before took in, it is not recorded who wrote them.
+    def _loads_to_empty(
+        self, table_name: str, now: datetime, age: timedelta, is_sooner: bool
+    ) -> list[int]:
+        """The old loads that no run wrote since they were so old: that one emptied them.
+
+        Where texts did not expire as soon before, they are all old loads.
         """
         rows = self.warehouse.writer.con.execute(
             f"""
-            WITH written AS (
-                SELECT table_name, load_id, started_at FROM {schema.RUN_UNITS.table_name}
-                JOIN {schema.RUNS.table_name} USING (run_id) WHERE load_id IS NOT NULL
-            ), loads AS (
-                SELECT load_id, max(started_at) FILTER (table_name = $table) AS last_written,
-                    min(min(started_at)) OVER (ORDER BY load_id DESC) AS taken_in
-                FROM (FROM written UNION ALL BY NAME SELECT load_id FROM {self.ledger.table_name})
-                GROUP BY load_id
-                QUALIFY last_written IS NOT NULL OR count(started_at) = 0
-            )
-            SELECT load_id FROM loads WHERE taken_in < $before AND (last_written IS NULL
-                OR last_written <= taken_in + $age OR list_contains($rewritten, load_id))
+            SELECT load_id, max(started_at) FILTER (table_name = $table) AS last_written
+            FROM {schema.RUN_UNITS.table_name} JOIN {schema.RUNS.table_name} USING (run_id)
+            WHERE load_id IS NOT NULL GROUP BY load_id
+            HAVING last_written IS NOT NULL AND min(started_at) < $before AND ($is_sooner
+                OR last_written <= min(started_at) + $age OR list_contains($rewritten, load_id))
             ORDER BY load_id
             """,
             {
                 "table": table_name,
-                "before": before,
+                "before": now - age,
                 "age": age,
+                "is_sooner": is_sooner,
                 "rewritten": [*self.warehouse.rewritten_loads[table_name]],
             },
         ).fetchall()
-        return [load for (load,) in rows]
+        return [load for load, _ in rows]
 
     def forget(self, before: datetime) -> None:
         """See ``engine.StoredLines``; readers learn of it by marks, as no row is left to tell."""
         if self.table_name not in self.warehouse.tables:
             return
         started = time.perf_counter()
+        state = state_of(self.warehouse, self.table_name)
+        rules = state.rules if state else self.minimisation.rules  # what is kept is as it was
         (key,) = schema.CONTRACTS[f"stg_{self.dataset}"].grain
         landed_before = f"landed_at < '{before}'"
         self._mark_gone(key, landed_before)
@@ -233,7 +248,7 @@ class StoredBronze(StoredTable, StoredLines):
                 table, f"DELETE FROM {table.place}", f"{of_dataset}{landed_before}"
             )
             if deleted:
-                self.note_state()
+                set_state(self.warehouse, self.table_name, rules)
                 table.note(deleted, 0, time.perf_counter() - started)
 
     def _mark_gone(self, key: str, where: str) -> None:

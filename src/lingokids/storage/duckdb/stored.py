@@ -165,7 +165,11 @@ class StoredTable(Stored):
                 return
         self.ensure()
         self.replace_rows(rows)
-        set_state(warehouse, self.table_name, made.rules if made else None)
+        if self.contract in schema.BESIDE_BRONZE:  # restored: from now on bronze writes it
+            loads = warehouse.first_of(f'SELECT DISTINCT load_id FROM main."{self.table_name}"')
+            warehouse.rewritten_loads[self.table_name].update(loads)
+        else:
+            set_state(warehouse, self.table_name, made.rules if made else None)
 
     def replace_rows(self, rows: ir.Table) -> None:
         """Make these rows the table, unless it already holds just these."""

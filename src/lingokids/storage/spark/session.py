@@ -46,6 +46,12 @@ _ALWAYS = {
     # a commit sets the tables' pointers in the catalog's database, behind Spark's back
     f"{_OURS}.cache-enabled": "false",
 }
+#: Of these, what a session that runs already can be told.
+_AT_ANY_TIME = {
+    "spark.sql.execution.arrow.pyspark.enabled",
+    "spark.sql.timestampType",
+    "spark.sql.session.timeZone",
+}
 _UNLESS_SAID = {
     "spark.master": "local[*]",
     "spark.app.name": "lingokids",
@@ -114,8 +120,9 @@ def session(settings: Mapping[str, Any]) -> SparkSession:
         running = _start({n: value for n, value in asked.items() if not _is_of_catalogs(n)})
     elif running.conf.get(_ADDRESS, None) != asked.get(_ADDRESS):
         running = running.newSession()  # a catalog stays as it was when it was first used
-    for name in filter(_is_of_catalogs, asked):
-        running.conf.set(name, asked[name])
+    for name in asked:
+        if _is_of_catalogs(name) or name in _AT_ANY_TIME:
+            running.conf.set(name, asked[name])
     return running
 
 
