@@ -73,7 +73,7 @@ def run_to_the_kill(run: Killed) -> str:
     """
     notes = run.folder / "notes"
     notes.write_text("")
-    process = _PROCESSES.Process(target=_be_killed, args=(run, notes))
+    process = _PROCESSES.Process(target=_be_killed, args=(run, notes, dict(os.environ)))
     process.start()
     process.join(LONGEST_SECONDS)
     passed = notes.read_text()
@@ -85,7 +85,7 @@ def run_to_the_kill(run: Killed) -> str:
     return last
 
 
-def _be_killed(run: Killed, notes: Path) -> None:
+def _be_killed(run: Killed, notes: Path, environment: dict[str, str]) -> None:
     told = os.open(notes, os.O_WRONLY | os.O_APPEND)
     times = 0
 
@@ -101,6 +101,8 @@ def _be_killed(run: Killed, notes: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     project = Project(run.folder)
+    os.environ.clear()  # it is that of the first test in which one was to be killed
+    os.environ.update(environment)
     os.environ.update(project.environment)
     os.chdir(run.folder)
     try:
