@@ -202,7 +202,8 @@ class StoredBronze(StoredTable, StoredLines):
         applied = dict(json.loads(noted(*place) or "{}"))
         before = applied.pop(self.dataset, None)
         days = {self.dataset: age.days} if age is not None else {}
-        if days != ({self.dataset: before} if before is not None else {}):
+        # a run that changes no row writes none of these texts either
+        if self.warehouse.has_changed and days.get(self.dataset) != before:
             note(*place, json.dumps(applied | days))
         return age is not None and (before is None or age.days < before)
 
