@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 #: Ibis's own are ten times as large: 10 M events were published with 3.9 GB in place of 2.1.
-_BATCH_ROWS = 100_000
+_BATCH_ROWS = 20_000
 
 
 class Asked(Engine):

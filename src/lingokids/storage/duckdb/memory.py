@@ -1,4 +1,4 @@
-"""Bounds the engine's memory while raw objects are read.
+"""Bounds what the process holds: the engine while raw objects are read, and what is free then.
 
 Taking in 1 GB of lines in batches of 16 MiB reached 1,050 MiB with the allocator as it is, which
 keeps freed buffers of many threads for later, and 640 without its keeping them; 100,000 objects
@@ -13,6 +13,7 @@ import ctypes
 from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,3 +49,13 @@ def _give_large_buffers_back() -> None:
     """Tell the allocator to return large buffers to the system when they are freed."""
     with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def give_back() -> None:
+    """Return what is free to the system: after reading raw objects, a quarter of a gigabyte.
+
+    Allocators keep it for their next buffers, beside what the engine takes for itself next.
+    """
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)

@@ -21,7 +21,7 @@ from lingokids.errors import LingokidsError
 from lingokids.schema import Delivery
 from lingokids.storage.duckdb.erased import changed_lines
 from lingokids.storage.duckdb.expressions import no_rows, table_of
-from lingokids.storage.duckdb.memory import bounded
+from lingokids.storage.duckdb.memory import bounded, give_back
 from lingokids.storage.duckdb.sentences import out_of_room
 from lingokids.storage.duckdb.unknown_keys import with_odd_marked, with_unknown_keys
 from lingokids.storage.raw import lines as line_cutting
@@ -81,6 +81,8 @@ def read_objects(
             warehouse.bytes_read += sum(each.size_bytes for each in begun(due, batch))
             yield reader.read(batch)
             advance(len({piece.object_index for piece in batch}))
+        reader.forget()
+    give_back()
 
 
 def begun(due: list[RawObject], batch: list[line_cutting.Piece]) -> list[RawObject]:
@@ -130,8 +132,8 @@ class RecordReader:
         self._dataset, fields = reading.dataset, reading.fields
         dataset, validate = reading.dataset, reading.validate
         self._read = self._slot("read", _objects_table(due, []))
-        no_lines = _of_objects(line_cutting.to_arrow([]), self._read.table, ["landed_at"])
-        self._batch = self._slot("batch_of", no_lines)
+        self._no_lines = _of_objects(line_cutting.to_arrow([]), self._read.table, ["landed_at"])
+        self._batch = self._slot("batch_of", self._no_lines)
         marked = self._records("records_of", fields, with_odd_marked, "keys_at_most")
         whole = self._records("odd_records_of", fields, with_unknown_keys)
         validated = validate(marked)
@@ -157,8 +159,8 @@ class RecordReader:
     def read(self, batch: list[line_cutting.Piece]) -> Delivery:
         """Parse and validate a batch: its lines, and the objects it is of."""
         indexes = sorted({piece.object_index for piece in batch})
+        self.forget()
         self._read.table = _objects_table(self._due, indexes)
-        self._validated.table = self._validated_odd.table = self._nothing  # frees the last batch
         if batch:
             lines = self._without_erased(line_cutting.to_arrow(batch))
             self._batch.table = _of_objects(lines, self._read.table, ["landed_at"])
@@ -166,6 +168,11 @@ class RecordReader:
             self._validated.table = self._located(validated)
             self._validated_odd.table = self._located(self._validate_odd(validated))
         return self._delivery
+
+    def forget(self) -> None:
+        """Free the last batch."""
+        self._batch.table = self._no_lines
+        self._validated.table = self._validated_odd.table = self._nothing
 
     def _without_erased(self, lines: pa.Table) -> pa.Table:
         """The lines, those of erased people without their text."""
