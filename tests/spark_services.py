@@ -34,6 +34,11 @@ WORKERS = 2
 IVY = Path.home() / ".ivy2.5.2" / "jars"
 #: Of a short life, a JVM is compiled lightly: a third of the CPU.
 _SHORT = "-XX:TieredStopAtLevel=1"
+#: Of a few rows, a query takes longer to be compiled than to be interpreted: a third of a run.
+_INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 #: Of a session that tests start: two executors of a core each, and nothing outside loopback.
 SMALL = {
     "spark.driver.extraJavaOptions": _SHORT,
@@ -44,6 +49,8 @@ SMALL = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "2",
+    "spark.ui.enabled": "false",
+    **_INTERPRETED,
 }
 _USER, _PASSWORD = "lingokids", "tests-catalog-secret"
 _FETCH = """
@@ -277,7 +284,7 @@ def on_spark(jars, catalog, new_project):
 
 @pytest.fixture
 def on_cluster(on_spark, cluster, buckets, monkeypatch):
-    """The same on the cluster, its tables in a bucket."""
+    """The same on the cluster, its tables in a bucket; and its queries are compiled."""
     for name, value in (
         ("ENDPOINT", buckets.endpoint),
         ("ACCESS_KEY", buckets.user),
@@ -287,7 +294,9 @@ def on_cluster(on_spark, cluster, buckets, monkeypatch):
     places = on_spark.folder / "conf" / "test" / "globals.yml"
     said = yaml.safe_load(places.read_text())
     said["warehouse"]["location"] = "s3://lake/tables"
-    said["warehouse"]["session"]["spark.master"] = cluster
+    session = said["warehouse"]["session"]
+    compiled = {name: value for name, value in session.items() if name not in _INTERPRETED}
+    said["warehouse"]["session"] = compiled | {"spark.master": cluster}
     places.write_text(yaml.safe_dump(said))
     _stop_spark()  # where it runs is said by the first session of a process
     yield on_spark
