@@ -1,6 +1,7 @@
 """What may be asked of this project over HTTP, by whom: runs of a server, looks of a watch.
 
 Only this machine may ask; others with the token ``LINGOKIDS_TOKEN``, as ``Authorization: Bearer``.
+Pages of other sites in a browser of this machine may not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from lingokids.errors import LingokidsError, in_one_line
 from lingokids.runtime.environment import variable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from starlette.datastructures import Headers
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 _TOKEN = "LINGOKIDS_TOKEN"
@@ -48,6 +51,17 @@ def is_admitted(header: str | None, token: str | None) -> bool:
     return token is None or hmac.compare_digest((header or "").encode(), f"Bearer {token}".encode())
 
 
+def is_of_this_machine(headers: Headers) -> bool:
+    """Whether a request names this machine, and no page of another site sent it.
+
+    Such a page may have its own name lead to this machine, and then read answers.
+    """
+    asked = f"//{headers.get('host', '')}", headers.get("origin", "//localhost")
+    with contextlib.suppress(ValueError):
+        return all(_is_of_this_machine(urlsplit(each).hostname or "") for each in asked)
+    return False
+
+
 class Gate:
     """What stands before Kedro's server: the token, and a queue of one run.
 
@@ -64,9 +78,13 @@ class Gate:
         from starlette.datastructures import Headers
         from starlette.responses import JSONResponse
 
+        headers = Headers(scope=scope)
         if scope["type"] != "http" or scope["path"] == "/health":
             await self._app(scope, receive, send)
-        elif not is_admitted(Headers(scope=scope).get("authorization"), self._token):
+        elif self._token is None and not is_of_this_machine(headers):
+            said = {"detail": f"Ask localhost; for another name or a page elsewhere set {_TOKEN}."}
+            await JSONResponse(said, HTTPStatus.MISDIRECTED_REQUEST)(scope, receive, send)
+        elif not is_admitted(headers.get("authorization"), self._token):
             said = {"detail": f"Send {_TOKEN} as Authorization: Bearer."}
             await JSONResponse(said, HTTPStatus.UNAUTHORIZED)(scope, receive, send)
         elif scope["method"] != "POST":
