@@ -44,7 +44,7 @@ def make_data(folder: Path, plan: Plan) -> None:
         sys.exit(f"{folder} has the data of another plan: give another --folder, or delete it.")
     for dataset, key, _ in arrival_day(plan, plan.days):
         (folder / "raw" / dataset / key).unlink(missing_ok=True)
-    for event in (folder / "raw/events").rglob(_ONE_EVENT):
+    for event in (folder / "raw/events").rglob(f"*{_ONE_EVENT}"):
         event.unlink()
     for code in (BENCHMARK, ROOT / "src"):  # both sides start from byte code
         compileall.compile_dir(code, quiet=2)
@@ -53,10 +53,10 @@ def make_data(folder: Path, plan: Plan) -> None:
 def add_a_day(folder: Path, plan: Plan) -> None:
     """Deliver one more arrival day."""
     for dataset, key, content in arrival_day(plan, plan.days):
-        _deliver(folder, f"{dataset}/{key}", content)
+        deliver(folder, f"{dataset}/{key}", content)
 
 
-def add_an_event(folder: Path, plan: Plan, days_late: int) -> None:
+def add_an_event(folder: Path, plan: Plan, days_late: int, number: int = 0) -> None:
     """Deliver one more event, on the day after ``add_a_day``, in an object of its own."""
     landed_on = plan.first_day + timedelta(days=plan.days + 1)
     event = {
@@ -67,11 +67,12 @@ def add_an_event(folder: Path, plan: Plan, days_late: int) -> None:
         "data": {"activity_id": "one", "duration": 60, "completed": True},
     }
     # the late event has a key of its own: it must not overwrite the one on time
-    key = f"{landed_on}/{12 if days_late else 11}/{_ONE_EVENT}"
-    _deliver(folder, f"events/{key}", json.dumps(event).encode())
+    key = f"{landed_on}/{12 if days_late else 11}/{number or ''}{_ONE_EVENT}"
+    deliver(folder, f"events/{key}", json.dumps(event).encode())
 
 
-def _deliver(folder: Path, name: str, content: bytes) -> None:
+def deliver(folder: Path, name: str, content: bytes) -> None:
+    """Write a raw object."""
     file = folder / "raw" / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
+import weakref
 from pathlib import Path
 
 import duckdb
 import ibis
 import kedro_viz
 import pytest
+from ibis import _
 from ibis.backends.duckdb import Backend
 from ibis.expr.format import pretty
 from kedro_datasets.plotly import JSONDataset
@@ -19,7 +22,7 @@ from omegaconf import OmegaConf
 
 from lingokids.minio_setup.server import error_code
 from lingokids.settings import _own_name
-from lingokids.storage.duckdb.expressions import register_memtables, table_of
+from lingokids.storage.duckdb.expressions import compiled, register_memtables, table_of
 from lingokids.storage.duckdb.reading import _OPENING, ReadingBackend
 from lingokids.storage.duckdb.units import FIRST_UNCOMMITTED_ROW
 from lingokids.storage.tables import TableDataset
@@ -106,3 +109,19 @@ def test_duckdb_rows_that_are_not_yet_committed_are_numbered_from_there(writer):
     writer.con.execute("COMMIT")
     (last,) = writer.con.execute("SELECT max(rowid) FROM t").fetchone()
     assert last < FIRST_UNCOMMITTED_ROW
+
+
+def test_ibis_an_expression_of_another_connection_is_the_same_but_for_rows_in_memory():
+    with duckdb.connect() as con, duckdb.connect() as later:
+        backends = [Backend.from_connection(each) for each in (con, later)]
+        first, again = (
+            compiled(each, table_of(each, "t", COLUMNS).filter(_.a > 1)) for each in backends
+        )
+        rows = ibis.memtable({"a": [2]})
+        held = weakref.ref(rows.op())
+        compiled(backends[0], rows)
+
+    assert again is first
+    del rows
+    gc.collect()
+    assert held() is None

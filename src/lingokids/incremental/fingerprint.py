@@ -7,6 +7,7 @@ filter does.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,6 +85,7 @@ def made_of(rows: ir.Table) -> Made | None:
     return Made(_digest(*_printed(expression.replace(named))), frozenset(tables))
 
 
+@functools.lru_cache(maxsize=64)  # a process that stays prints each once
 def _printed(expression: Any) -> tuple[Any, ...]:
     import ibis
     from ibis.expr import operations as ops

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from lingokids.errors import LingokidsError
-from lingokids.storage.duckdb.expressions import no_rows
+from lingokids.storage.duckdb.expressions import compiled, no_rows
 from lingokids.storage.duckdb.sentences import first_line, out_of_room
 from lingokids.storage.duckdb.state import has_changed
 from lingokids.storage.engine import Engine, UnreadableError
@@ -58,7 +58,7 @@ class Asked(Engine):
     def rows(self, question: ir.Table) -> list[tuple[Any, ...]]:
         """See ``engine.Engine``."""
         try:
-            return self.writer.con.execute(self.writer.compile(question)).fetchall()
+            return self.writer.con.execute(compiled(self.writer, question)).fetchall()
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise LingokidsError(f"Checking the tables: {out_of_room(error)}") from error
         except (duckdb.BinderException, duckdb.CatalogException) as error:

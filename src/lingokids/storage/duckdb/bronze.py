@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lingokids import schema
+from lingokids.storage.duckdb.expressions import compiled
 from lingokids.storage.duckdb.minimising import Minimisation
 from lingokids.storage.duckdb.replay import Replay
 from lingokids.storage.duckdb.state import note, noted, set_state, state_of
@@ -42,8 +43,6 @@ class StoredBronze(StoredTable, StoredLines):
         self.dataset = table.dataset
         self.keeps_children = table.keeps_children
         self.minimisation = Minimisation(schema.FIELDS[table.dataset], table.not_kept, table.key)
-
-    # each keeps its compiled query from batch to batch
 
     @cached_property
     def ledger(self) -> StoredTable:
@@ -271,7 +270,7 @@ class StoredBronze(StoredTable, StoredLines):
     def _supersede(self, objects: ir.Table) -> None:
         """Mark earlier versions of these objects, and their lines, as not current."""
         keys, number = (
-            self.warehouse.backend.compile(objects.select("object_key")),
+            compiled(self.warehouse.backend, objects.select("object_key")),
             self.warehouse.number,
         )
         of_earlier = f"is_current AND load_id < {number} AND object_key IN ({keys})"

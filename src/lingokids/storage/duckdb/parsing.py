@@ -20,7 +20,7 @@ from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.schema import Delivery
 from lingokids.storage.duckdb.erased import changed_lines
-from lingokids.storage.duckdb.expressions import no_rows, table_of
+from lingokids.storage.duckdb.expressions import compiled, no_rows, table_of
 from lingokids.storage.duckdb.memory import bounded, give_back
 from lingokids.storage.duckdb.sentences import out_of_room
 from lingokids.storage.duckdb.unknown_keys import with_odd_marked, with_unknown_keys
@@ -137,10 +137,10 @@ class RecordReader:
         marked = self._records("records_of", fields, with_odd_marked, "keys_at_most")
         whole = self._records("odd_records_of", fields, with_unknown_keys)
         validated = validate(marked)
-        self._validating = functools.cache(lambda: self._writer.compile(validated))
+        self._validating = functools.cache(lambda: compiled(self._writer, validated))
         # both have the same columns: Ibis need not print the same query for the other name
-        names = tuple(f'"{table.get_name()}"' for table in (marked, whole))
-        self._validating_odd = functools.cache(lambda: self._validating().replace(*names))
+        before, after = (f'"{table.get_name()}"' for table in (marked, whole))
+        self._validating_odd = functools.cache(lambda: self._validating().replace(before, after))
         self._nothing = self._located(self._worked_out(no_rows(validated.schema())))
         self._validated = self._slot("validated_of", self._nothing)
         self._validated_odd = self._slot("validated_odd_of", self._nothing)

@@ -8,6 +8,8 @@ opened for writing: its modification time tells, for it is set to the instant in
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import shutil
@@ -36,11 +38,10 @@ _SUCCESSES = "SELECT run_id FROM main.runs WHERE status = 'succeeded' ORDER BY r
 #: Beside the origin: the zone that days are counted in.
 TIME_ZONE, SEVERAL_ZONES = "time_zone", "several time zones"
 
-_LAST = "SELECT max(run_id) FROM main.runs"
-_ORIGIN = (
-    "SELECT comment FROM duckdb_tables() "
-    "WHERE database_name = current_database() AND table_name = 'runs'"
-)
+_NOTED = """
+    SELECT comment, (SELECT max(run_id) FROM main.runs) FROM duckdb_tables()
+    WHERE database_name = current_database() AND table_name = 'runs'
+"""
 
 
 class PublishedCopy:
@@ -132,7 +133,7 @@ class PublishedCopy:
 
     def _copied_run(self) -> str | None:
         """The last run the copy is of; None if there is no copy of ours, as we wrote it."""
-        run_id = next(iter(_ask(self._file, _LAST)), None)
+        _, run_id = _noted(self._file)
         if run_id is None or self._wal.exists():
             return None
         return run_id if self._file.stat().st_mtime_ns == instant_of(run_id) else None
@@ -222,8 +223,8 @@ def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
 
 def origin_of_copy(published: Path) -> dict[str, str]:
     """What a copy is of: environment, raw places, time zone; nothing if it is no copy of ours."""
-    noted = next(iter(_ask(published, _ORIGIN)), None)
-    return dict(json.loads(noted or "{}"))
+    origin, _ = _noted(published)
+    return dict(json.loads(origin or "{}"))
 
 
 def zone_of(origin: dict[str, str]) -> str:
@@ -231,13 +232,19 @@ def zone_of(origin: dict[str, str]) -> str:
     return origin.get(TIME_ZONE, "UTC")
 
 
-def _ask(published: Path, question: str) -> tuple[str, ...]:
-    """The first row of an answer; nothing if it is no copy of ours."""
-    try:
-        with open_copy(published) as con:
-            return con.execute(question).fetchone() or ()
-    except (LingokidsError, duckdb.Error):
-        return ()
+def _noted(published: Path) -> tuple[str | None, str | None]:
+    """Its origin, as text, and its last run; nothing if it is no copy of ours."""
+    with contextlib.suppress(OSError, LingokidsError, duckdb.Error):
+        file = published.stat()
+        return _noted_in(published, file.st_ino, file.st_ctime_ns, file.st_size)
+    return None, None
+
+
+@functools.lru_cache(maxsize=8)
+def _noted_in(published: Path, *_version: int) -> tuple[str | None, str | None]:
+    """See ``_noted``: a file that is the same is asked once."""
+    with open_copy(published) as con:
+        return con.execute(_NOTED).fetchone() or (None, None)
 
 
 def missing_in_copy(published: Path, table_name: str) -> str:

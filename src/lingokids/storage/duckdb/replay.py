@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lingokids import schema
+from lingokids.storage.duckdb.expressions import compiled
 
 if TYPE_CHECKING:
     from lingokids.schema import Delivery
@@ -30,8 +31,8 @@ class Replay:
     def make(self, delivery: Delivery) -> None:
         """File the lines of a batch; nothing is written if no result changed."""
         started = time.perf_counter()
-        compiled = self._bronze.warehouse.backend.compile
-        self._hold(_LINES, compiled(delivery.lines))
+        backend = self._bronze.warehouse.backend
+        self._hold(_LINES, compiled(backend, delivery.lines))
         self._hold(
             _CHANGED,
             f"SELECT * FROM {_LINES} "
@@ -42,7 +43,7 @@ class Replay:
         if usable:
             self._rescue()
             self._bronze.note_state()
-        if self._requarantine(compiled(delivery.objects)):
+        if self._requarantine(compiled(backend, delivery.objects)):
             self._recount()
 
     def _to_bronze(self) -> int:

@@ -15,7 +15,13 @@ import pyarrow as pa
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.incremental.fingerprint import made_of
-from lingokids.storage.duckdb.expressions import register_memtables, sql_type, table_of, text
+from lingokids.storage.duckdb.expressions import (
+    compiled,
+    register_memtables,
+    sql_type,
+    table_of,
+    text,
+)
 from lingokids.storage.duckdb.replacing import Replacement
 from lingokids.storage.duckdb.sentences import out_of_room
 from lingokids.storage.duckdb.state import are_as_of, set_state, state_of
@@ -52,7 +58,6 @@ class StoredTable(Stored):
         self.contract = table.contract
         self.columns = table.contract.columns
         self.table_name = table.table_name
-        self._compiled: tuple[ir.Table, str] | None = None
 
     # --- reading ---
 
@@ -308,15 +313,10 @@ class StoredTable(Stored):
         return int(row[0]) if row else 0
 
     def compile(self, rows: ir.Table) -> str:
-        """The query behind an expression; its in-memory tables are registered.
-
-        The batches of an ingestion are equal expressions: they are compiled once.
-        """
+        """The query behind an expression; its in-memory tables are registered."""
         writer = self.warehouse.writer
         register_memtables(writer, rows)
-        if self._compiled is None or not self._compiled[0].equals(rows):
-            self._compiled = (rows, writer.compile(rows))
-        return self._compiled[1]
+        return compiled(writer, rows)
 
     def ensure(self) -> None:
         """See ``engine.Stored``."""

@@ -16,7 +16,7 @@ import duckdb
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.compaction import has_traces
-from lingokids.storage.duckdb.expressions import table_of
+from lingokids.storage.duckdb.expressions import compiled, table_of
 from lingokids.storage.duckdb.opening import open_for_a_run
 from lingokids.storage.duckdb.state import are_as_of
 from lingokids.storage.duckdb.warehouse import ON_SPARK, Warehouse
@@ -343,7 +343,7 @@ class SparkWarehouse(Warehouse):
     def frame(self, rows: ir.Table) -> DataFrame:
         """An expression as Spark works it out."""
         self.backend._run_pre_execute_hooks(rows)
-        return self.spark.sql(self.backend.compile(rows))
+        return self.spark.sql(compiled(self.backend, rows))
 
     def view(self, name: str, frame: DataFrame) -> DataFrame:
         """Give rows of the run a name, until it ends."""

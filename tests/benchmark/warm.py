@@ -1,0 +1,106 @@
+"""What a run costs in a process that stays, as ``kedro watch`` and ``kedro server`` are.
+
+``uv run python tests/benchmark/warm.py``: a run for each arrival day, then runs that find
+one event, and that find nothing new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+from deliveries import add_an_event, deliver, plan_of, unzipped_bytes
+from lingokids.sample import Plan, arrival_day, exercise_tables
+from lingokids.sample.plan import encode_lines
+from processes import ROOT
+
+_EVENTS = 20
+
+
+def main() -> None:
+    """Run, and print what the runs cost and hold."""
+    arguments = _arguments()
+    folder: Path = arguments.folder.resolve()
+    folder.mkdir(parents=True)
+    plan = plan_of(arguments.events, arguments.objects, arguments.days)
+    run = _runner(folder)
+    _tell("a day", _day_by_day(folder, plan, run))
+    raw = sum(unzipped_bytes(file) for file in (folder / "raw").rglob("*") if file.is_file())
+    size = (folder / "lingokids.duckdb").stat().st_size / raw
+    print(f"The warehouse has {size:.2f} times the bytes of the raw lines.", flush=True)
+    _tell("one event, as late as the days are many", _with_events(folder, plan, run))
+    _tell("nothing new", (run() for _ in range(arguments.runs)))
+
+
+def _day_by_day(folder: Path, plan: Plan, run: Callable[[], float]) -> Iterator[float]:
+    for name, lines in exercise_tables(plan.seed).items():
+        deliver(folder, f"exercises/{name}.csv", encode_lines(lines))
+    for n in range(plan.days):
+        for dataset, key, content in arrival_day(plan, n):
+            deliver(folder, f"{dataset}/{key}", content)
+        yield run()
+
+
+def _with_events(folder: Path, plan: Plan, run: Callable[[], float]) -> Iterator[float]:
+    for number in range(_EVENTS):
+        add_an_event(folder, plan, days_late=plan.days, number=number)
+        yield run()
+
+
+def _runner(folder: Path) -> Callable[[], float]:
+    """What runs the project on a folder in this process, and gives the CPU seconds of it."""
+    os.environ |= {
+        "LINGOKIDS_TEST_FOLDER": str(folder),
+        "LINGOKIDS_TEST_ARRIVAL": "key",
+        "LINGOKIDS_TEST_VERSIONS": "modified",
+        "LINGOKIDS_TEST_NOT_KEPT": "[]",
+    }
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    bootstrap_project(ROOT)
+
+    def run() -> float:
+        before = time.process_time()
+        with KedroSession.create(ROOT, env="test") as session:
+            session.run()
+        return time.process_time() - before
+
+    return run
+
+
+def _tell(what: str, costs: Iterator[float]) -> None:
+    """Print how many runs there were, what the first and the last tenth cost, and the memory."""
+    begun = next(costs)
+    held_first = _held()
+    rest = [*costs]
+    tenth = max(1, len(rest) // 10)
+    print(
+        f"{what}: {1 + len(rest):,} runs; CPU s: the first {begun:.2f}, then {median(rest):.2f} "
+        f"(the first tenth {median(rest[:tenth]):.2f}, the last {median(rest[-tenth:]):.2f}); "
+        f"MB held: {held_first:,.0f} after the first, {_held():,.0f} after the last",
+        flush=True,
+    )
+
+
+def _held() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1e3
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python tests/benchmark/warm.py", description=__doc__)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--objects", type=int, default=3_650)
+    parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--runs", type=int, default=1_000, help="that find nothing new")
+    parser.add_argument("--folder", type=Path, default=Path("data/benchmark-warm"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
