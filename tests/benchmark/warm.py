@@ -1,22 +1,27 @@
 """What a run costs in a process that stays, as ``kedro watch`` and ``kedro server`` are.
 
 ``uv run python tests/benchmark/warm.py``: a run for each arrival day, then runs that find
-one event, and that find nothing new.
+one event, and that find nothing new. Seconds are those of the CPU. The event is of a user and an
+activity of which there is nothing else, as in the comparison.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from deliveries import add_an_event, deliver, plan_of, unzipped_bytes
 from lingokids.sample import Plan, arrival_day, exercise_tables
 from lingokids.sample.plan import encode_lines
 from processes import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _EVENTS = 20
 
@@ -25,6 +30,8 @@ def main() -> None:
     """Run, and print what the runs cost and hold."""
     arguments = _arguments()
     folder: Path = arguments.folder.resolve()
+    if folder.exists():
+        sys.exit(f"{folder} is there already: give another --folder, or delete it.")
     folder.mkdir(parents=True)
     plan = plan_of(arguments.events, arguments.objects, arguments.days)
     run = _runner(folder)
@@ -75,14 +82,15 @@ def _runner(folder: Path) -> Callable[[], float]:
 
 def _tell(what: str, costs: Iterator[float]) -> None:
     """Print how many runs there were, what the first and the last tenth cost, and the memory."""
-    begun = next(costs)
-    held_first = _held()
-    rest = [*costs]
-    tenth = max(1, len(rest) // 10)
+    found = [(cost, _held()) for cost in costs]
+    if not found:
+        return
+    spent, held = zip(*found, strict=True)
+    tenth = max(1, len(spent) // 10)
     print(
-        f"{what}: {1 + len(rest):,} runs; CPU s: the first {begun:.2f}, then {median(rest):.2f} "
-        f"(the first tenth {median(rest[:tenth]):.2f}, the last {median(rest[-tenth:]):.2f}); "
-        f"MB held: {held_first:,.0f} after the first, {_held():,.0f} after the last",
+        f"{what}: {len(spent):,} runs; CPU s {median(spent):.2f} (the first {spent[0]:.2f}, the "
+        f"first tenth {median(spent[:tenth]):.2f}, the last {median(spent[-tenth:]):.2f}); "
+        f"MB held {held[0]:,.0f} to {held[-1]:,.0f}, {max(held):,.0f} at most",
         flush=True,
     )
 

@@ -98,6 +98,8 @@ def _events(project) -> int:
 
 
 def test_runs_follow_each_other_whatever_became_of_the_one_before(begun_project, server):
+    code, told = server.ask("/snapshot")
+    assert (code, told["status"]) == (200, "success")
     _deliver(begun_project, 2)
     assert server.run() == ("success", "")
     assert _events(begun_project) == 2

@@ -177,6 +177,8 @@ def test_a_notification_has_it_look_and_needs_the_token_where_there_is_one(monke
     monkeypatch.delenv("LINGOKIDS_TOKEN")
     told.clear()
     with requests.listening(address, told.set):
+        assert _post(address, None, Origin="https://elsewhere.example") == 403
+        assert not told.is_set()
         assert _post(address, None) == 204
     assert told.is_set()
 
@@ -194,9 +196,11 @@ def test_a_caller_who_never_ends_holds_up_neither_others_nor_the_end():
         assert time.monotonic() - began < 4  # a caller is given five seconds for each byte
 
 
-def _post(address: str, authorization: str | None) -> int:
+def _post(address: str, authorization: str | None, **headers: str) -> int:
     client = http.client.HTTPConnection(address, timeout=10)
-    client.request("POST", "/", b"{}", {"Authorization": authorization} if authorization else {})
+    if authorization:
+        headers["Authorization"] = authorization
+    client.request("POST", "/", b"{}", headers)
     return client.getresponse().status
 
 

@@ -85,8 +85,16 @@ def made_of(rows: ir.Table) -> Made | None:
     return Made(_digest(*_printed(expression.replace(named))), frozenset(tables))
 
 
-@functools.lru_cache(maxsize=64)  # a process that stays prints each once
 def _printed(expression: Any) -> tuple[Any, ...]:
+    from ibis.expr import operations as ops
+
+    if expression.find(ops.InMemoryTable):  # another one in each run: its rows would be kept
+        return _text_of.__wrapped__(expression)
+    return _text_of(expression)
+
+
+@functools.lru_cache(maxsize=64)  # a process that stays prints each once
+def _text_of(expression: Any) -> tuple[Any, ...]:
     import ibis
     from ibis.expr import operations as ops
     from ibis.expr.format import pretty

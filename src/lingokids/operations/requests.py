@@ -1,7 +1,7 @@
 """What may be asked of this project over HTTP, by whom: runs of a server, looks of a watch.
 
 Only this machine may ask; others with the token ``LINGOKIDS_TOKEN``, as ``Authorization: Bearer``.
-Pages of other sites in a browser of this machine may not.
+A page of another site in a browser of this machine is not this machine.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from lingokids.runtime.environment import variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from email.message import Message
     from pathlib import Path
 
     from starlette.datastructures import Headers
@@ -51,14 +52,17 @@ def is_admitted(header: str | None, token: str | None) -> bool:
     return token is None or hmac.compare_digest((header or "").encode(), f"Bearer {token}".encode())
 
 
-def is_of_this_machine(headers: Headers) -> bool:
+def is_local(headers: Headers | Message) -> bool:
     """Whether a request names this machine, and no page of another site sent it.
 
-    Such a page may have its own name lead to this machine, and then read answers.
+    Such a page may have its own name lead to this machine, and then read answers. Browsers say
+    that a page sent a request, by Origin or by Sec-Fetch-Site.
     """
-    asked = f"//{headers.get('host', '')}", headers.get("origin", "//localhost")
+    if headers.get("sec-fetch-site") == "cross-site":
+        return False
+    named = f"//{headers.get('host', '')}", headers.get("origin", "//localhost")
     with contextlib.suppress(ValueError):
-        return all(_is_of_this_machine(urlsplit(each).hostname or "") for each in asked)
+        return all(_is_of_this_machine(urlsplit(each).hostname or "") for each in named)
     return False
 
 
@@ -78,12 +82,13 @@ class Gate:
         from starlette.datastructures import Headers
         from starlette.responses import JSONResponse
 
-        headers = Headers(scope=scope)
         if scope["type"] != "http" or scope["path"] == "/health":
             await self._app(scope, receive, send)
-        elif self._token is None and not is_of_this_machine(headers):
-            said = {"detail": f"Ask localhost; for another name or a page elsewhere set {_TOKEN}."}
-            await JSONResponse(said, HTTPStatus.MISDIRECTED_REQUEST)(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if self._token is None and not is_local(headers):
+            said = {"detail": f"Ask localhost from this machine; for another name set {_TOKEN}."}
+            await JSONResponse(said, HTTPStatus.FORBIDDEN)(scope, receive, send)
         elif not is_admitted(headers.get("authorization"), self._token):
             said = {"detail": f"Send {_TOKEN} as Authorization: Bearer."}
             await JSONResponse(said, HTTPStatus.UNAUTHORIZED)(scope, receive, send)
@@ -152,11 +157,13 @@ def listening(address: str | None, notify: Callable[[], None]) -> Iterator[None]
         def do_POST(self) -> None:
             with contextlib.suppress(OSError, ValueError):
                 self.rfile.read(min(int(self.headers["Content-Length"] or 0), _LONGEST_BODY))
-            if is_admitted(self.headers["Authorization"], token):
+            if token is None and not is_local(self.headers):
+                self._answer(HTTPStatus.FORBIDDEN)
+            elif not is_admitted(self.headers["Authorization"], token):
+                self._answer(HTTPStatus.UNAUTHORIZED)
+            else:
                 notify()
                 self._answer(HTTPStatus.NO_CONTENT)
-            else:
-                self._answer(HTTPStatus.UNAUTHORIZED)
 
         def _answer(self, status: HTTPStatus) -> None:
             self.send_response_only(status)

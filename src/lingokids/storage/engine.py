@@ -12,6 +12,7 @@ from lingokids.errors import LingokidsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
     from pathlib import Path
 
@@ -259,7 +260,7 @@ class Engine(Protocol):
             UnreadableError: A table or column of it is not there.
         """
 
-    def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
+    def batches(self, rows: ir.Table) -> AbstractContextManager[pa.RecordBatchReader]:
         """The rows, a batch at a time, as they are read: nothing else is asked meanwhile."""
 
     # --- state and records ---

@@ -33,17 +33,19 @@ def table_of(backend: SQLBackend, name: str, schema: ibis.Schema) -> ir.Table:
 def compiled(backend: SQLBackend, expression: ir.Expr) -> str:
     """An expression as SQL: what a process asks again, in its next run too, is compiled once.
 
-    Of a run that takes in one event compiling was half of the work.
+    Of a run that takes in one event compiling was half of the work. Only for a connection that its
+    owner closes: a query that is kept keeps the first connection that asked it.
     """
     node = expression.op()
-    # rows in memory are never asked for again, and would be held as long as their query
-    is_of_once = node.find(ops.InMemoryTable)
-    return backend.compile(expression) if is_of_once else _compiled(backend, node)
+    if node.find(ops.InMemoryTable):  # never asked for again: its rows would be kept with it
+        return backend.compile(expression)
+    return _compiled(backend, node)
 
 
+# a first run asks some eighty; more in one run than are kept, and none would be found again
 @lru_cache(maxsize=256)
 def _compiled(backend: SQLBackend, node: ops.Node) -> str:
-    """See ``compiled``; backends of a kind are equal."""
+    """See ``compiled``; backends of a class are equal, and write the same SQL."""
     return backend.compile(node.to_expr())
 
 
@@ -58,7 +60,7 @@ def register_memtables(backend: Backend, rows: ir.Table) -> None:
 
 def to_arrow(backend: Backend, rows: ir.Table) -> pa.Table:
     """The rows of an expression; Ibis's own way imports pandas, a tenth of a command's time."""
-    found = backend.con.sql(compiled(backend, rows)).to_arrow_table()
+    found = backend.con.sql(backend.compile(rows)).to_arrow_table()
     return found.cast(rows.schema().to_pyarrow())
 
 

@@ -1,4 +1,4 @@
-"""Bounds what the process holds: the engine while raw objects are read, and what is free then.
+"""Bounds memory: of the engine, while rows pass through it once; and gives back what is free.
 
 Taking in 1 GB of lines in batches of 16 MiB reached 1,050 MiB with the allocator as it is, which
 keeps freed buffers of many threads for later, and 640 without its keeping them; 100,000 objects
@@ -35,9 +35,16 @@ def bounded(connection: duckdb.DuckDBPyConnection, engine_mebibytes: int | None)
         yield
         return
     _give_large_buffers_back()
+    with limited(connection, engine_mebibytes):
+        yield
+
+
+@contextlib.contextmanager
+def limited(connection: duckdb.DuckDBPyConnection, mebibytes: int) -> Iterator[None]:
+    """Bound what the engine holds for a while; it frees at once what is more."""
     sql = "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
     (before,) = connection.execute(sql).fetchone() or (0,)
-    connection.execute(f"SET memory_limit = '{min(before, engine_mebibytes << 20)}B'")
+    connection.execute(f"SET memory_limit = '{min(before, mebibytes << 20)}B'")
     try:
         yield
     finally:

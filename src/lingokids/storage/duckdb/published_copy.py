@@ -133,7 +133,7 @@ class PublishedCopy:
 
     def _copied_run(self) -> str | None:
         """The last run the copy is of; None if there is no copy of ours, as we wrote it."""
-        _, run_id = _noted(self._file)
+        _, run_id = _origin_and_run(self._file)
         if run_id is None or self._wal.exists():
             return None
         return run_id if self._file.stat().st_mtime_ns == instant_of(run_id) else None
@@ -223,7 +223,7 @@ def open_copy(published: Path) -> duckdb.DuckDBPyConnection:
 
 def origin_of_copy(published: Path) -> dict[str, str]:
     """What a copy is of: environment, raw places, time zone; nothing if it is no copy of ours."""
-    origin, _ = _noted(published)
+    origin, _ = _origin_and_run(published)
     return dict(json.loads(origin or "{}"))
 
 
@@ -232,17 +232,20 @@ def zone_of(origin: dict[str, str]) -> str:
     return origin.get(TIME_ZONE, "UTC")
 
 
-def _noted(published: Path) -> tuple[str | None, str | None]:
-    """Its origin, as text, and its last run; nothing if it is no copy of ours."""
-    with contextlib.suppress(OSError, LingokidsError, duckdb.Error):
-        file = published.stat()
-        return _noted_in(published, file.st_ino, file.st_ctime_ns, file.st_size)
+def _origin_and_run(published: Path) -> tuple[str | None, str | None]:
+    """What a copy notes of itself: its origin, as text, and its last run; nothing if not ours."""
+    if not published.exists():
+        return None, None
+    file = published.stat()
+    version = file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
+    with contextlib.suppress(LingokidsError, duckdb.Error):
+        return _noted_in(published, *version)
     return None, None
 
 
 @functools.lru_cache(maxsize=8)
 def _noted_in(published: Path, *_version: int) -> tuple[str | None, str | None]:
-    """See ``_noted``: a file that is the same is asked once."""
+    """See ``_origin_and_run``: a file that is the same is asked once."""
     with open_copy(published) as con:
         return con.execute(_NOTED).fetchone() or (None, None)
 

@@ -262,11 +262,12 @@ class Publication:
         rows = within(dataset, offer.data, units)
         if dataset.unit == "date":
             rows = rows.order_by("date")
-        with self._lake.storage.refusing("written", name):
+        batches = self._warehouse.batches(rows)
+        with self._lake.storage.refusing("written", name), batches as unpublished:
             there = self._lake.table(name, version) if name in self._found else None
             write_deltalake(
                 there or self._lake.uri(name),
-                self._warehouse.batches(rows).cast(dataset.published_schema),
+                unpublished.cast(dataset.published_schema),
                 mode="overwrite",
                 predicate=predicate(str(dataset.unit), units) if units else None,
                 schema_mode=None if units else "overwrite",

@@ -8,6 +8,7 @@ so one transaction commits it with the tables; a run works on a copy of it.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import duckdb
 from lingokids import schema
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.compaction import has_traces
-from lingokids.storage.duckdb.expressions import compiled, table_of
+from lingokids.storage.duckdb.expressions import table_of
 from lingokids.storage.duckdb.opening import open_for_a_run
 from lingokids.storage.duckdb.state import are_as_of
 from lingokids.storage.duckdb.warehouse import ON_SPARK, Warehouse
@@ -286,11 +287,14 @@ class SparkWarehouse(Warehouse):
         except AnalysisException as error:
             raise UnreadableError(str(error).splitlines()[0]) from error
 
-    def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
+    @contextmanager
+    def batches(self, rows: ir.Table) -> Iterator[pa.RecordBatchReader]:
         """See ``engine.Engine``."""
-        if not self.is_on_spark(rows):
-            return super().batches(rows)
-        return self.backend.to_pyarrow_batches(rows)
+        if self.is_on_spark(rows):
+            yield self.backend.to_pyarrow_batches(rows)
+            return
+        with super().batches(rows) as found:
+            yield found
 
     def empty(self, columns: ibis.Schema) -> ir.Table:
         """See ``engine.Engine``."""
@@ -343,7 +347,7 @@ class SparkWarehouse(Warehouse):
     def frame(self, rows: ir.Table) -> DataFrame:
         """An expression as Spark works it out."""
         self.backend._run_pre_execute_hooks(rows)
-        return self.spark.sql(compiled(self.backend, rows))
+        return self.spark.sql(self.backend.compile(rows))
 
     def view(self, name: str, frame: DataFrame) -> DataFrame:
         """Give rows of the run a name, until it ends."""
