@@ -260,7 +260,10 @@ class Engine(Protocol):
             UnreadableError: A table or column of it is not there.
         """
 
-    def batches(self, rows: ir.Table) -> AbstractContextManager[pa.RecordBatchReader]:
+    def reading_through(self) -> AbstractContextManager[None]:
+        """While whole tables are read once: little of what was read is kept for later."""
+
+    def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
         """The rows, a batch at a time, as they are read: nothing else is asked meanwhile."""
 
     # --- state and records ---

@@ -9,7 +9,7 @@ import duckdb
 
 from lingokids.errors import LingokidsError
 from lingokids.storage.duckdb.expressions import compiled, no_rows
-from lingokids.storage.duckdb.memory import limited
+from lingokids.storage.duckdb.memory import give_back, limited
 from lingokids.storage.duckdb.sentences import first_line, out_of_room
 from lingokids.storage.duckdb.state import has_changed
 from lingokids.storage.engine import Engine, UnreadableError
@@ -75,10 +75,15 @@ class Asked(Engine):
             ) from error
 
     @contextlib.contextmanager
-    def batches(self, rows: ir.Table) -> Iterator[pa.RecordBatchReader]:
-        """See ``engine.Engine``; of what it has read the engine keeps little for later."""
+    def reading_through(self) -> Iterator[None]:
+        """See ``engine.Engine``."""
         with limited(self.writer.con, _READING_MEBIBYTES):
-            yield self.writer.to_pyarrow_batches(rows, chunk_size=_BATCH_ROWS)
+            give_back()
+            yield
+
+    def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
+        """See ``engine.Engine``."""
+        return self.writer.to_pyarrow_batches(rows, chunk_size=_BATCH_ROWS)
 
     def empty(self, columns: ibis.Schema) -> ir.Table:
         """See ``engine.Engine``."""

@@ -63,7 +63,8 @@ def publish(warehouse: Warehouse, *, anew: bool) -> None:
     failures = []
     for lake, offers in _by_lake(warehouse.offers):
         try:
-            Publication(lake, offers, warehouse).make(anew=anew)
+            with warehouse.reading_through():
+                Publication(lake, offers, warehouse).make(anew=anew)
             if warehouse.erasing.leaves_no_trace:
                 Publication(lake, offers, warehouse).sweep()
         except Exception as error:  # each filesystem has errors of its own
@@ -262,12 +263,11 @@ class Publication:
         rows = within(dataset, offer.data, units)
         if dataset.unit == "date":
             rows = rows.order_by("date")
-        batches = self._warehouse.batches(rows)
-        with self._lake.storage.refusing("written", name), batches as unpublished:
+        with self._lake.storage.refusing("written", name):
             there = self._lake.table(name, version) if name in self._found else None
             write_deltalake(
                 there or self._lake.uri(name),
-                unpublished.cast(dataset.published_schema),
+                self._warehouse.batches(rows).cast(dataset.published_schema),
                 mode="overwrite",
                 predicate=predicate(str(dataset.unit), units) if units else None,
                 schema_mode=None if units else "overwrite",

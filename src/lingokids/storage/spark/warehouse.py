@@ -8,7 +8,6 @@ so one transaction commits it with the tables; a run works on a copy of it.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -287,14 +286,11 @@ class SparkWarehouse(Warehouse):
         except AnalysisException as error:
             raise UnreadableError(str(error).splitlines()[0]) from error
 
-    @contextmanager
-    def batches(self, rows: ir.Table) -> Iterator[pa.RecordBatchReader]:
+    def batches(self, rows: ir.Table) -> pa.RecordBatchReader:
         """See ``engine.Engine``."""
-        if self.is_on_spark(rows):
-            yield self.backend.to_pyarrow_batches(rows)
-            return
-        with super().batches(rows) as found:
-            yield found
+        if not self.is_on_spark(rows):
+            return super().batches(rows)
+        return self.backend.to_pyarrow_batches(rows)
 
     def empty(self, columns: ibis.Schema) -> ir.Table:
         """See ``engine.Engine``."""
