@@ -173,3 +173,16 @@ def test_a_bound_of_memory_does_not_hide_what_went_wrong_within_it():
             memory.bounded(connection, 64),
         ):
             connection.execute("SELECT error('mishap')")
+
+
+def test_a_bound_that_the_engine_cannot_keep_to_is_none():
+    limit = "SELECT current_setting('memory_limit')"
+    with duckdb.connect(config={"temp_directory": "", "memory_limit": "1GiB"}) as connection:
+        connection.execute("CREATE TEMP TABLE held AS SELECT random() FROM range(5_000_000)")
+        before = connection.execute(limit).fetchall()
+
+        with memory.limited(connection, 16):
+            assert connection.execute(limit).fetchall() == before
+        with memory.limited(connection, 256):
+            assert connection.execute(limit).fetchall() == [("256.0 MiB",)]
+        assert connection.execute(limit).fetchall() == before

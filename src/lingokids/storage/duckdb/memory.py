@@ -41,15 +41,19 @@ def bounded(connection: duckdb.DuckDBPyConnection, engine_mebibytes: int | None)
 
 @contextlib.contextmanager
 def limited(connection: duckdb.DuckDBPyConnection, mebibytes: int) -> Iterator[None]:
-    """Bound what the engine holds for a while; it frees at once what is more."""
+    """Bound what the engine holds for a while; it frees at once what is more, if it can."""
     sql = "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
     (before,) = connection.execute(sql).fetchone() or (0,)
-    connection.execute(f"SET memory_limit = '{min(before, mebibytes << 20)}B'")
+    set_back = f"SET memory_limit = '{before}B'"
+    try:
+        connection.execute(f"SET memory_limit = '{min(before, mebibytes << 20)}B'")
+    except duckdb.OutOfMemoryException:  # a large table of the run, and no room to spill
+        connection.execute(set_back)
     try:
         yield
     finally:
         with contextlib.suppress(duckdb.TransactionException):  # aborted: the run is over
-            connection.execute(f"SET memory_limit = '{before}B'")
+            connection.execute(set_back)
 
 
 def _give_large_buffers_back() -> None:
