@@ -11,7 +11,7 @@ from deliveries import make_data, plan_of
 FIRST_RUN = 1.55
 ONE_MORE_DAY_OF_A_FIRST_RUN = 0.19
 SIZE = 0.38
-PEAK_GB = 1.24
+PEAK_GB = 1.06
 
 
 @pytest.mark.alone
