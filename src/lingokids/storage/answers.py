@@ -87,7 +87,7 @@ class AnswerDataset(AbstractDataset["ir.Table | pa.Table", "pa.Table"]):
         from pyarrow import parquet
 
         try:
-            # parquet.read_table loads pandas too, a tenth of what a command takes
+            # parquet.read_table would load pyarrow.dataset too, some hundredths of a second
             with parquet.ParquetFile(path) as file:
                 rows = file.read()
         except (OSError, pa.ArrowException) as error:
