@@ -85,11 +85,18 @@ def run_project(folder: Path, *options: str) -> Cost:
     return measure(
         [sys.executable, "-m", "kedro", "run", "--env", "test", *options],
         cwd=ROOT,
-        LINGOKIDS_TEST_FOLDER=str(folder.resolve()),
-        LINGOKIDS_TEST_ARRIVAL="key",
-        LINGOKIDS_TEST_VERSIONS="modified",
-        LINGOKIDS_TEST_NOT_KEPT="[]",  # as the script
+        **settings_of(folder),
     )
+
+
+def settings_of(folder: Path) -> dict[str, str]:
+    """The environment variables by which the project works on a folder of the benchmark."""
+    return {
+        "LINGOKIDS_TEST_FOLDER": str(folder.resolve()),
+        "LINGOKIDS_TEST_ARRIVAL": "key",
+        "LINGOKIDS_TEST_VERSIONS": "modified",
+        "LINGOKIDS_TEST_NOT_KEPT": "[]",  # as the script
+    }
 
 
 def forget(folder: Path) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from deliveries import add_an_event, deliver, plan_of, unzipped_bytes
 from lingokids.sample import Plan, arrival_day, exercise_tables
 from lingokids.sample.plan import encode_lines
-from processes import ROOT
+from processes import ROOT, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,12 +60,7 @@ def _with_events(folder: Path, plan: Plan, run: Callable[[], float]) -> Iterator
 
 def _runner(folder: Path) -> Callable[[], float]:
     """What runs the project on a folder in this process, and gives the CPU seconds of it."""
-    os.environ |= {
-        "LINGOKIDS_TEST_FOLDER": str(folder),
-        "LINGOKIDS_TEST_ARRIVAL": "key",
-        "LINGOKIDS_TEST_VERSIONS": "modified",
-        "LINGOKIDS_TEST_NOT_KEPT": "[]",
-    }
+    os.environ |= settings_of(folder)
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
 

@@ -137,10 +137,10 @@ class RecordReader:
         marked = self._records("records_of", fields, with_odd_marked, "keys_at_most")
         whole = self._records("odd_records_of", fields, with_unknown_keys)
         validated = validate(marked)
-        self._validating = functools.cache(lambda: compiled(self._writer, validated))
+        self._validating = functools.partial(compiled, self._writer, validated)
         # both have the same columns: Ibis need not print the same query for the other name
         before, after = (f'"{table.get_name()}"' for table in (marked, whole))
-        self._validating_odd = functools.cache(lambda: self._validating().replace(before, after))
+        self._validating_odd = lambda: self._validating().replace(before, after)
         self._nothing = self._located(self._worked_out(no_rows(validated.schema())))
         self._validated = self._slot("validated_of", self._nothing)
         self._validated_odd = self._slot("validated_odd_of", self._nothing)
